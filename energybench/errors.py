@@ -1,0 +1,13 @@
+"""The errors a user can cause. Every message is one line that says what to do."""
+
+
+class EnergybenchError(Exception):
+    """Base of all errors that energybench raises on purpose; `str(error)` is one line."""
+
+
+class UsageError(EnergybenchError):
+    """An option, name, path or file given by the user cannot be used."""
+
+
+class CellError(EnergybenchError):
+    """One cell cannot go on (loss not finite, a search that failed); the others can."""

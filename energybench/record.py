@@ -1,0 +1,225 @@
+"""What one cell leaves behind: `RunRecord` and its parts, in JSON and out of it.
+
+Accuracies are fractions (0..1), energies joules, durations seconds; a name carries its unit.
+"Not available" is None with a reason beside it, never 0.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from energybench.errors import UsageError
+from energybench.units import kwh
+
+SCHEMA_VERSION = 1
+
+MIGRATIONS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+"""Schema version -> the step that turns such a record into one of the next version."""
+
+
+@dataclass(frozen=True)
+class CompressionReport:
+    """What a compression found and did to one model."""
+
+    method: str
+    settings: dict[str, float | int | str]
+    """The strongest setting within tolerance, for instance {"bits": 17} or {"fraction": 0.42}."""
+    compression_rate: float
+    """Share of the model's weight storage that is freed, 0..1 (0 for `no_effect`)."""
+    reference_score: float | None
+    """Validation accuracy before compressing, 0..1; None if nothing was searched."""
+    score: float | None
+    """Validation accuracy with `settings` applied, before any fine-tuning."""
+    curve: list[tuple[float, float]] = field(default_factory=list)
+    """Every (setting, validation accuracy) the search evaluated, in the order it did."""
+    no_effect: bool = False
+    """The search found no setting within the tolerance; the model is as it was."""
+    parts: list["CompressionReport"] = field(default_factory=list)
+    """One report per part of a composition, in the order applied."""
+
+
+@dataclass(frozen=True)
+class EnergyReading:
+    """Energy of one window."""
+
+    duration_s: float
+    joules: dict[str, float | None]
+    """Gross joules per domain (`gpu:<id>`, `cpu:<package>`, `dram:<package>`)."""
+    sources: dict[str, str]
+    """Domain -> how it was read: `nvml_counter`, `rapl`, `codecarbon_estimate`, `replay`."""
+    flags: list[str] = field(default_factory=list)
+    """`short_window`, `contaminated`, `throttled`."""
+    unavailable: dict[str, str] = field(default_factory=dict)
+    """Meter or domain -> why it gave no reading."""
+
+    @property
+    def it_joules(self) -> float | None:
+        """Sum over the domains that were read; None if there was none."""
+        known = [value for value in self.joules.values() if value is not None]
+        return sum(known) if known else None
+
+    @property
+    def watts(self) -> float | None:
+        """Mean IT power over the window."""
+        joules = self.it_joules
+        return None if joules is None or self.duration_s <= 0 else joules / self.duration_s
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One epoch of fine-tuning; its seconds and joules include its validation."""
+
+    epoch: int
+    train_loss: float
+    validation_loss: float
+    validation_accuracy: float
+    steps: int
+    images: int
+    duration_s: float
+    joules: float | None
+    images_per_s: float
+    """Training images over the seconds of the epoch's training part."""
+    peak_memory_bytes: int | None
+    """Largest CUDA allocation so far in the cell; None on CPU."""
+
+
+@dataclass(frozen=True)
+class HeldOutTest:
+    """The finalized model on the held-out test split."""
+
+    accuracy: float
+    correct: int
+    total: int
+    predictions: list[int]
+    """Class index per test image, in the split's order."""
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One cell, start to end.
+
+    `status` is "ok" or "failed"; a failed cell keeps what it measured.
+    """
+
+    model: str
+    method: str
+    seed: int
+    dataset: dict[str, Any]
+    """`name`, `fingerprint`, `classes`, `image_size`, and images per split in `splits`."""
+    weights: dict[str, Any]
+    """`source`, `key`, `head_replaced`, and for digits the pretrained `test_accuracy`."""
+    protocol: dict[str, Any]
+    """`FinetuneConfig` and what else shapes the numbers: device, precision, tolerance_pp, pue."""
+    machine: dict[str, Any]
+    status: str = "ok"
+    error: str | None = None
+    phases: dict[str, EnergyReading] = field(default_factory=dict)
+    """`load`, `compress`, `finetune`, `evaluate`."""
+    epochs: list[EpochRecord] = field(default_factory=list)
+    best_epoch: int | None = None
+    parameters: int | None = None
+    """Trainable parameters while fine-tuning, after any structural change."""
+    compression: CompressionReport | None = None
+    test: HeldOutTest | None = None
+    reference_accuracy: float | None = None
+    reference_correct: int | None = None
+    reference_source: str | None = None
+    """`this cell`, `this run` or `cache`; or why there is none."""
+    disagreements: int | None = None
+    """Test images whose predicted class differs from the reference's."""
+    flags: list[str] = field(default_factory=list)
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def pue(self) -> float:
+        """Power usage effectiveness that turns IT energy into facility energy."""
+        return float(self.protocol["pue"])
+
+    @property
+    def tolerance_pp(self) -> float:
+        """Largest drop allowed, in percentage points."""
+        return float(self.protocol["tolerance_pp"])
+
+    @property
+    def kwh(self) -> float | None:
+        """Facility energy of fine-tuning, kWh: the paper's quantity."""
+        return self._facility_kwh("finetune")
+
+    @property
+    def kwh_total(self) -> float | None:
+        """Facility energy of the compression's own search and of fine-tuning, kWh."""
+        return self._facility_kwh("compress", "finetune")
+
+    def _facility_kwh(self, *phases: str) -> float | None:
+        readings = [self.phases[name].it_joules for name in phases if name in self.phases]
+        known = [joules for joules in readings if joules is not None]
+        return kwh(sum(known), self.pue) if len(known) == len(phases) else None
+
+    @property
+    def accuracy(self) -> float | None:
+        """Test accuracy of the finalized model, 0..1."""
+        return self.test.accuracy if self.test else None
+
+    @property
+    def drop_pp(self) -> float | None:
+        """Reference accuracy minus this cell's, in percentage points."""
+        if self.accuracy is None or self.reference_accuracy is None:
+            return None
+        return 100.0 * (self.reference_accuracy - self.accuracy)
+
+    @property
+    def within_tolerance(self) -> bool | None:
+        """Whether the drop is at most the tolerance; None when the drop is not known."""
+        return None if self.drop_pp is None else self.drop_pp <= self.tolerance_pp + 1e-9
+
+    @property
+    def energy_source(self) -> str:
+        """The distinct sources of the fine-tuning's energy, joined by "+"; "none" without any."""
+        phase = self.phases.get("finetune")
+        return "+".join(sorted(set(phase.sources.values()))) if phase and phase.sources else "none"
+
+    def headline(self) -> dict[str, Any]:
+        """The flat keys of pytest-benchmark's `extra_info`, for jq and eyes."""
+        return {
+            "kwh": self.kwh,
+            "kwh_total": self.kwh_total,
+            "epochs": len(self.epochs),
+            "accuracy": self.accuracy,
+            "accuracy_drop_pp": self.drop_pp,
+            "within_tolerance": self.within_tolerance,
+            "energy_source": self.energy_source,
+            "compression_rate": self.compression.compression_rate if self.compression else None,
+            "status": self.status,
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dicts, lists and numbers, as `json.dump` takes them."""
+        return asdict(self)
+
+
+def from_json(data: Any) -> RunRecord:
+    """The inverse of `RunRecord.to_json`, for this schema version and, by migration, older ones.
+
+    Raises `UsageError` for a record of a newer version or of another shape.
+    """
+    from pydantic import TypeAdapter, ValidationError  # here: costs 0.1 s, needed only to read
+
+    version = data.get("schema_version") if isinstance(data, dict) else None
+    if not isinstance(version, int):
+        raise UsageError("not an energybench record: it has no schema_version; record it again")
+    if version > SCHEMA_VERSION:
+        raise UsageError(
+            f"the record has schema version {version}, this energybench reads up to "
+            f"{SCHEMA_VERSION}; upgrade energybench to read it"
+        )
+    while version < SCHEMA_VERSION:
+        if version not in MIGRATIONS:
+            raise UsageError(f"no migration from schema version {version}; record it again")
+        data = MIGRATIONS[version](data)
+        version += 1
+    try:
+        return TypeAdapter(RunRecord).validate_python(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UsageError(f"not an energybench record: {where}: {first['msg']}") from error
