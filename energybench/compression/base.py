@@ -1,0 +1,56 @@
+"""What a compression is: the protocol, and the method that does nothing."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from torch import nn
+
+from energybench.record import CompressionReport
+
+Score = Callable[[nn.Module], float]
+"""Validation accuracy of a model, 0..1. Leaves the model as it was, in eval mode or not."""
+
+STRUCTURE, MASK, BITS = 0, 1, 2
+"""Stages, in the order in which a composition applies them."""
+
+
+class Compression(Protocol):
+    """One way to make a model smaller, and to keep it so while it is trained."""
+
+    name: str
+    stage: int
+
+    def compress(self, model: nn.Module, score: Score, tolerance_pp: float) -> CompressionReport:
+        """Apply, in place, the strongest setting whose drop in `score` is within `tolerance_pp`.
+
+        `tolerance_pp` is in percentage points, against `score(model)` before compressing. When no
+        setting is within it the model stays as it was and the report says `no_effect`.
+        """
+        ...
+
+    def after_step(self, model: nn.Module) -> None:
+        """Hold the constraint after an optimizer step, in place."""
+        ...
+
+    def finalize(self, model: nn.Module) -> None:
+        """Make the trained weights satisfy the constraint exactly, in place."""
+        ...
+
+
+class Baseline:
+    """The uncompressed model: the reference of every comparison."""
+
+    name = "baseline"
+    stage = STRUCTURE
+
+    def compress(self, model: nn.Module, score: Score, tolerance_pp: float) -> CompressionReport:
+        """Change nothing and search nothing."""
+        return CompressionReport(
+            method=self.name, settings={}, compression_rate=0.0, reference_score=None, score=None
+        )
+
+    def after_step(self, model: nn.Module) -> None:
+        """Hold nothing."""
+
+    def finalize(self, model: nn.Module) -> None:
+        """Change nothing."""

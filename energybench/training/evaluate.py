@@ -1,0 +1,56 @@
+"""Loss and predictions of a model on one split."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from energybench.training.precision import arithmetic
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a model does on one split."""
+
+    loss: float
+    """Mean cross-entropy per image, nats."""
+    labels: Tensor
+    """(images,) int64, on the CPU."""
+    predictions: Tensor
+    """(images,) int64, on the CPU."""
+
+    @property
+    def correct(self) -> int:
+        """Images classified correctly."""
+        return int((self.labels == self.predictions).sum())
+
+    @property
+    def accuracy(self) -> float:
+        """Share of images classified correctly, 0..1."""
+        return self.correct / len(self.labels)
+
+
+@torch.inference_mode()
+def evaluate(
+    model: nn.Module,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    device: torch.device,
+    precision: str = "fp32",
+) -> Evaluation:
+    """Run `model` over every batch, in eval mode, and leave it in the mode it was in."""
+    was_training = model.training
+    model.eval()
+    loss = torch.zeros((), dtype=torch.float64, device=device)
+    labels, predictions = [], []
+    with arithmetic(precision, device):
+        for images, targets in batches:
+            targets = targets.to(device, non_blocking=True)
+            logits = model(images.to(device, non_blocking=True))
+            loss += cross_entropy(logits.float(), targets, reduction="sum")
+            labels.append(targets)
+            predictions.append(logits.argmax(dim=1))
+    model.train(was_training)
+    all_labels = torch.cat(labels).cpu()
+    return Evaluation(loss.item() / len(all_labels), all_labels, torch.cat(predictions).cpu())

@@ -1,0 +1,111 @@
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from energybench.compression.base import Baseline
+from energybench.config import FinetuneConfig
+from energybench.errors import CellError
+from energybench.record import EnergyReading, EpochRecord
+from energybench.training.evaluate import evaluate
+from energybench.training.finetune import Finetuning, best_epoch, finetune
+
+CPU = torch.device("cpu")
+
+
+@dataclass
+class Clock:
+    reading: EnergyReading
+
+
+@contextmanager
+def window() -> Iterator[Clock]:
+    yield Clock(EnergyReading(1.0, {"cpu:0": 50.0}, {"cpu:0": "replay"}))
+
+
+def blobs(count: int, seed: int) -> list[tuple[Tensor, Tensor]]:
+    """Two classes of 2x2 "images", apart by one standard deviation in each pixel."""
+    draw = torch.Generator().manual_seed(seed)
+    labels = torch.arange(count) % 2
+    images = torch.randn(count, 1, 2, 2, generator=draw) + labels.view(-1, 1, 1, 1)
+    return list(zip(images.split(8), labels.split(8), strict=True))
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Flatten(), nn.Linear(4, 8), nn.Dropout(0.1), nn.ReLU(), nn.Linear(8, 2))
+
+
+def run(model: nn.Module, watch: Any = lambda epoch: None, **changes: Any) -> list[EpochRecord]:
+    config = FinetuneConfig(**{"max_epochs": 12, **changes.pop("config", {})})
+    parts: dict[str, Any] = {
+        "train": blobs(64, 0),
+        "validation": blobs(40, 1),
+        "config": config,
+        "seed": 0,
+        "device": CPU,
+        "precision": "fp32",
+        "window": window,
+        "watch": watch,
+    }
+    return finetune(model, Baseline(), Finetuning(**{**parts, **changes}))
+
+
+def test_it_learns_and_records_every_epoch() -> None:
+    model = network()
+    before = evaluate(model, blobs(40, 1), CPU)
+    epochs = run(model)
+    after = evaluate(model, blobs(40, 1), CPU)
+    assert after.loss < before.loss
+    assert [epoch.epoch for epoch in epochs] == list(range(1, len(epochs) + 1))
+    assert all(epoch.images == 64 and epoch.steps == 8 for epoch in epochs)
+    assert all(epoch.joules == 50.0 and epoch.images_per_s == 64.0 for epoch in epochs)
+
+
+def test_the_best_validation_epochs_weights_are_the_result() -> None:
+    model = network()
+    epochs = run(model, config={"learning_rate": 1.5, "patience": 6})
+    best = min(epochs, key=lambda epoch: epoch.validation_loss)
+    assert best.epoch < len(epochs)
+    assert best_epoch(epochs) == best.epoch
+    assert evaluate(model, blobs(40, 1), CPU).loss == pytest.approx(best.validation_loss)
+
+
+def test_the_same_seed_gives_the_same_numbers() -> None:
+    first, second = (run(network()) for _ in range(2))
+    assert first == second
+    assert run(network(), seed=1) != first  # dropout
+
+
+def test_early_stopping_and_the_cap_on_epochs() -> None:
+    assert len(run(network(), config={"learning_rate": 0.0})) == 4  # 1 + patience
+    assert len(run(network(), config={"max_epochs": 2})) == 2
+
+
+def test_a_loss_that_is_not_finite_ends_the_cell() -> None:
+    with pytest.raises(CellError, match=r"training loss of epoch 1 is nan"):
+        run(network(), train=[(torch.full((8, 1, 2, 2), torch.nan), torch.zeros(8).long())])
+
+
+def test_an_empty_training_split_says_what_to_do() -> None:
+    with pytest.raises(CellError, match="lower --energy-batch-size"):
+        run(network(), train=[])
+
+
+def test_bf16_is_another_arithmetic_and_leaves_float32_weights() -> None:
+    model = network()
+    epochs = run(model, precision="bf16")
+    assert model[1].weight.dtype == torch.float32  # type: ignore[index]
+    assert epochs[0].train_loss != run(network())[0].train_loss
+
+
+def test_evaluate_leaves_the_mode_and_counts() -> None:
+    model = network().train()
+    result = evaluate(model, blobs(40, 1), CPU)
+    assert model.training
+    assert len(result.predictions) == 40
+    assert result.accuracy == result.correct / 40
