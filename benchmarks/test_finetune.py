@@ -1,0 +1,26 @@
+"""The paper's table: nine networks, fine-tuned uncompressed and compressed three ways.
+
+L. Mei, M. Stamp: Energy Considerations for Large Pretrained Neural Networks, arXiv 2506.01311.
+"""
+
+import pytest
+
+MODELS = (
+    "alexnet",
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "inception_v3",
+    "densenet121",
+    "vgg16",
+    "convnext_base",
+)
+METHODS = ("baseline", "stego", "prune", "lowrank")
+
+
+@pytest.mark.energy_matrix(models=MODELS, methods=METHODS)
+def test_finetune(cell, finetune):
+    """Fails when the accuracy drop against the baseline exceeds the tolerance."""
+    record = finetune(cell)
+    assert record.within_tolerance

@@ -1,0 +1,159 @@
+"""What the cells of one run share: configuration, data, device, meters and reference results."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from energybench.cache import cache_folder, publish
+from energybench.config import Cell, RunConfig
+from energybench.data.base import ImageData
+from energybench.errors import CellError, UsageError
+from energybench.hardware import Machine, describe_machine
+from energybench.loading import PretrainedModel, image_size, pretrained
+from energybench.meters.window import MeterSet, open_meters
+from energybench.progress import Progress
+from energybench.record import RunRecord, from_json
+from energybench.registry import DATASETS, MODELS
+from energybench.training.precision import check_precision
+
+
+@dataclass
+class Bench:
+    """One run on one machine. Close it when done."""
+
+    config: RunConfig
+    data: ImageData
+    device: torch.device
+    meters: MeterSet
+    machine: Machine
+    progress: Progress
+    baselines: dict[tuple[str, int], RunRecord] = field(default_factory=dict)
+    """Baseline records of this run by (model, seed), failed ones too."""
+
+    def synchronize(self) -> None:
+        """Wait until the device has done all that it was given."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+    def close(self) -> None:
+        """Close the meters."""
+        self.meters.close()
+
+    def pretrained(self, model: str) -> PretrainedModel:
+        """The pretrained weights of `model` for this run's data."""
+        return pretrained(
+            MODELS.get(model), self.data, self.config.weights, self.device, self.progress
+        )
+
+    def check_weights(self, models: Iterable[str]) -> None:
+        """Raise `UsageError` unless the given or published weights of all `models` load."""
+        if self.config.weights or "pretrain" not in self.data.split_sizes:
+            for model in models:
+                self.pretrained(model).load(torch.device("cpu"))
+
+    def image_size(self, model: str) -> int:
+        """Pixels per side at which `model` sees this run's data."""
+        return image_size(MODELS.get(model), self.data)
+
+    def protocol(self) -> dict[str, Any]:
+        """What shapes a cell's numbers, as recorded."""
+        return {
+            **self.config.protocol(),
+            "device": self.device.type,
+            "precision": self.config.precision,
+            "threads": torch.get_num_threads(),
+        }
+
+    def reference(self, cell: Cell, run: Callable[[Cell], RunRecord]) -> tuple[RunRecord, str]:
+        """The baseline that `cell` is compared with, and whether from "this run" or the "cache".
+
+        It is `run` where neither has it. Raises `CellError` when the baseline fails.
+        """
+        baseline = self.baselines.get((cell.model, cell.seed))
+        if baseline is not None:
+            source = "this run"
+        elif (cached := self._cached_baseline(cell)) is not None:
+            baseline, source = cached, "cache"
+        else:
+            baseline, source = run(cell.reference), "this run"
+        if baseline.status != "ok" or baseline.test is None:
+            raise CellError(f"no reference: {cell.reference} failed: {baseline.error}")
+        return baseline, source
+
+    def keep_baseline(self, cell: Cell, record: RunRecord) -> None:
+        """Remember a finished baseline, in this run and, if it went well, in the user's cache."""
+        self.baselines[cell.model, cell.seed] = record
+        if record.status == "ok":
+            text = json.dumps(record.to_json())
+            publish(self._baseline_path(cell), lambda path: path.write_text(text))
+
+    def _cached_baseline(self, cell: Cell) -> RunRecord | None:
+        try:
+            return from_json(json.loads(self._baseline_path(cell).read_text()))
+        except (OSError, ValueError, UsageError):  # none yet, or of another version: made anew
+            return None
+
+    def _baseline_path(self, cell: Cell) -> Path:
+        """Keyed by all that can change a baseline's accuracy."""
+        protocol = self.protocol()
+        for reporting in ("tolerance_pp", "pue"):
+            del protocol[reporting]
+        facts = {
+            "protocol": protocol,
+            "data": self.data.fingerprint,
+            "image_size": self.image_size(cell.model),
+            "weights": self._weights_key(cell.model),
+            "machine": self.machine.fingerprint,
+        }
+        key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+        return cache_folder("baselines") / f"{cell.model}-seed{cell.seed}-{key}.json"
+
+    def _weights_key(self, model: str) -> str:
+        found = self.pretrained(model)
+        if found.path is None:
+            return found.source
+        stat = found.path.stat()
+        return str(found.facts.get("key") or (found.source, stat.st_size, stat.st_mtime_ns))
+
+
+def open_bench(config: RunConfig, progress: Progress) -> Bench:
+    """Check everything that a run needs and open it; raises `UsageError` before any training."""
+    kind, _, location = config.dataset.partition(":")
+    device = _device(config.device)
+    check_precision(config.precision, device)
+    data: ImageData = DATASETS.get(kind)(location)
+    measure = config.measure
+    meters = open_meters(measure.meters, gpu_uuids=_gpu_uuids(device), replay=measure.replay)
+    return Bench(config, data, device, meters, describe_machine(), progress)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(f"unknown device {name!r}; use cpu, cuda or cuda:N") from error
+    if device.type not in ("cpu", "cuda"):
+        raise UsageError(f"device {name!r} is not supported; use cpu, cuda or cuda:N")
+    if device.type == "cuda":
+        count = torch.cuda.device_count()
+        index = device.index or 0
+        if index >= count:
+            raise UsageError(
+                f"no device cuda:{index}: this PyTorch sees {count} CUDA devices; "
+                "use --energy-device=cpu, or check the driver and CUDA_VISIBLE_DEVICES"
+            )
+        return torch.device("cuda", index)
+    return device
+
+
+def _gpu_uuids(device: torch.device) -> tuple[str, ...]:
+    if device.type != "cuda":
+        return ()
+    return (str(torch.cuda.get_device_properties(device).uuid),)

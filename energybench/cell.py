@@ -1,0 +1,224 @@
+"""One cell, start to end: load, compress, fine-tune, finalize, evaluate, record."""
+
+import gc
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from energybench.bench import Bench
+from energybench.compression.base import Compression
+from energybench.compression.compose import build
+from energybench.config import Cell
+from energybench.data.base import Batches, Split
+from energybench.errors import EnergybenchError
+from energybench.meters.window import Window
+from energybench.record import EnergyReading, EpochRecord, HeldOutTest, RunRecord
+from energybench.training.evaluate import evaluate
+from energybench.training.finetune import Finetuning, best_epoch, finetune
+
+log = logging.getLogger(__name__)
+
+Timer = Callable[[Callable[[], None]], None]
+"""Calls what it is given exactly once; pytest-benchmark's `pedantic` is one."""
+
+
+def run_cell(cell: Cell, bench: Bench, timer: Timer = lambda timed: timed()) -> RunRecord:
+    """Run `cell` and return its record; `timer` calls the fine-tuning.
+
+    A cell that cannot go on is recorded as failed, with what it measured until then.
+    """
+    draft = _Draft(cell, bench)
+    try:
+        _run(cell, bench, timer, draft)
+    except Exception as error:
+        draft.fail(error)
+    record = draft.record()
+    if cell == cell.reference:
+        bench.keep_baseline(cell, record)
+    _free_memory()
+    return record
+
+
+def _run(cell: Cell, bench: Bench, timer: Timer, draft: "_Draft") -> None:
+    weights = bench.pretrained(cell.model)
+    if cell != cell.reference:
+        draft.reference = bench.reference(cell, lambda baseline: run_cell(baseline, bench))
+
+    with draft.phase("load"):
+        model, facts = weights.load(bench.device)
+    draft.keep(weights=facts)
+
+    compression = build(cell.method)
+    with draft.phase("compress"):
+        report = compression.compress(model, draft.score, bench.config.tolerance_pp)
+    draft.keep(compression=report, parameters=_trainable_parameters(model))
+
+    timer(lambda: draft.guarded(lambda: _finetune(cell, bench, model, compression, draft)))
+    draft.raise_guarded()
+
+    compression.finalize(model)
+    with draft.phase("evaluate"):
+        test = evaluate(model, draft.batches("test"), bench.device, bench.config.precision)
+    draft.keep(
+        test=HeldOutTest(test.accuracy, test.correct, len(test.labels), test.predictions.tolist())
+    )
+
+
+def _finetune(
+    cell: Cell, bench: Bench, model: nn.Module, compression: Compression, draft: "_Draft"
+) -> None:
+    config = bench.config.finetune
+    with (
+        bench.progress.bar(f"{cell.model} {cell.method}", config.max_epochs) as step,
+        draft.phase("finetune"),
+    ):
+
+        def watch(epoch: EpochRecord) -> None:
+            draft.epochs.append(epoch)
+            watts = "" if epoch.joules is None else f", {epoch.joules / epoch.duration_s:.0f} W"
+            step(f"loss {epoch.train_loss:.3f}, validation {epoch.validation_loss:.3f}{watts}")
+
+        run = Finetuning(
+            train=draft.batches("train"),
+            validation=draft.batches("validation"),
+            config=config,
+            seed=cell.seed,
+            device=bench.device,
+            precision=bench.config.precision,
+            window=draft.window,
+            watch=watch,
+        )
+        finetune(model, compression, run)
+    draft.keep(best_epoch=best_epoch(draft.epochs))
+
+
+@dataclass
+class _Draft:
+    """A record in the making: what was measured so far, whatever happens next."""
+
+    cell: Cell
+    bench: Bench
+    phases: dict[str, EnergyReading] = field(default_factory=dict)
+    epochs: list[EpochRecord] = field(default_factory=list)
+    reference: tuple[RunRecord, str] | None = None
+    error: str | None = None
+    _kept: dict[str, Any] = field(default_factory=dict)
+    _guarded: Exception | None = None
+
+    def window(self) -> AbstractContextManager[Window]:
+        """An energy window that waits for the device at both ends."""
+        return self.bench.meters.window(self.bench.synchronize)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Measure the block as phase `name`, also when it fails."""
+        window = None
+        try:
+            with self.window() as window:
+                yield
+        finally:
+            if window is not None:
+                self.phases[name] = window.reading
+
+    def guarded(self, work: Callable[[], None]) -> None:
+        """Do `work` and hold back its error: inside a benchmark it would cost the timing."""
+        try:
+            work()
+        except Exception as error:
+            self._guarded = error
+
+    def raise_guarded(self) -> None:
+        """Raise the error that `guarded` held back, if any."""
+        if self._guarded is not None:
+            raise self._guarded
+
+    def batches(self, split: Split) -> Batches:
+        """The cell's view of one split."""
+        bench, cell = self.bench, self.cell
+        return bench.data.batches(
+            split, bench.image_size(cell.model), bench.config.finetune.batch_size, cell.seed
+        )
+
+    def score(self, model: nn.Module) -> float:
+        """Validation accuracy, for searches."""
+        config = self.bench.config
+        validation = self.batches("validation")
+        return evaluate(model, validation, self.bench.device, config.precision).accuracy
+
+    def keep(self, **fields: Any) -> None:
+        """Set fields of the record."""
+        self._kept.update(fields)
+
+    def fail(self, error: Exception) -> None:
+        """Record why the cell could not go on; what nobody foresaw is logged with its traceback."""
+        foreseen = isinstance(error, EnergybenchError | torch.OutOfMemoryError | MemoryError)
+        if not foreseen:
+            log.error("%s failed", self.cell, exc_info=error)
+        self.error = _one_line(error)
+
+    def record(self) -> RunRecord:
+        """The record of all that was measured."""
+        bench, cell = self.bench, self.cell
+        record = RunRecord(
+            model=cell.model,
+            method=cell.method,
+            seed=cell.seed,
+            dataset={
+                "name": bench.data.name,
+                "fingerprint": bench.data.fingerprint,
+                "classes": bench.data.classes,
+                "image_size": bench.image_size(cell.model),
+                "splits": dict(bench.data.split_sizes),
+            },
+            weights=self._kept.pop("weights", {}),
+            protocol=bench.protocol(),
+            machine=bench.machine.to_json(),
+            status="failed" if self.error else "ok",
+            error=self.error,
+            phases=self.phases,
+            epochs=self.epochs,
+            flags=sorted({flag for phase in self.phases.values() for flag in phase.flags}),
+            **self._kept,
+        )
+        return _compared(record, self.reference)
+
+
+def _compared(record: RunRecord, reference: tuple[RunRecord, str] | None) -> RunRecord:
+    """`record` with the reference's accuracy in it; a baseline is its own reference."""
+    baseline, source = reference or (record, "this cell")
+    if record.test is None or baseline.test is None:
+        return record
+    pairs = zip(record.test.predictions, baseline.test.predictions, strict=True)
+    return replace(
+        record,
+        reference_accuracy=baseline.test.accuracy,
+        reference_correct=baseline.test.correct,
+        reference_source=source,
+        disagreements=sum(mine != theirs for mine, theirs in pairs),
+    )
+
+
+def _trainable_parameters(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
+def _one_line(error: Exception) -> str:
+    """The error's message in one line; a data worker's traceback is cut to its last line."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return "out of memory; lower --energy-batch-size"
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = lines[-1] if lines else type(error).__name__
+    prefix = f"{type(error).__module__}.{type(error).__name__}: "
+    text = text.removeprefix(prefix)
+    return text if isinstance(error, EnergybenchError) else f"{type(error).__name__}: {text}"
+
+
+def _free_memory() -> None:
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

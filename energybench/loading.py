@@ -1,0 +1,93 @@
+"""From a model's name to the pretrained network of one cell."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from energybench.data.base import ImageData
+from energybench.models.checkpoint import (
+    download_imagenet_weights,
+    find_checkpoint,
+    load_weights,
+    read_checkpoint,
+)
+from energybench.models.pretrained import SEED, Pretraining, read_facts, save
+from energybench.models.recipes import recipe_for
+from energybench.models.zoo import ModelSpec
+from energybench.progress import Progress
+from energybench.training.evaluate import evaluate
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PretrainedModel:
+    """Where the pretrained weights of one model are, ready to be loaded many times."""
+
+    spec: ModelSpec
+    classes: int
+    source: str
+    """`digits pretraining`, `torchvision IMAGENET1K_V1` or the checkpoint's path."""
+    path: Path | None
+    """None for torchvision's own, which torch.hub keeps."""
+    facts: Mapping[str, Any]
+
+    def load(self, device: torch.device) -> tuple[nn.Module, dict[str, Any]]:
+        """A new network on `device` with the weights in it, and what to record about them."""
+        state = self._state()
+        torch.manual_seed(SEED)  # a replaced head is the same for every method
+        model = self.spec.build(self.classes)
+        replaced = load_weights(model, self.spec, state, self.source)
+        if replaced:
+            log.warning(
+                "%s: the head of %s has another size; a new one has %d classes",
+                self.spec.name,
+                self.source,
+                self.classes,
+            )
+        return model.to(device), {"source": self.source, "head_replaced": replaced, **self.facts}
+
+    def _state(self) -> dict[str, Tensor]:
+        return read_checkpoint(self.path) if self.path else download_imagenet_weights(self.spec)
+
+
+def image_size(spec: ModelSpec, data: ImageData) -> int:
+    """Pixels per side at which `spec` sees `data`."""
+    return spec.image_size if data.imagenet_sized else spec.small_image_size
+
+
+def pretrained(
+    spec: ModelSpec,
+    data: ImageData,
+    weights: str | None,
+    device: torch.device,
+    progress: Progress,
+) -> PretrainedModel:
+    """Find the weights of `spec` for `data`: the user's, torchvision's, or pretrained here.
+
+    A network for a data set with a `pretrain` split is pretrained on first use and then cached.
+    """
+    if weights is not None:
+        path = find_checkpoint(weights, spec.name)
+        return PretrainedModel(spec, data.classes, str(path), path, {})
+    if "pretrain" not in data.split_sizes:
+        return PretrainedModel(spec, data.classes, "torchvision IMAGENET1K_V1", None, {})
+    plan = Pretraining(spec, data.fingerprint, data.classes, image_size(spec, data), device)
+    facts = read_facts(plan.path)
+    if facts is None:
+        facts = _pretrain(plan, data, progress)
+    return PretrainedModel(spec, data.classes, f"{data.name} pretraining", plan.path, facts)
+
+
+def _pretrain(plan: Pretraining, data: ImageData, progress: Progress) -> dict[str, Any]:
+    batch_size = recipe_for(plan.spec.name).batch_size
+    model = plan.build(data.batches("pretrain", plan.image_size, batch_size, SEED), progress)
+    test = evaluate(model, data.batches("test", plan.image_size, 256, SEED), plan.device)
+    facts = {"key": plan.key, "test_accuracy": test.accuracy}
+    save(plan.path, model, facts)
+    return facts

@@ -1,0 +1,148 @@
+"""The options of a run: `--energy-NAME` on pytest's command line, `energy_NAME` in an ini file."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from energybench.config import FinetuneConfig, MeasureConfig, RunConfig
+from energybench.errors import UsageError
+from energybench.registry import DATASETS, METERS, MODELS, method_parts
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option; its text becomes a value by `parse`, which raises ValueError or UsageError."""
+
+    name: str
+    parse: Callable[[str], Any]
+    default: str | None
+    help: str
+
+    @property
+    def flag(self) -> str:
+        """As on the command line."""
+        return f"--energy-{self.name}"
+
+    @property
+    def key(self) -> str:
+        """As in an ini file."""
+        return f"energy_{self.name.replace('-', '_')}"
+
+
+def _list_of(check: Callable[[str], Any]) -> Callable[[str], tuple[str, ...]]:
+    def parse(text: str) -> tuple[str, ...]:
+        names = tuple(name.strip() for name in text.split(",") if name.strip())
+        if not names:
+            raise UsageError("an empty list; name at least one")
+        for name in names:
+            check(name)
+        return names
+
+    return parse
+
+
+def _meter(name: str) -> str:
+    return name if name == "auto" else METERS.check(name)
+
+
+def _dataset(text: str) -> str:
+    DATASETS.check(text.partition(":")[0])
+    return text
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise UsageError(f"{number} is less than 1")
+    return number
+
+
+def _yes_or_no(text: str) -> bool:
+    answers = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    return answers[text.lower()] if text.lower() in answers else bool(int(text))
+
+
+_DEFAULT = RunConfig()
+
+OPTIONS = (
+    Option("models", _list_of(MODELS.check), None, "models, comma-separated, instead of all"),
+    Option(
+        "methods",
+        _list_of(method_parts),
+        None,
+        "methods, comma-separated, instead of all; + composes: lowrank+stego",
+    ),
+    Option("seeds", _positive, "1", "number of seeds per model and method"),
+    Option("dataset", _dataset, _DEFAULT.dataset, "digits, folder:PATH or imagenet:PATH"),
+    Option("weights", str, None, "checkpoint, or folder of MODEL.safetensors, to start from"),
+    Option("device", str, _DEFAULT.device, "auto, cpu, cuda or cuda:N"),
+    Option("precision", str, _DEFAULT.precision, "fp32, tf32 or bf16"),
+    Option(
+        "tolerance",
+        float,
+        f"{_DEFAULT.tolerance_pp:g}",
+        "largest accuracy drop against the baseline, in percentage points",
+    ),
+    Option("max-epochs", int, str(FinetuneConfig().max_epochs), "most epochs of a fine-tuning"),
+    Option("batch-size", int, str(FinetuneConfig().batch_size), "images per training step"),
+    Option(
+        "meter",
+        _list_of(_meter),
+        "auto",
+        f"auto, or meters, comma-separated: {', '.join(METERS.builtin_names())}",
+    ),
+    Option("replay", str, None, "trace file of the replay meter"),
+    Option(
+        "pue",
+        float,
+        f"{MeasureConfig().pue:g}",
+        "power usage effectiveness: facility energy / energy of the machine",
+    ),
+    Option("no-wait", _yes_or_no, "false", "fail when another measurement runs on this machine"),
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What was asked for."""
+
+    models: tuple[str, ...] | None
+    methods: tuple[str, ...] | None
+    seeds: int
+    wait: bool
+    run: RunConfig
+
+
+def read_options(text_of: Callable[[Option], str | None]) -> Options:
+    """Parse every option; `text_of` gives its text, None where it is not set.
+
+    Raises `UsageError` in one line that names the option.
+    """
+    values: dict[str, Any] = {}
+    for option in OPTIONS:
+        text = text_of(option) or option.default
+        try:
+            values[option.name] = None if text is None else option.parse(text)
+        except UsageError as error:
+            raise UsageError(f"{option.flag}: {error}") from error
+        except ValueError as error:
+            raise UsageError(f"{option.flag}={text} is not a number; {option.help}") from error
+    return Options(
+        models=values["models"],
+        methods=values["methods"],
+        seeds=values["seeds"],
+        wait=not values["no-wait"],
+        run=RunConfig(
+            dataset=values["dataset"],
+            weights=values["weights"],
+            device=values["device"],
+            precision=values["precision"],
+            tolerance_pp=values["tolerance"],
+            finetune=FinetuneConfig(
+                max_epochs=values["max-epochs"], batch_size=values["batch-size"]
+            ),
+            measure=MeasureConfig(
+                meters=values["meter"], replay=values["replay"], pue=values["pue"]
+            ),
+        ),
+    )

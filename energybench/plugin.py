@@ -1,0 +1,230 @@
+"""The pytest plugin: options, the matrix of cells, the fixture that runs one, JSON and table."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from energybench.config import Cell
+from energybench.errors import UsageError
+from energybench.matrix import cells
+from energybench.options import OPTIONS, Option, Options, read_options
+
+if TYPE_CHECKING:
+    from contextlib import ExitStack
+
+    from pytest_benchmark.fixture import BenchmarkFixture
+
+    from energybench.bench import Bench
+    from energybench.record import RunRecord
+
+MATRIX_MARK = "energy_matrix"
+
+
+@dataclass
+class Run:
+    """What one pytest session measures."""
+
+    options: Options
+    bench: "Bench | None" = None
+    records: "list[RunRecord]" = field(default_factory=list)
+    timed: set[int] = field(default_factory=set)
+    """Indices of the records that pytest-benchmark has a timing for."""
+    resources: "ExitStack | None" = None
+
+
+RUN = pytest.StashKey[Run]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Every option on the command line and in ini files."""
+    group = parser.getgroup("energybench", "energy of fine-tuning compressed networks")
+    for option in OPTIONS:
+        default = f" (default: {option.default})" if option.default else ""
+        text = option.help + default
+        if option.default == "false":
+            group.addoption(
+                option.flag, dest=option.key, action="store_const", const="true", help=text
+            )
+        else:
+            group.addoption(option.flag, dest=option.key, metavar="X", help=text)
+        parser.addini(option.key, text, default=None)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Read the options, so that a wrong one ends the session at once."""
+    config.addinivalue_line(
+        "markers",
+        f"{MATRIX_MARK}(models, methods): run the test once per model x method x seed, "
+        "as its argument `cell`",
+    )
+
+    def text_of(option: Option) -> str | None:
+        given: str | None = config.getoption(option.key)
+        return config.getini(option.key) if given is None else given
+
+    try:
+        config.stash[RUN] = Run(read_options(text_of))
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Make a test of every cell of the matrix."""
+    mark = metafunc.definition.get_closest_marker(MATRIX_MARK)
+    if mark is None:
+        return
+    options = metafunc.config.stash[RUN].options
+    try:
+        matrix = cells(
+            options.models or mark.kwargs["models"],
+            options.methods or mark.kwargs["methods"],
+            options.seeds,
+        )
+    except UsageError as error:
+        raise pytest.UsageError(f"{metafunc.definition.nodeid}: {error}") from error
+    metafunc.parametrize("cell", matrix, ids=str)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """Open what the cells share, before any of them; bad input ends the session here."""
+    config = session.config
+    found = [cell for item in session.items if (cell := _cell(item)) is not None]
+    models = dict.fromkeys(cell.model for cell in found)
+    if config.option.collectonly or not models:
+        return
+    if not config.pluginmanager.hasplugin("benchmark"):
+        raise pytest.UsageError(
+            "energybench times with pytest-benchmark; leave out -p no:benchmark "
+            "(--benchmark-disable runs the cells without timing statistics)"
+        )
+    from contextlib import ExitStack
+
+    from energybench.bench import open_bench
+    from energybench.lock import exclusive_use
+    from energybench.progress import Progress
+
+    run = config.stash[RUN]
+    terminal = config.pluginmanager.getplugin("terminalreporter")
+    run.resources = ExitStack()
+    try:
+        say: Callable[[str], None] = terminal.write_line if terminal else lambda line: None
+        progress = (
+            Progress(terminal._tw._file, terminal.ensure_newline) if terminal else Progress(None)
+        )
+        run.bench = open_bench(run.options.run, progress)
+        run.resources.callback(run.bench.close)
+        run.bench.check_weights(models)
+        run.resources.enter_context(exclusive_use(wait=run.options.wait, say=say))
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def _cell(item: pytest.Item) -> Cell | None:
+    """The cell that a test of the matrix runs; None for other tests."""
+    if item.get_closest_marker(MATRIX_MARK) is None or not hasattr(item, "callspec"):
+        return None
+    cell: Cell = item.callspec.params["cell"]
+    return cell
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Close the meters and let the next measurement on."""
+    run = config.stash.get(RUN, None)
+    if run is not None and run.resources is not None:
+        run.resources.close()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node: Any, ids: list[str]) -> None:
+    """Refuse to measure several cells at once."""
+    if any(re.search(r"\[\w+-[\w+-]+-seed\d+\]$", name) for name in ids):
+        raise pytest.UsageError(
+            "energy is measured one cell at a time; run the benchmarks without -n"
+        )
+
+
+@pytest.fixture
+def finetune(
+    benchmark: "BenchmarkFixture", pytestconfig: pytest.Config
+) -> "Callable[[Cell], RunRecord]":
+    """Run one cell under pytest-benchmark: load, compress, fine-tune (timed), evaluate.
+
+    `finetune(cell)` returns the cell's record after adding it to the benchmark's `extra_info`,
+    and fails the test when the cell failed or its accuracy drop exceeds the tolerance.
+    """
+    from energybench.cell import run_cell
+    from energybench.report.table import tolerance_failure
+
+    run = pytestconfig.stash[RUN]
+    assert run.bench is not None
+    bench = run.bench
+
+    def run_benchmark(cell: Cell) -> "RunRecord":
+        timings = 0
+
+        def timer(timed: Callable[[], None]) -> None:
+            nonlocal timings
+            benchmark.pedantic(timed, rounds=1, iterations=1)
+            timings += 1
+
+        benchmark.group = cell.model
+        record = run_cell(cell, bench, timer)
+        if timings:
+            benchmark.extra_info.update(record.headline(), energybench=record.to_json())
+            run.timed.add(len(run.records))
+        run.records.append(record)
+        failure = tolerance_failure(record)
+        if failure is not None:
+            pytest.fail(failure, pytrace=False)
+        return record
+
+    return run_benchmark
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_benchmark_update_machine_info(
+    config: pytest.Config, machine_info: dict[str, Any]
+) -> None:
+    """Add the stable facts that identify this machine."""
+    run = config.stash[RUN]
+    if run.bench is not None:
+        machine_info["energybench"] = run.bench.machine.to_json()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_benchmark_update_json(
+    config: pytest.Config, benchmarks: list[Any], output_json: dict[str, Any]
+) -> None:
+    """Add the records that no benchmark carries: cells that failed early, references on demand."""
+    run = config.stash[RUN]
+    if run.bench is None:
+        return
+    untimed = [record for i, record in enumerate(run.records) if i not in run.timed]
+    output_json["energybench"] = {
+        "records": [record.to_json() for record in (*_on_demand(run), *untimed)]
+    }
+
+
+def _on_demand(run: Run) -> "list[RunRecord]":
+    """Baselines that ran only as references."""
+    assert run.bench is not None
+    own = {(record.model, record.seed) for record in run.records if record.method == "baseline"}
+    return [record for key, record in run.bench.baselines.items() if key not in own]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """The table of energy, epochs and accuracy, after pytest-benchmark's own."""
+    run = config.stash[RUN]
+    if run.bench is None or not run.records:
+        return
+    from energybench.report.table import result_table
+
+    terminalreporter.write_sep("-", "energybench: energy of fine-tuning")
+    terminalreporter.write_line(result_table([*_on_demand(run), *run.records]))

@@ -1,0 +1,87 @@
+"""The table at the end of a run."""
+
+from collections.abc import Iterable
+
+from energybench.record import RunRecord
+from energybench.units import format_kwh, format_seconds
+
+_HEADERS = (
+    "model",
+    "method",
+    "seed",
+    "energy",
+    "saving",
+    "with search",
+    "epochs",
+    "time",
+    "accuracy",
+    "drop",
+    "freed",
+    "source",
+)
+
+
+def result_table(records: Iterable[RunRecord]) -> str:
+    """One row per record, in order, as text.
+
+    energy: facility energy of fine-tuning. saving: against the same model's and seed's baseline
+    among `records`, of that energy and of the energy that includes the method's own search.
+    """
+    from tabulate import tabulate  # here: only a run that measured something needs it
+
+    records = list(records)
+    baselines = {
+        (record.model, record.seed): record for record in records if record.method == "baseline"
+    }
+    rows = [_row(record, baselines.get((record.model, record.seed))) for record in records]
+    right = [*["left"] * 2, *["right"] * (len(_HEADERS) - 3), "left"]
+    return tabulate(rows, headers=_HEADERS, colalign=right, disable_numparse=True)
+
+
+def _row(record: RunRecord, baseline: RunRecord | None) -> tuple[str, ...]:
+    reading = record.phases.get("finetune")
+    saving = with_search = "-"
+    if baseline is not None and baseline is not record:
+        saving = _saving(record.kwh, baseline.kwh)
+        with_search = _saving(record.kwh_total, baseline.kwh_total)
+    rate = record.compression.compression_rate if record.compression else None
+    no_effect = record.compression is not None and record.compression.no_effect
+    return (
+        record.model,
+        record.method + (" (no effect)" if no_effect else ""),
+        str(record.seed),
+        format_kwh(record.kwh),
+        saving,
+        with_search,
+        str(len(record.epochs)),
+        format_seconds(reading.duration_s if reading else None),
+        _percent(record.accuracy, 2),
+        "-" if record.drop_pp is None else f"{record.drop_pp:+.2f} pp",
+        _percent(rate, 1),
+        record.energy_source if record.status == "ok" else f"failed: {record.error}",
+    )
+
+
+def _saving(energy: float | None, baseline: float | None) -> str:
+    if energy is None or not baseline:
+        return "-"
+    return f"{100 * (1 - energy / baseline):+.1f} %"
+
+
+def _percent(share: float | None, digits: int) -> str:
+    return "-" if share is None else f"{100 * share:.{digits}f} %"
+
+
+def tolerance_failure(record: RunRecord) -> str | None:
+    """One line that says why the record fails its benchmark; None when it does not."""
+    if record.status != "ok":
+        return f"{record.model} {record.method} seed {record.seed}: {record.error}"
+    if record.within_tolerance or record.test is None or record.reference_accuracy is None:
+        return None
+    return (
+        f"{record.model} {record.method} seed {record.seed} lost {record.drop_pp:.2f} points, "
+        f"tolerance {record.tolerance_pp:g}: baseline {100 * record.reference_accuracy:.2f} % "
+        f"({record.reference_correct} of {record.test.total} test images), "
+        f"here {100 * record.test.accuracy:.2f} % ({record.test.correct}); "
+        f"{record.disagreements} images are classified differently"
+    )

@@ -1,0 +1,116 @@
+"""A pytest session of its own, with tiny models registered as another package would."""
+
+from pathlib import Path
+
+import pytest
+
+TINY = """
+from torch import nn
+from energybench.models.zoo import ModelSpec
+
+
+class Tiny(ModelSpec):
+    def build(self, classes):
+        return nn.Sequential(
+            nn.Conv2d(3, 8, 3, stride=2), nn.BatchNorm2d(8), nn.ReLU(),
+            nn.Conv2d(8, 16, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(144, 32), nn.ReLU(),
+            nn.Linear(32, classes),
+        )
+
+
+tiny = Tiny("tiny", 0, "8", small_image_size=16)
+tiny2 = Tiny("tiny2", 0, "8", small_image_size=16)
+"""
+
+METHODS = '''
+import torch
+from energybench.compression.base import MASK, Baseline
+from energybench.errors import CellError
+
+
+class Ruin(Baseline):
+    """Loses its accuracy."""
+    name = "ruin"
+
+    def finalize(self, model):
+        for parameter in model.parameters():
+            parameter.data.zero_()
+
+
+class Diverge(Baseline):
+    """Makes the loss not finite."""
+    name = "diverge"
+
+    def after_step(self, model):
+        next(model.parameters()).data.fill_(float("nan"))
+
+
+class Refuse(Baseline):
+    """Fails before any training."""
+    name = "refuse"
+
+    def compress(self, model, score, tolerance_pp):
+        raise CellError("nothing here to compress")
+
+
+class Hungry(Baseline):
+    """Runs out of memory while training."""
+    name = "hungry"
+
+    def after_step(self, model):
+        raise torch.OutOfMemoryError("tried to allocate 1 EiB")
+'''
+
+ENTRY_POINTS = """
+[energybench.models]
+tiny = tiny_energy:tiny
+tiny2 = tiny_energy:tiny2
+
+[energybench.methods]
+ruin = tiny_methods:Ruin
+diverge = tiny_methods:Diverge
+refuse = tiny_methods:Refuse
+hungry = tiny_methods:Hungry
+"""
+
+BENCHMARK = """
+import pytest
+
+
+@pytest.mark.energy_matrix(models=["tiny"], methods=["baseline", "stego"])
+def test_finetune(cell, finetune):
+    finetune(cell)
+"""
+
+
+@pytest.fixture(scope="session")
+def tiny_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An installed package that registers models and methods by entry points."""
+    root = tmp_path_factory.mktemp("package")
+    (root / "tiny_energy.py").write_text(TINY)
+    (root / "tiny_methods.py").write_text(METHODS)
+    info = root / "tiny_energy-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: tiny-energy\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(ENTRY_POINTS)
+    return root
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cache for all sessions, so that the tiny models are pretrained once."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def session(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, tiny_package: Path, cache: Path
+) -> pytest.Pytester:
+    """A folder with one benchmark in it, with meters replayed; run it in a process of its own."""
+    monkeypatch.setenv("PYTHONPATH", str(tiny_package))
+    monkeypatch.setenv("ENERGYBENCH_CACHE", str(cache))
+    monkeypatch.setenv("TMPDIR", str(cache))  # a lock of its own
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    pytester.makepyfile(test_bench=BENCHMARK)
+    pytester.makeini("[pytest]\nenergy_meter = replay\n")
+    return pytester

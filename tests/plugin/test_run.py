@@ -1,0 +1,157 @@
+"""What a run leaves behind: JSON, table, exit status."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from energybench.record import from_json
+
+
+def load(path: Path) -> dict[str, Any]:
+    data: dict[str, Any] = json.loads(path.read_text())
+    return data
+
+
+def test_json_has_headline_record_and_timing(session: pytest.Pytester) -> None:
+    result = session.runpytest_subprocess("--benchmark-json=out.json")
+    result.assert_outcomes(passed=2)
+    data = load(session.path / "out.json")
+    baseline, stego = data["benchmarks"]
+    assert [b["name"] for b in (baseline, stego)] == [
+        "test_finetune[tiny-baseline-seed0]",
+        "test_finetune[tiny-stego-seed0]",
+    ]
+    assert baseline["group"] == "tiny"
+    for entry in (baseline, stego):
+        extra, record = entry["extra_info"], from_json(entry["extra_info"]["energybench"])
+        assert extra["kwh"] == record.kwh > 0
+        assert extra["epochs"] == len(record.epochs) >= 4
+        assert extra["accuracy"] == record.accuracy > 0.8
+        assert extra["energy_source"] == "replay"
+        assert extra["within_tolerance"] is True
+        assert set(record.phases) == {"load", "compress", "finetune", "evaluate"}
+        assert entry["stats"]["rounds"] == 1
+        assert entry["stats"]["mean"] == pytest.approx(
+            record.phases["finetune"].duration_s, rel=0.05, abs=0.05
+        )
+        assert record.test is not None
+        assert record.test.total == 600
+    assert baseline["extra_info"]["accuracy_drop_pp"] == 0.0
+    assert stego["extra_info"]["compression_rate"] > 0
+    assert data["machine_info"]["energybench"]["python"]
+
+
+def test_the_table_comes_after_pytest_benchmarks_own(session: pytest.Pytester) -> None:
+    result = session.runpytest_subprocess()
+    result.stdout.fnmatch_lines(
+        [
+            "*benchmark 'tiny': 2 tests*",
+            "*energybench: energy of fine-tuning*",
+            "model*method*energy*saving*epochs*time*accuracy*drop*freed*source*",
+            "tiny*baseline*0*Wh*replay*",
+            "tiny*stego*0*Wh*replay*",
+        ]
+    )
+
+
+def test_a_second_run_gives_the_same_accuracies_and_epochs(session: pytest.Pytester) -> None:
+    runs = []
+    for name in ("a.json", "b.json"):
+        session.runpytest_subprocess(f"--benchmark-json={name}", "--energy-seeds=2")
+        records = [
+            from_json(b["extra_info"]["energybench"])
+            for b in load(session.path / name)["benchmarks"]
+        ]
+        runs.append(
+            [
+                (r.model, r.method, r.seed, r.test, [e.validation_loss for e in r.epochs])
+                for r in records
+            ]
+        )
+    assert len(runs[0]) == 4
+    assert runs[0] == runs[1]
+
+
+def test_a_method_alone_makes_its_reference_and_then_finds_it_cached(
+    session: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ENERGYBENCH_CACHE", str(tmp_path / "empty"))
+    sources = []
+    for name in ("a.json", "b.json"):
+        result = session.runpytest_subprocess("-k", "stego", f"--benchmark-json={name}")
+        result.assert_outcomes(passed=1, deselected=1)
+        data = load(session.path / name)
+        (entry,) = data["benchmarks"]
+        sources.append(entry["extra_info"]["energybench"]["reference_source"])
+        on_demand = [record["method"] for record in data["energybench"]["records"]]
+        assert on_demand == (["baseline"] if name == "a.json" else [])
+    assert sources == ["this run", "cache"]
+
+
+def test_a_drop_beyond_the_tolerance_fails_after_its_record_is_written(
+    session: pytest.Pytester,
+) -> None:
+    result = session.runpytest_subprocess(
+        "--energy-methods=baseline,ruin", "--benchmark-json=out.json"
+    )
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "tiny ruin seed 0 lost * points, tolerance 1: baseline * % (* of 600 test images), "
+            "here * % (*); * images are classified differently"
+        ]
+    )
+    ruined = load(session.path / "out.json")["benchmarks"][1]["extra_info"]
+    assert ruined["within_tolerance"] is False
+    assert ruined["kwh"] > 0
+
+
+def test_one_cells_failure_is_that_cells(session: pytest.Pytester) -> None:
+    result = session.runpytest_subprocess(
+        "--energy-methods=baseline,diverge,refuse,hungry", "--benchmark-json=out.json"
+    )
+    result.assert_outcomes(passed=1, failed=3)
+    result.stdout.fnmatch_lines_random(
+        [
+            "tiny diverge seed 0: the training loss of epoch 1 is nan; *",
+            "tiny refuse seed 0: nothing here to compress",
+            "tiny hungry seed 0: out of memory; lower --energy-batch-size",
+        ]
+    )
+    data = load(session.path / "out.json")
+    timed = {b["extra_info"]["energybench"]["method"]: b["extra_info"] for b in data["benchmarks"]}
+    assert set(timed) == {"baseline", "diverge", "hungry"}
+    assert timed["diverge"]["status"] == "failed"
+    assert timed["diverge"]["kwh"] > 0
+    (refused,) = data["energybench"]["records"]
+    assert refused["method"] == "refuse"
+    assert set(refused["phases"]) == {"load", "compress"}
+
+
+def test_compositions_run(session: pytest.Pytester) -> None:
+    result = session.runpytest_subprocess(
+        "--energy-methods=baseline,lowrank+prune+stego",
+        "--energy-tolerance=50",
+        "--benchmark-json=out.json",
+    )
+    result.assert_outcomes(passed=2)
+    record = load(session.path / "out.json")["benchmarks"][1]["extra_info"]["energybench"]
+    assert [part["method"] for part in record["compression"]["parts"]] == [
+        "lowrank",
+        "prune",
+        "stego",
+    ]
+
+
+def test_ini_keys_and_the_command_line_over_them(session: pytest.Pytester) -> None:
+    session.makeini(
+        "[pytest]\nenergy_meter = replay\nenergy_models = tiny2\nenergy_max_epochs = 2\n"
+        "energy_methods = baseline\nenergy_pue = 1\n"
+    )
+    session.runpytest_subprocess("--benchmark-json=out.json", "--energy-max-epochs=1")
+    (entry,) = load(session.path / "out.json")["benchmarks"]
+    assert entry["name"] == "test_finetune[tiny2-baseline-seed0]"
+    assert entry["extra_info"]["epochs"] == 1
+    assert entry["extra_info"]["energybench"]["protocol"]["pue"] == 1.0
