@@ -1,0 +1,1 @@
+"""Joules from the machine: counters where there are any, labelled estimates elsewhere."""

@@ -1,0 +1,70 @@
+"""`energybench.measure`: the energy of any block of Python."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from energybench.errors import UsageError
+from energybench.meters.window import Window, open_meters
+from energybench.record import EnergyReading
+from energybench.units import kwh
+
+
+class Measurement:
+    """What `measure` yields: the block so far while it runs, the whole of it afterwards."""
+
+    def __init__(self, window: Window, pue: float) -> None:
+        self._window = window
+        self._pue = pue
+
+    @property
+    def reading(self) -> EnergyReading:
+        """Joules and source per domain, flags, and why what is missing is missing."""
+        return self._window.so_far()
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds."""
+        return self.reading.duration_s
+
+    @property
+    def joules(self) -> dict[str, float | None]:
+        """Energy per domain; None for one that could not be read."""
+        return self.reading.joules
+
+    @property
+    def watts(self) -> float | None:
+        """Mean IT power."""
+        return self.reading.watts
+
+    @property
+    def kwh(self) -> float | None:
+        """Facility energy: IT energy x PUE; None if nothing was read."""
+        joules = self.reading.it_joules
+        return None if joules is None else kwh(joules, self._pue)
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """Domain -> how it was read."""
+        return self.reading.sources
+
+
+@contextmanager
+def measure(
+    meters: Sequence[str] = ("auto",),
+    pue: float = 1.58,
+    synchronize: Callable[[], None] | None = None,
+    gpu_uuids: Sequence[str] = (),
+) -> Iterator[Measurement]:
+    """Measure the energy of a block.
+
+    `meters` are names of meters or "auto", `pue` is the facility energy per IT energy (>= 1).
+    To measure GPUs, give their CUDA UUIDs and a `synchronize` that waits for them, as
+    `torch.cuda.get_device_properties(0).uuid` and `torch.cuda.synchronize`. Raises `UsageError`
+    for an unknown name or a named meter that is not available.
+    """
+    if not pue >= 1.0:
+        raise UsageError(f"pue is {pue:g}; it must be at least 1")
+    names = (meters,) if isinstance(meters, str) else meters
+    uuids = [str(uuid) for uuid in gpu_uuids]
+    with open_meters(names, uuids) as opened, opened.window(synchronize) as window:
+        yield Measurement(window, pue)
