@@ -1,0 +1,122 @@
+"""Compositions: order, shared tolerance, constraints that hold together."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from energybench.compression.base import BITS, MASK, STRUCTURE, Score
+from energybench.compression.compose import Composition, build
+from energybench.compression.prune import Prune
+from energybench.compression.stego import Stego
+from energybench.errors import UsageError
+from energybench.record import CompressionReport
+
+
+@pytest.mark.parametrize(
+    "named", ["stego+prune+lowrank", "lowrank+prune+stego", "prune + lowrank+ stego"]
+)
+def test_name_and_order_are_canonical(named: str) -> None:
+    compression = build(named)
+    assert compression.name == "lowrank+prune+stego"
+    assert compression.stage == STRUCTURE
+
+
+def test_single() -> None:
+    assert isinstance(build("prune"), Prune)
+
+
+@pytest.mark.parametrize("method", ["prune+prune", "baseline+stego", "stego+", "prun"])
+def test_refused(method: str) -> None:
+    with pytest.raises(UsageError):
+        build(method)
+
+
+class Fake:
+    """Drops the score by `drop_pp` (negative: raises it) and notes the tolerance it was given."""
+
+    def __init__(self, name: str, stage: int, drop_pp: float, rate: float = 0.5) -> None:
+        self.name, self.stage = name, stage
+        self._drop_pp, self._rate = drop_pp, rate
+        self.tolerance_pp: float | None = None
+
+    def compress(self, model: nn.Module, score: Score, tolerance_pp: float) -> CompressionReport:
+        self.tolerance_pp = tolerance_pp
+        before = score(model)
+        with torch.no_grad():
+            model.get_parameter("bias").sub_(self._drop_pp / 100)
+        none = self._drop_pp == 0.0
+        rate = 0.0 if none else self._rate
+        return CompressionReport(
+            self.name, {"x": 1}, rate, before, score(model), no_effect=none, parts=[]
+        )
+
+    def after_step(self, model: nn.Module) -> None: ...
+
+    def finalize(self, model: nn.Module) -> None: ...
+
+
+def chain(*drops_pp: float) -> tuple[CompressionReport, list[float | None]]:
+    """The report of a chain of fakes and the tolerance each was given; 2 pp for all."""
+    model = nn.Linear(1, 1).double()
+    nn.init.constant_(model.bias, 0.9)
+    stages = (STRUCTURE, MASK, BITS)
+    fakes = [Fake(f"m{stage}", stage, drop) for stage, drop in zip(stages, drops_pp, strict=True)]
+    report = Composition(fakes).compress(model, lambda now: now.get_parameter("bias").item(), 2.0)
+    return report, [fake.tolerance_pp for fake in fakes]
+
+
+def test_parts_share_the_tolerance() -> None:
+    report, given_pp = chain(0.5, 1.5, 0.5)
+    assert given_pp == pytest.approx([2.0, 1.5, 0.0])
+    assert report.reference_score == pytest.approx(0.9)
+    assert report.score == pytest.approx(0.875)
+    assert report.compression_rate == pytest.approx(1 - 0.5**3)
+    assert [part.method for part in report.parts] == ["m0", "m1", "m2"]
+    assert report.settings == {"m0.x": 1, "m1.x": 1, "m2.x": 1}
+
+
+def test_a_gain_is_not_lent() -> None:
+    _, given_pp = chain(-1.0, 2.0, 0.5)
+    assert given_pp == pytest.approx([2.0, 2.0, 1.0])
+
+
+def test_a_part_beyond_its_tolerance_leaves_none() -> None:
+    assert chain(3.0, 0.0, 0.0)[1] == pytest.approx([2.0, 0.0, 0.0])
+
+
+def test_no_effect_only_if_no_part_had_one() -> None:
+    assert chain(0.0, 0.0, 0.0)[0].no_effect
+    assert not chain(0.0, 0.5, 0.0)[0].no_effect
+
+
+def low_bits(weight: Tensor, bits: int) -> Tensor:
+    return weight.view(torch.int32) & ((1 << bits) - 1)
+
+
+@given(
+    percent=st.integers(1, 99),
+    bits=st.integers(1, 30),
+    rate=st.sampled_from([1e-6, 1e-3, 1.0]),
+    seed=st.integers(0, 99),
+)
+def test_zeros_and_clear_bits_hold_together(
+    percent: int, bits: int, rate: float, seed: int
+) -> None:
+    torch.manual_seed(seed)
+    model = nn.Linear(20, 20)
+    weight = model.weight.detach()
+    prune, stego = Prune(), Stego()
+    prune.compress(model, lambda model: float((weight == 0).sum() <= 4 * percent), 1.0)
+    report = stego.compress(model, lambda model: float(low_bits(weight, bits + 1).any()), 1.0)
+    found = int(report.settings["bits"])  # `bits`, unless the bit above those is clear anyway
+    zeros = weight == 0
+    assert int(zeros.sum()) >= 4 * percent
+
+    composition = Composition([prune, stego])
+    for hold in [composition.after_step] * 6 + [composition.finalize]:
+        weight.add_(rate * torch.randn(20, 20))
+        hold(model)
+        assert not weight[zeros].any()
+        assert not low_bits(weight, found).any()

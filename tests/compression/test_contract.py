@@ -1,0 +1,182 @@
+"""What every registered method, and every composition, promises."""
+
+import copy
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from energybench.compression.compose import build
+from energybench.errors import CellError
+from energybench.registry import METHODS
+
+COMPOSED = ["prune+stego", "stego+lowrank", "prune+lowrank", "lowrank+prune+stego"]
+ALL = [*METHODS.names(), *COMPOSED]
+SEARCHING = [name for name in ALL if name != "baseline"]
+
+Score = Callable[[nn.Module], float]
+
+
+def state(model: nn.Module) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def bits_equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return list(one) == list(other) and all(
+        value.numpy().tobytes() == other[name].numpy().tobytes() for name, value in one.items()
+    )
+
+
+def fidelity(model: nn.Module) -> Score:
+    """A fake score: 1 minus the relative change of the outputs of `model` as it is now."""
+    images = torch.randn(8, 1, 8, 8, generator=torch.Generator().manual_seed(3))
+
+    def outputs(model: nn.Module) -> Tensor:
+        with torch.no_grad():
+            return copy.deepcopy(model).eval()(images)
+
+    original = outputs(model)
+    return lambda now: float(1.0 - (outputs(now) - original).norm() / original.norm())
+
+
+@pytest.mark.parametrize("method", ALL)
+@pytest.mark.parametrize("tolerance_pp", [0.0, 1.0, 5.0])
+@pytest.mark.parametrize("real", [True, False], ids=["accuracy", "fidelity"])
+def test_the_strongest_setting_found_is_applied_and_within_tolerance(
+    method: str, tolerance_pp: float, real: bool, network: nn.Module, accuracy: Score
+) -> None:
+    score = accuracy if real else fidelity(network)
+    reference = score(network)
+    report = build(method).compress(network, score, tolerance_pp)
+    assert 100.0 * (reference - score(network)) <= tolerance_pp + 1e-9
+    if report.reference_score is not None:
+        assert report.reference_score == reference
+        assert report.score == score(network)
+    assert 0.0 <= report.compression_rate < 1.0
+    assert report.no_effect <= (report.compression_rate == 0.0)
+    assert network.training
+
+
+@pytest.mark.parametrize("method", SEARCHING)
+def test_a_generous_tolerance_compresses(method: str, network: nn.Module, accuracy: Score) -> None:
+    report = build(method).compress(network, accuracy, 10.0)
+    assert not report.no_effect
+    assert report.compression_rate > 0.1
+
+
+@pytest.mark.parametrize("method", ALL)
+def test_the_constraint_holds_after_every_step_and_at_the_end(
+    method: str, network: nn.Module, accuracy: Score, train: Callable[..., None]
+) -> None:
+    compression = build(method)
+    compression.compress(network, accuracy, 5.0)
+    before = state(network)
+
+    def hold(model: nn.Module) -> None:
+        compression.after_step(model)
+        held, finalized = state(model), copy.deepcopy(model)
+        copy.deepcopy(compression).finalize(finalized)
+        assert bits_equal(held, state(finalized)), "finalize changes a model that is held"
+
+    train(network, hold)
+    compression.finalize(network)
+    final = state(network)
+    assert list(final) == list(before)
+    assert not bits_equal(final, before), "training changed nothing"
+    compression.finalize(network)
+    assert bits_equal(state(network), final)
+
+
+@pytest.mark.parametrize("method", SEARCHING)
+def test_no_effect_leaves_the_model_as_it_was(
+    method: str, network: nn.Module, train: Callable[..., None]
+) -> None:
+    before, modules = state(network), list(network.modules())
+
+    def only_the_original(model: nn.Module) -> float:
+        return float(bits_equal(state(model), before))
+
+    compression = build(method)
+    report = compression.compress(network, only_the_original, 1.0)
+    assert report.no_effect
+    assert report.compression_rate == 0.0
+    assert report.score == report.reference_score == 1.0
+    assert list(network.modules()) == modules
+    assert bits_equal(state(network), before)
+
+    free = copy.deepcopy(network)
+    train(free, lambda model: None)
+    train(network, compression.after_step)
+    compression.finalize(network)
+    assert bits_equal(state(network), state(free))
+
+
+@pytest.mark.parametrize("method", ALL)
+def test_deterministic_and_leaves_the_random_state(
+    method: str, network: nn.Module, accuracy: Score
+) -> None:
+    twin = copy.deepcopy(network)
+    random = torch.get_rng_state()
+    report = build(method).compress(network, accuracy, 5.0)
+    assert torch.equal(torch.get_rng_state(), random)
+    assert build(method).compress(twin, accuracy, 5.0) == report
+    assert bits_equal(state(network), state(twin))
+
+
+@pytest.mark.parametrize("method", ALL)
+def test_report_is_json(method: str, network: nn.Module, accuracy: Score) -> None:
+    report = build(method).compress(network, accuracy, 5.0)
+    data = json.loads(json.dumps(asdict(report), allow_nan=False))
+    assert data["method"] == method or "+" in method
+    assert data["settings"] == report.settings
+    assert [tuple(point) for point in data["curve"]] == report.curve
+
+
+@pytest.mark.parametrize("method", SEARCHING)
+def test_few_evaluations(method: str, network: nn.Module, accuracy: Score) -> None:
+    calls = 0
+
+    def counted(model: nn.Module) -> float:
+        nonlocal calls
+        calls += 1
+        return accuracy(model)
+
+    report = build(method).compress(network, counted, 1.0)
+    parts = report.parts or [report]
+    assert calls == sum(1 + len(part.curve) for part in parts)
+    assert calls <= 9 * len(parts)
+
+
+@pytest.mark.parametrize("method", SEARCHING)
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("at", [1, 2])
+def test_score_not_finite(method: str, value: float, at: int, network: nn.Module) -> None:
+    before, calls = state(network), 0
+
+    def score(model: nn.Module) -> float:
+        nonlocal calls
+        calls += 1
+        return value if calls == at else 0.9
+
+    with pytest.raises(CellError, match=r"\A[^\n]*validation score is (nan|inf)[^\n]*\Z"):
+        build(method).compress(network, score, 1.0)
+    assert bits_equal(state(network), before)
+
+
+@pytest.mark.parametrize("method", SEARCHING)
+@pytest.mark.parametrize("value", [float("nan"), float("-inf")])
+def test_weights_not_finite(method: str, value: float, network: nn.Sequential) -> None:
+    with torch.no_grad():
+        network.get_parameter("7.weight")[3, 1] = value
+    with pytest.raises(CellError, match=r"\A[^\n]*7\.weight holds NaN or infinity[^\n]*\Z"):
+        build(method).compress(network, lambda model: 0.9, 1.0)
+
+
+@pytest.mark.parametrize("method", SEARCHING)
+def test_nothing_to_compress(method: str) -> None:
+    model = nn.Sequential(nn.BatchNorm2d(3), nn.Flatten())
+    with pytest.raises(CellError, match=r"\A[^\n]*no layer that it can compress\Z"):
+        build(method).compress(model, lambda model: 0.9, 1.0)
