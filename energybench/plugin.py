@@ -1,9 +1,11 @@
 """The pytest plugin: options, the matrix of cells, the fixture that runs one, JSON and table."""
 
+import os
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import pytest
 
@@ -28,6 +30,8 @@ class Run:
     """What one pytest session measures."""
 
     options: Options
+    terminal: TextIO | None = None
+    """The terminal itself, where there is one: not captured while tests run."""
     bench: "Bench | None" = None
     records: "list[RunRecord]" = field(default_factory=list)
     timed: set[int] = field(default_factory=set)
@@ -66,9 +70,16 @@ def pytest_configure(config: pytest.Config) -> None:
         return config.getini(option.key) if given is None else given
 
     try:
-        config.stash[RUN] = Run(read_options(text_of))
+        config.stash[RUN] = Run(read_options(text_of), _terminal())
     except UsageError as error:
         raise pytest.UsageError(str(error)) from error
+
+
+def _terminal() -> TextIO | None:
+    """Standard output, if it is a terminal; pytest captures nothing while it configures."""
+    if not sys.stdout.isatty():
+        return None
+    return open(os.dup(sys.stdout.fileno()), "w", encoding=sys.stdout.encoding)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -108,13 +119,11 @@ def pytest_runtestloop(session: pytest.Session) -> None:
     from energybench.progress import Progress
 
     run = config.stash[RUN]
-    terminal = config.pluginmanager.getplugin("terminalreporter")
+    reporter = config.pluginmanager.getplugin("terminalreporter")
     run.resources = ExitStack()
     try:
-        say: Callable[[str], None] = terminal.write_line if terminal else lambda line: None
-        progress = (
-            Progress(terminal._tw._file, terminal.ensure_newline) if terminal else Progress(None)
-        )
+        say: Callable[[str], None] = reporter.write_line if reporter else lambda line: None
+        progress = Progress(run.terminal, reporter.ensure_newline if reporter else lambda: None)
         run.bench = open_bench(run.options.run, progress)
         run.resources.callback(run.bench.close)
         run.bench.check_weights(models)
@@ -136,6 +145,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     run = config.stash.get(RUN, None)
     if run is not None and run.resources is not None:
         run.resources.close()
+    if run is not None and run.terminal is not None:
+        run.terminal.close()
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -38,7 +38,12 @@ class Progress:
         self._open = True
         try:
             with RichProgress(
-                *columns, console=console, transient=True, auto_refresh=False
+                *columns,
+                console=console,
+                transient=True,
+                auto_refresh=False,
+                redirect_stdout=False,
+                redirect_stderr=False,
             ) as drawn:
                 task = drawn.add_task(title, total=total, text="")
                 drawn.refresh()

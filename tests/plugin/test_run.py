@@ -1,6 +1,8 @@
 """What a run leaves behind: JSON, table, exit status."""
 
 import json
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -157,3 +159,15 @@ def test_ini_keys_and_the_command_line_over_them(session: pytest.Pytester) -> No
     assert entry["name"] == "test_finetune[tiny2-baseline-seed0]"
     assert entry["extra_info"]["epochs"] == 1
     assert entry["extra_info"]["energybench"]["protocol"]["pue"] == 1.0
+
+
+def test_a_live_line_at_a_terminal_only(session: pytest.Pytester) -> None:
+    script = shutil.which("script")
+    if script is None:
+        pytest.skip("needs the command `script` for a pseudo-terminal")
+    command = f"{sys.executable} -m pytest --energy-methods=baseline"
+    seen = session.run(script, "-qec", command, "typescript").stdout.str()
+    assert "tiny baseline" in seen
+    assert "validation 0." in seen
+    assert "Captured" not in seen
+    assert "validation 0." not in session.runpytest_subprocess().stdout.str()
