@@ -12,7 +12,7 @@ from energybench.errors import CellError
 from energybench.models.recipes import Recipe
 from energybench.vision import torchvision
 
-_LINEAR_GAIN = 0.3
+_LINEAR_GAIN = 0.4
 
 
 def pretrain(
