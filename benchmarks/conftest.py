@@ -5,7 +5,9 @@ import pytest
 
 def pytest_configure(config: pytest.Config) -> None:
     """Keep each run's JSON in `.benchmarks/`, unless another place is asked for."""
-    asked = config.getoption("benchmark_save", None) or config.getoption("benchmark_json", None)
-    measures = hasattr(config.option, "benchmark_autosave") and not config.option.collectonly
-    if measures and not asked:
-        config.option.benchmark_autosave = True
+    if config.option.collectonly or not config.pluginmanager.hasplugin("benchmark"):
+        return
+    if not (config.option.benchmark_save or config.option.benchmark_json):
+        from pytest_benchmark.utils import get_tag
+
+        config.option.benchmark_autosave = get_tag()

@@ -21,7 +21,8 @@ class Recipe:
     """Images per step; the caller makes the batches."""
     initialization: Initialization = "as_built"
     """`as_built`: torchvision's own. `zero_residual`: the same, but every residual block starts as
-    the identity. `he`: normal, variance 2 / fan-in, and a last layer scaled by 0.1."""
+    the identity. `he`: normal, variance 2 / fan-in in convolutions, 0.32 / fan-in in linear layers
+    (so that the features before the last one are not so large that plain SGD diverges)."""
     weight_decay: float = 0.01
     """Of AdamW: decoupled, relative to the learning rate."""
     label_smoothing: float = 0.05

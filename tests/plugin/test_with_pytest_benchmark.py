@@ -1,5 +1,6 @@
 """pytest-benchmark's own features beside ours, and what stands in the way of a measurement."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,15 @@ def test_autosave_then_compare(session: pytest.Pytester) -> None:
     command = [sys.executable, "-m", "pytest_benchmark", "compare", str(saved)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "tiny-stego-seed0" in done.stdout
+
+
+def test_benchmarks_keep_each_run(session: pytest.Pytester, pytestconfig: pytest.Config) -> None:
+    conftest = (pytestconfig.rootpath / "benchmarks" / "conftest.py").read_text()
+    session.makeconftest(conftest)
+    session.runpytest_subprocess(*QUICK).assert_outcomes(passed=2)
+    (saved,) = Path(session.path, ".benchmarks").rglob("*.json")
+    assert re.fullmatch(r"0001_\w+_\d{8}_\d{6}.*\.json", saved.name)
+    assert "Not saving" not in session.runpytest_subprocess("--collect-only").stdout.str()
 
 
 def test_disabled_benchmarks_still_measure_energy(session: pytest.Pytester) -> None:
