@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from energybench.cache import cache_folder, publish
 from energybench.config import Cell, RunConfig
 from energybench.data.base import ImageData
-from energybench.errors import CellError, UsageError
+from energybench.errors import CellError, EnergybenchError, UsageError
 from energybench.hardware import Machine, describe_machine
 from energybench.loading import PretrainedModel, image_size, pretrained
 from energybench.meters.window import MeterSet, open_meters
@@ -20,6 +21,8 @@ from energybench.progress import Progress
 from energybench.record import RunRecord, from_json
 from energybench.registry import DATASETS, MODELS
 from energybench.training.precision import check_precision
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -34,6 +37,8 @@ class Bench:
     progress: Progress
     baselines: dict[tuple[str, int], RunRecord] = field(default_factory=dict)
     """Baseline records of this run by (model, seed), failed ones too."""
+    on_demand: list[RunRecord] = field(default_factory=list)
+    """Those of them that ran only because another cell needed its reference."""
 
     def synchronize(self) -> None:
         """Wait until the device has done all that it was given."""
@@ -65,9 +70,14 @@ class Bench:
         return {
             **self.config.protocol(),
             "device": self.device.type,
+            "device_name": self._device_name(),
             "precision": self.config.precision,
             "threads": torch.get_num_threads(),
         }
+
+    def _device_name(self) -> str:
+        cuda = self.device.type == "cuda"
+        return torch.cuda.get_device_name(self.device) if cuda else self.machine.cpu
 
     def reference(self, cell: Cell, run: Callable[[Cell], RunRecord]) -> tuple[RunRecord, str]:
         """The baseline that `cell` is compared with, and whether from "this run" or the "cache".
@@ -81,6 +91,7 @@ class Bench:
             baseline, source = cached, "cache"
         else:
             baseline, source = run(cell.reference), "this run"
+            self.on_demand.append(baseline)
         if baseline.status != "ok" or baseline.test is None:
             raise CellError(f"no reference: {cell.reference} failed: {baseline.error}")
         return baseline, source
@@ -88,9 +99,13 @@ class Bench:
     def keep_baseline(self, cell: Cell, record: RunRecord) -> None:
         """Remember a finished baseline, in this run and, if it went well, in the user's cache."""
         self.baselines[cell.model, cell.seed] = record
-        if record.status == "ok":
-            text = json.dumps(record.to_json())
+        if record.status != "ok":
+            return
+        text = json.dumps(record.to_json())
+        try:
             publish(self._baseline_path(cell), lambda path: path.write_text(text))
+        except (EnergybenchError, OSError) as error:
+            log.warning("the baseline %s is not cached: %s", cell, error)
 
     def _cached_baseline(self, cell: Cell) -> RunRecord | None:
         try:
@@ -129,6 +144,12 @@ def open_bench(config: RunConfig, progress: Progress) -> Bench:
     data: ImageData = DATASETS.get(kind)(location)
     measure = config.measure
     meters = open_meters(measure.meters, gpu_uuids=_gpu_uuids(device), replay=measure.replay)
+    if device.type == "cuda" and measure.meters == ("auto",) and "nvml" in meters.unavailable:
+        meters.close()
+        raise UsageError(
+            f"the energy of {device} cannot be read: {meters.unavailable['nvml']}; "
+            "name the meters to do without it, for instance --energy-meter=rapl"
+        )
     return Bench(config, data, device, meters, describe_machine(), progress)
 
 
@@ -149,7 +170,8 @@ def _device(name: str) -> torch.device:
                 f"no device cuda:{index}: this PyTorch sees {count} CUDA devices; "
                 "use --energy-device=cpu, or check the driver and CUDA_VISIBLE_DEVICES"
             )
-        return torch.device("cuda", index)
+        device = torch.device("cuda", index)
+        torch.cuda.set_device(device)
     return device
 
 

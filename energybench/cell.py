@@ -3,7 +3,7 @@
 import gc
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -32,16 +32,21 @@ def run_cell(cell: Cell, bench: Bench, timer: Timer = lambda timed: timed()) -> 
 
     A cell that cannot go on is recorded as failed, with what it measured until then.
     """
+    record = _record(cell, bench, timer)
+    if cell == cell.reference:
+        bench.keep_baseline(cell, record)
+    _free_memory()
+    return record
+
+
+def _record(cell: Cell, bench: Bench, timer: Timer) -> RunRecord:
+    """Nothing of the cell but its record is alive when this returns."""
     draft = _Draft(cell, bench)
     try:
         _run(cell, bench, timer, draft)
     except Exception as error:
         draft.fail(error)
-    record = draft.record()
-    if cell == cell.reference:
-        bench.keep_baseline(cell, record)
-    _free_memory()
-    return record
+    return draft.record()
 
 
 def _run(cell: Cell, bench: Bench, timer: Timer, draft: "_Draft") -> None:
@@ -50,7 +55,7 @@ def _run(cell: Cell, bench: Bench, timer: Timer, draft: "_Draft") -> None:
         draft.reference = bench.reference(cell, lambda baseline: run_cell(baseline, bench))
 
     with draft.phase("load"):
-        model, facts = weights.load(bench.device)
+        model, facts = weights.load(bench.device, cell.seed)
     draft.keep(weights=facts)
 
     compression = build(cell.method)
@@ -108,7 +113,7 @@ class _Draft:
     reference: tuple[RunRecord, str] | None = None
     error: str | None = None
     _kept: dict[str, Any] = field(default_factory=dict)
-    _guarded: Exception | None = None
+    _guarded: BaseException | None = None
 
     def window(self) -> AbstractContextManager[Window]:
         """An energy window that waits for the device at both ends."""
@@ -126,16 +131,17 @@ class _Draft:
                 self.phases[name] = window.reading
 
     def guarded(self, work: Callable[[], None]) -> None:
-        """Do `work` and hold back its error: inside a benchmark it would cost the timing."""
+        """Do `work` and hold back its error: inside a benchmark it would cost the whole JSON."""
         try:
             work()
-        except Exception as error:
+        except BaseException as error:  # also Ctrl-C, which raise_guarded passes on
             self._guarded = error
 
     def raise_guarded(self) -> None:
         """Raise the error that `guarded` held back, if any."""
-        if self._guarded is not None:
-            raise self._guarded
+        error, self._guarded = self._guarded, None
+        if error is not None:
+            raise error
 
     def batches(self, split: Split) -> Batches:
         """The cell's view of one split."""
@@ -156,8 +162,7 @@ class _Draft:
 
     def fail(self, error: Exception) -> None:
         """Record why the cell could not go on; what nobody foresaw is logged with its traceback."""
-        foreseen = isinstance(error, EnergybenchError | torch.OutOfMemoryError | MemoryError)
-        if not foreseen:
+        if not isinstance(error, EnergybenchError) and not _is_out_of_memory(error):
             log.error("%s failed", self.cell, exc_info=error)
         self.error = _one_line(error)
 
@@ -182,7 +187,7 @@ class _Draft:
             error=self.error,
             phases=self.phases,
             epochs=self.epochs,
-            flags=sorted({flag for phase in self.phases.values() for flag in phase.flags}),
+            flags=self.phases["finetune"].flags if "finetune" in self.phases else [],
             **self._kept,
         )
         return _compared(record, self.reference)
@@ -207,12 +212,24 @@ def _trainable_parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 
-def _one_line(error: Exception) -> str:
-    """The error's message in one line; a data worker's traceback is cut to its last line."""
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "ALLOC_FAILED")
+"""In the messages of errors that PyTorch raises as plain RuntimeError."""
+
+
+def _is_out_of_memory(error: Exception) -> bool:
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _OUT_OF_MEMORY)
+
+
+def _one_line(error: Exception) -> str:
+    """The first line of the error's message; the last one of an error from a data worker."""
+    if _is_out_of_memory(error):
         return "out of memory; lower --energy-batch-size"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = lines[-1] if lines else type(error).__name__
+    if not lines:
+        return type(error).__name__
+    text = lines[-1] if lines[0].startswith("Caught ") else lines[0]
     prefix = f"{type(error).__module__}.{type(error).__name__}: "
     text = text.removeprefix(prefix)
     return text if isinstance(error, EnergybenchError) else f"{type(error).__name__}: {text}"
@@ -220,5 +237,6 @@ def _one_line(error: Exception) -> str:
 
 def _free_memory() -> None:
     gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    if torch.cuda.is_initialized():
+        with suppress(RuntimeError):  # a device that has failed has nothing to give back
+            torch.cuda.empty_cache()

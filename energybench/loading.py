@@ -17,7 +17,6 @@ from energybench.models.checkpoint import (
     read_checkpoint,
 )
 from energybench.models.pretrained import SEED, Pretraining, read_facts, save
-from energybench.models.recipes import recipe_for
 from energybench.models.zoo import ModelSpec
 from energybench.progress import Progress
 from energybench.training.evaluate import evaluate
@@ -31,17 +30,21 @@ class PretrainedModel:
 
     spec: ModelSpec
     classes: int
+    photographs: bool
     source: str
     """`digits pretraining`, `torchvision IMAGENET1K_V1` or the checkpoint's path."""
     path: Path | None
     """None for torchvision's own, which torch.hub keeps."""
     facts: Mapping[str, Any]
 
-    def load(self, device: torch.device) -> tuple[nn.Module, dict[str, Any]]:
-        """A new network on `device` with the weights in it, and what to record about them."""
+    def load(self, device: torch.device, seed: int = 0) -> tuple[nn.Module, dict[str, Any]]:
+        """A new network on `device` with the weights in it, and what to record about them.
+
+        A head of another size is replaced by one that `seed` initializes.
+        """
         state = self._state()
-        torch.manual_seed(SEED)  # a replaced head is the same for every method
-        model = self.spec.build(self.classes)
+        torch.manual_seed(seed)
+        model = self.spec.build(self.classes, self.photographs)
         replaced = load_weights(model, self.spec, state, self.source)
         if replaced:
             log.warning(
@@ -72,21 +75,22 @@ def pretrained(
 
     A network for a data set with a `pretrain` split is pretrained on first use and then cached.
     """
+    kind = spec, data.classes, data.imagenet_sized
     if weights is not None:
         path = find_checkpoint(weights, spec.name)
-        return PretrainedModel(spec, data.classes, str(path), path, {})
+        return PretrainedModel(*kind, str(path), path, {})
     if "pretrain" not in data.split_sizes:
-        return PretrainedModel(spec, data.classes, "torchvision IMAGENET1K_V1", None, {})
+        return PretrainedModel(*kind, "torchvision IMAGENET1K_V1", None, {})
     plan = Pretraining(spec, data.fingerprint, data.classes, image_size(spec, data), device)
     facts = read_facts(plan.path)
-    if facts is None:
+    if facts is None or facts.get("key") != plan.key:
         facts = _pretrain(plan, data, progress)
-    return PretrainedModel(spec, data.classes, f"{data.name} pretraining", plan.path, facts)
+    return PretrainedModel(*kind, f"{data.name} pretraining", plan.path, facts)
 
 
 def _pretrain(plan: Pretraining, data: ImageData, progress: Progress) -> dict[str, Any]:
-    batch_size = recipe_for(plan.spec.name).batch_size
-    model = plan.build(data.batches("pretrain", plan.image_size, batch_size, SEED), progress)
+    train = data.batches("pretrain", plan.image_size, plan.recipe.batch_size, SEED)
+    model = plan.build(train, progress)
     test = evaluate(model, data.batches("test", plan.image_size, 256, SEED), plan.device)
     facts = {"key": plan.key, "test_accuracy": test.accuracy}
     save(plan.path, model, facts)

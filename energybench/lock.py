@@ -32,7 +32,9 @@ def exclusive_use(
         except Timeout:
             holder = f"another measurement runs on this machine ({_holder(path)})"
             if not wait:
-                raise UsageError(f"{holder}; let it end first, or let this one wait") from None
+                raise UsageError(
+                    f"{holder}; let it end first, or wait for it without --energy-no-wait"
+                ) from None
             say(f"{holder}; waiting until it ends")
             lock.acquire(poll_interval=POLL_S)
     except OSError as error:

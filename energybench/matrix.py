@@ -14,7 +14,7 @@ def cells(models: Sequence[str], methods: Sequence[str], seeds: int) -> list[Cel
     the seed shuffles, so that a drift of the machine does not favour one of them.
     """
     result = []
-    for model in models:
+    for model in dict.fromkeys(models):
         MODELS.check(model)
         for seed in range(seeds):
             others = [method for method in dict.fromkeys(methods) if method != "baseline"]

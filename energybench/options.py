@@ -29,16 +29,18 @@ class Option:
         return f"energy_{self.name.replace('-', '_')}"
 
 
-def _list_of(check: Callable[[str], Any]) -> Callable[[str], tuple[str, ...]]:
+def _list_of(check: Callable[[str], str]) -> Callable[[str], tuple[str, ...]]:
     def parse(text: str) -> tuple[str, ...]:
-        names = tuple(name.strip() for name in text.split(",") if name.strip())
+        names = tuple(check(name.strip()) for name in text.split(",") if name.strip())
         if not names:
             raise UsageError("an empty list; name at least one")
-        for name in names:
-            check(name)
         return names
 
     return parse
+
+
+def _method(name: str) -> str:
+    return "+".join(method_parts(name))
 
 
 def _meter(name: str) -> str:
@@ -59,7 +61,9 @@ def _positive(text: str) -> int:
 
 def _yes_or_no(text: str) -> bool:
     answers = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-    return answers[text.lower()] if text.lower() in answers else bool(int(text))
+    if text.lower() not in answers:
+        raise UsageError(f"{text} is neither true nor false")
+    return answers[text.lower()]
 
 
 _DEFAULT = RunConfig()
@@ -68,7 +72,7 @@ OPTIONS = (
     Option("models", _list_of(MODELS.check), None, "models, comma-separated, instead of all"),
     Option(
         "methods",
-        _list_of(method_parts),
+        _list_of(_method),
         None,
         "methods, comma-separated, instead of all; + composes: lowrank+stego",
     ),
@@ -120,7 +124,8 @@ def read_options(text_of: Callable[[Option], str | None]) -> Options:
     """
     values: dict[str, Any] = {}
     for option in OPTIONS:
-        text = text_of(option) or option.default
+        given = text_of(option)
+        text = option.default if given is None else given
         try:
             values[option.name] = None if text is None else option.parse(text)
         except UsageError as error:

@@ -3,14 +3,14 @@
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
 
 import pytest
 
 from energybench.config import Cell
-from energybench.errors import UsageError
+from energybench.errors import EnergybenchError, UsageError
 from energybench.matrix import cells
 from energybench.options import OPTIONS, Option, Options, read_options
 
@@ -40,6 +40,8 @@ class Run:
 
 
 RUN = pytest.StashKey[Run]()
+NOT_RUNNING = ("collectonly", "setuponly", "setupplan", "benchmark_skip")
+"""pytest's options under which no cell runs."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -67,7 +69,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
     def text_of(option: Option) -> str | None:
         given: str | None = config.getoption(option.key)
-        return config.getini(option.key) if given is None else given
+        return (config.getini(option.key) or None) if given is None else given
 
     try:
         config.stash[RUN] = Run(read_options(text_of), _terminal())
@@ -89,14 +91,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     options = metafunc.config.stash[RUN].options
     try:
-        matrix = cells(
-            options.models or mark.kwargs["models"],
-            options.methods or mark.kwargs["methods"],
-            options.seeds,
-        )
-    except UsageError as error:
+        models, methods = _matrix_arguments(*mark.args, **mark.kwargs)
+        matrix = cells(options.models or models, options.methods or methods, options.seeds)
+    except (TypeError, UsageError) as error:
         raise pytest.UsageError(f"{metafunc.definition.nodeid}: {error}") from error
     metafunc.parametrize("cell", matrix, ids=str)
+
+
+def _matrix_arguments(
+    models: Sequence[str], methods: Sequence[str]
+) -> tuple[Sequence[str], Sequence[str]]:
+    return models, methods
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -105,7 +110,7 @@ def pytest_runtestloop(session: pytest.Session) -> None:
     config = session.config
     found = [cell for item in session.items if (cell := _cell(item)) is not None]
     models = dict.fromkeys(cell.model for cell in found)
-    if config.option.collectonly or not models:
+    if not models or session.testsfailed or any(config.getoption(name, 0) for name in NOT_RUNNING):
         return
     if not config.pluginmanager.hasplugin("benchmark"):
         raise pytest.UsageError(
@@ -128,7 +133,7 @@ def pytest_runtestloop(session: pytest.Session) -> None:
         run.resources.callback(run.bench.close)
         run.bench.check_weights(models)
         run.resources.enter_context(exclusive_use(wait=run.options.wait, say=say))
-    except UsageError as error:
+    except EnergybenchError as error:
         raise pytest.UsageError(str(error)) from error
 
 
@@ -152,7 +157,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_node_collection_finished(node: Any, ids: list[str]) -> None:
     """Refuse to measure several cells at once."""
-    if any(re.search(r"\[\w+-[\w+-]+-seed\d+\]$", name) for name in ids):
+    if any(re.search(r"\[.+-.+-seed\d+\]$", name) for name in ids):
         raise pytest.UsageError(
             "energy is measured one cell at a time; run the benchmarks without -n"
         )
@@ -171,7 +176,8 @@ def finetune(
     from energybench.report.table import tolerance_failure
 
     run = pytestconfig.stash[RUN]
-    assert run.bench is not None
+    if run.bench is None:
+        pytest.fail(f"finetune needs @pytest.mark.{MATRIX_MARK}(models=..., methods=...)", False)
     bench = run.bench
 
     def run_benchmark(cell: Cell) -> "RunRecord":
@@ -179,7 +185,8 @@ def finetune(
 
         def timer(timed: Callable[[], None]) -> None:
             nonlocal timings
-            benchmark.pedantic(timed, rounds=1, iterations=1)
+            once = iter([timed])  # --benchmark-cprofile calls again, to profile
+            benchmark.pedantic(lambda: next(once, int)(), rounds=1, iterations=1)
             timings += 1
 
         benchmark.group = cell.model
@@ -216,15 +223,8 @@ def pytest_benchmark_update_json(
         return
     untimed = [record for i, record in enumerate(run.records) if i not in run.timed]
     output_json["energybench"] = {
-        "records": [record.to_json() for record in (*_on_demand(run), *untimed)]
+        "records": [record.to_json() for record in (*run.bench.on_demand, *untimed)]
     }
-
-
-def _on_demand(run: Run) -> "list[RunRecord]":
-    """Baselines that ran only as references."""
-    assert run.bench is not None
-    own = {(record.model, record.seed) for record in run.records if record.method == "baseline"}
-    return [record for key, record in run.bench.baselines.items() if key not in own]
 
 
 @pytest.hookimpl(trylast=True)
@@ -238,4 +238,4 @@ def pytest_terminal_summary(
     from energybench.report.table import result_table
 
     terminalreporter.write_sep("-", "energybench: energy of fine-tuning")
-    terminalreporter.write_line(result_table([*_on_demand(run), *run.records]))
+    terminalreporter.write_line(result_table([*run.bench.on_demand, *run.records]))

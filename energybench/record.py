@@ -48,15 +48,15 @@ class EnergyReading:
     sources: dict[str, str]
     """Domain -> how it was read: `nvml_counter`, `rapl`, `codecarbon_estimate`, `replay`."""
     flags: list[str] = field(default_factory=list)
-    """`short_window`, `contaminated`, `throttled`."""
+    """`short_window`: shorter than the meter resolves."""
     unavailable: dict[str, str] = field(default_factory=dict)
     """Meter or domain -> why it gave no reading."""
 
     @property
     def it_joules(self) -> float | None:
-        """Sum over the domains that were read; None if there was none."""
+        """Sum over the domains; None if there is none, or one of them could not be read."""
         known = [value for value in self.joules.values() if value is not None]
-        return sum(known) if known else None
+        return sum(known) if known and len(known) == len(self.joules) else None
 
     @property
     def watts(self) -> float | None:
@@ -80,7 +80,7 @@ class EpochRecord:
     images_per_s: float
     """Training images over the seconds of the epoch's training part."""
     peak_memory_bytes: int | None
-    """Largest CUDA allocation so far in the cell; None on CPU."""
+    """Largest CUDA allocation of the fine-tuning so far; None on CPU."""
 
 
 @dataclass(frozen=True)
@@ -124,10 +124,11 @@ class RunRecord:
     reference_accuracy: float | None = None
     reference_correct: int | None = None
     reference_source: str | None = None
-    """`this cell`, `this run` or `cache`; or why there is none."""
+    """`this cell`, `this run` or `cache`."""
     disagreements: int | None = None
     """Test images whose predicted class differs from the reference's."""
     flags: list[str] = field(default_factory=list)
+    """Those of the fine-tuning's energy."""
     schema_version: int = SCHEMA_VERSION
 
     @property

@@ -56,7 +56,13 @@ class Registry:
 
     def get(self, name: str) -> Any:
         """Import and return what `name` stands for."""
-        return self._targets[self.check(name)].load()
+        target = self._targets[self.check(name)]
+        try:
+            return target.load()
+        except (ImportError, AttributeError) as error:
+            raise UsageError(
+                f"{self.kind} {name!r} cannot be imported from {target.value}: {error}"
+            ) from error
 
 
 MODELS = Registry(

@@ -70,6 +70,8 @@ def test_energy_that_was_not_read_is_none_never_zero() -> None:
     assert record(phases={"compress": nothing, "finetune": nothing}).kwh is None
     assert record(phases={"compress": nothing, "finetune": reading()}).kwh_total is None
     assert record(phases={}).kwh is None
+    half = EnergyReading(2.0, {"gpu:0": None, "cpu:0": 40.0}, {"cpu:0": "rapl"})
+    assert half.it_joules is None  # the CPU alone would look like a saving
 
 
 def test_a_newer_record_is_refused_with_what_to_do() -> None:

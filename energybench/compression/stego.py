@@ -138,11 +138,14 @@ def _require_float32(name: str, tensor: Tensor) -> None:
 
 
 def _parts(weight: Tensor, remainder: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Matching parts of two tensors of one layout, small enough that a core's cache holds them."""
+    """Matching parts of two tensors of one layout, small enough that a core's cache holds them.
+
+    A GPU takes them whole: there a launch costs more than its caches save.
+    """
     dense = weight.is_contiguous() or (
         weight.dim() == 4 and weight.is_contiguous(memory_format=torch.channels_last)
     )
-    if not dense:
+    if not dense or weight.device.type != "cpu":
         yield weight, remainder
         return
     in_memory_order = (weight.numel(),), (1,)

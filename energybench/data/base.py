@@ -26,7 +26,7 @@ class ImageData(Protocol):
     name: str
     classes: int
     fingerprint: str
-    """Changes whenever an image, a label or a split does."""
+    """Changes with the images, labels and splits; image folders go by file names and sizes."""
     split_sizes: Mapping[str, int]
     """Images per split. `pretrain` is there where the data set comes with its own pretraining."""
     imagenet_sized: bool

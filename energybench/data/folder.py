@@ -36,7 +36,7 @@ class ImageFolders:
 
     def __init__(self, root: str) -> None:
         self.name = f"folder:{root}"
-        self._root = Path(root)
+        self._root = Path(root).expanduser()
         folders = {name: self._open(name) for name in _split_folders(self._root)}
         train = folders["train"]
         self.classes = len(train.classes)
@@ -73,7 +73,7 @@ class ImageFolders:
             generator=torch.Generator().manual_seed(seed),
             num_workers=workers,
             persistent_workers=workers > 0,
-            pin_memory=torch.cuda.is_available(),
+            pin_memory=torch.cuda.is_initialized(),
         )
 
     def _open(self, split: str) -> Any:
@@ -84,15 +84,17 @@ class ImageFolders:
             raise UsageError(
                 f"{self._root / split}: {reason} Put at least one image into each class folder."
             ) from error
+        except OSError as error:
+            raise UsageError(f"cannot read {error.filename}: {error.strerror}") from error
 
     def _fingerprint(self) -> str:
         """Over every split's relative file names and sizes; contents are not read."""
         digest = hashlib.sha256()
         for split, (folder, indices) in sorted(self._splits.items()):
             for index in indices:
-                path = Path(folder.samples[index][0])
-                relative = path.relative_to(self._root)
-                digest.update(f"{split}\0{relative}\0{path.stat().st_size}\n".encode())
+                path = folder.samples[index][0]
+                relative = os.path.relpath(path, self._root)
+                digest.update(f"{split}\0{relative}\0{_size(path)}\n".encode())
         return digest.hexdigest()[:16]
 
 
@@ -146,6 +148,13 @@ def _transform(image_size: int, train: bool) -> Any:
             transforms.Normalize(_MEAN, _STD),
         ]
     )
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError as error:  # for instance a link to nowhere
+        raise UsageError(f"cannot read {path}: {error.strerror}; delete or replace it") from error
 
 
 def _decode(path: str) -> Any:

@@ -128,5 +128,8 @@ def _started_tracker(totals: _Totals) -> Any:
         allow_multiple_runs=True,  # otherwise a lock file and signal handlers
         pue=1.0,
     )
-    tracker.start()
+    try:
+        tracker.start()
+    except Exception as error:
+        raise MeterUnavailable(f"CodeCarbon cannot start: {error}") from error
     return tracker

@@ -38,7 +38,7 @@ class Measurement:
 
     @property
     def kwh(self) -> float | None:
-        """Facility energy: IT energy x PUE; None if nothing was read."""
+        """Facility energy: IT energy x PUE; None if a domain, or everything, could not be read."""
         joules = self.reading.it_joules
         return None if joules is None else kwh(joules, self._pue)
 

@@ -7,12 +7,25 @@ from typing import Any
 from urllib.error import URLError
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from energybench.errors import UsageError
 from energybench.models.zoo import ModelSpec
 from energybench.vision import torchvision
 
+_UNREADABLE = (
+    SafetensorError,
+    pickle.UnpicklingError,
+    RuntimeError,
+    EOFError,
+    OSError,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+)
+"""What readers of checkpoints raise for files that are not checkpoints."""
 _SUFFIXES = (".safetensors", ".pth", ".pt")
 
 
@@ -35,7 +48,6 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     A checkpoint that keeps its weights under "state_dict" or "model", or their names behind
     "module.", is understood. Raises `UsageError` for anything else.
     """
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
@@ -44,10 +56,10 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
             if path.suffix == ".safetensors"
             else torch.load(path, map_location="cpu", weights_only=True)
         )
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+    except _UNREADABLE as error:
         raise UsageError(
             f"cannot read weights from {path}: it is damaged or holds more than weights; "
-            "save a state_dict with safetensors or torch.save"
+            "delete it, or save a state_dict there with safetensors or torch.save"
         ) from error
     for key in ("state_dict", "model"):
         if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
@@ -59,10 +71,19 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
 
 def download_imagenet_weights(spec: ModelSpec) -> dict[str, Tensor]:
     """torchvision's ImageNet weights for `spec`, downloaded once into torch's hub folder."""
-    weights = torchvision.models.get_model_weights(spec.name).IMAGENET1K_V1
-    target = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rsplit("/", 1)[-1]
     try:
-        state: dict[str, Tensor] = weights.get_state_dict(progress=True, check_hash=True)
+        weights = torchvision.models.get_model_weights(spec.name).IMAGENET1K_V1
+    except (ValueError, AttributeError) as error:
+        raise UsageError(
+            f"torchvision has no ImageNet weights for {spec.name}; give --energy-weights=PATH"
+        ) from error
+    target = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rsplit("/", 1)[-1]
+    if target.is_file():
+        return read_checkpoint(target)
+    try:
+        state: dict[str, Tensor] = weights.get_state_dict(
+            progress=True, check_hash=True, weights_only=True
+        )
     except (URLError, OSError, RuntimeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UsageError(

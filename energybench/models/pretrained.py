@@ -5,6 +5,7 @@ import inspect
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ SEED = 0
 
 @dataclass(frozen=True)
 class Pretraining:
-    """What a network is pretrained on and by; together with the code, all that shapes it."""
+    """What a network is pretrained on and by."""
 
     spec: ModelSpec
     fingerprint: str
@@ -49,6 +50,7 @@ class Pretraining:
             "recipe": asdict(self.recipe),
             "trainer": inspect.getsource(trainer),
             "seed": SEED,
+            "energybench": metadata.version("energybench"),
             "torch": torch.__version__,
             "torchvision": torchvision.__version__,
             "device": self.device.type,

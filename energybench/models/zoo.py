@@ -25,9 +25,19 @@ class ModelSpec:
     small_image_size: int = 32
     """Pixels per side on the embedded digits: the smallest that works."""
 
-    def build(self, classes: int) -> nn.Module:
-        """A freshly initialized network: (batch, 3, size, size) -> (batch, classes) logits."""
-        extra = {"aux_logits": False, "init_weights": False} if "inception" in self.name else {}
+    def build(self, classes: int, photographs: bool = False) -> nn.Module:
+        """A freshly initialized network: (batch, 3, size, size) -> (batch, classes) logits.
+
+        `photographs` come with ImageNet's normalization, which inception_v3's published weights
+        expect to be undone first.
+        """
+        extra = {}
+        if self.name == "inception_v3":
+            extra = {
+                "aux_logits": False,
+                "init_weights": False,
+                "transform_input": photographs,
+            }
         model: nn.Module = torchvision.models.get_model(
             self.name, weights=None, num_classes=classes, **extra
         )

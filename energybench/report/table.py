@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from energybench.record import RunRecord
+from energybench.registry import METHODS
 from energybench.units import format_kwh, format_seconds
 
 _HEADERS = (
@@ -21,21 +22,35 @@ _HEADERS = (
 )
 
 
-def result_table(records: Iterable[RunRecord]) -> str:
-    """One row per record, in order, as text.
+def result_table(records: Iterable[RunRecord], layout: str = "simple") -> str:
+    """One row per record, models in the order they came, as text.
 
     energy: facility energy of fine-tuning. saving: against the same model's and seed's baseline
     among `records`, of that energy and of the energy that includes the method's own search.
+    `layout` is one of tabulate's table formats: `simple`, `github`, `tsv`...
     """
     from tabulate import tabulate  # here: only a run that measured something needs it
 
-    records = list(records)
+    records = _in_order(records)
     baselines = {
         (record.model, record.seed): record for record in records if record.method == "baseline"
     }
     rows = [_row(record, baselines.get((record.model, record.seed))) for record in records]
-    right = [*["left"] * 2, *["right"] * (len(_HEADERS) - 3), "left"]
-    return tabulate(rows, headers=_HEADERS, colalign=right, disable_numparse=True)
+    sides = [*["left"] * 2, *["right"] * (len(_HEADERS) - 3), "left"]
+    return tabulate(rows, headers=_HEADERS, tablefmt=layout, colalign=sides, disable_numparse=True)
+
+
+def _in_order(records: Iterable[RunRecord]) -> list[RunRecord]:
+    """By model, seed and method; the run shuffled the methods."""
+    records = list(records)
+    models = list(dict.fromkeys(record.model for record in records))
+    methods = METHODS.names()
+
+    def key(record: RunRecord) -> tuple[int, int, list[int]]:
+        parts = [methods.index(part) for part in record.method.split("+") if part in methods]
+        return models.index(record.model), record.seed, [len(parts), *parts]
+
+    return sorted(records, key=key)
 
 
 def _row(record: RunRecord, baseline: RunRecord | None) -> tuple[str, ...]:

@@ -48,6 +48,8 @@ def finetune(model: nn.Module, compression: Compression, run: Finetuning) -> lis
     `CellError` when a loss is not finite.
     """
     torch.manual_seed(run.seed)  # dropout and stochastic depth
+    if run.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(run.device)
     optimizer = torch.optim.SGD(
         [parameter for parameter in model.parameters() if parameter.requires_grad],
         lr=run.config.learning_rate,

@@ -26,13 +26,16 @@ def arithmetic(precision: str, device: torch.device) -> Iterator[None]:
     """Run the block in `precision` on `device`.
 
     fp32 is full fp32: TF32, which PyTorch allows in convolutions by default, is off.
-    bf16 is autocast to bfloat16 over float32 weights.
+    bf16 is autocast to bfloat16 over float32 weights; its cache of cast weights is off, because it
+    would outlive an optimizer step within the block.
     """
     tf32 = precision == "tf32"
     before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
     try:
-        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+        with torch.autocast(
+            device.type, torch.bfloat16, enabled=precision == "bf16", cache_enabled=False
+        ):
             yield
     finally:
         torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before

@@ -76,7 +76,7 @@ def accuracy() -> Score:
         with torch.inference_mode():
             correct = (model(images).argmax(dim=1) == labels).sum().item()
         model.train(was_training)
-        return correct / len(labels)
+        return float(correct / len(labels))
 
     return score
 

@@ -36,7 +36,8 @@ def fidelity(model: nn.Module) -> Score:
 
     def outputs(model: nn.Module) -> Tensor:
         with torch.no_grad():
-            return copy.deepcopy(model).eval()(images)
+            result: Tensor = copy.deepcopy(model).eval()(images)
+            return result
 
     original = outputs(model)
     return lambda now: float(1.0 - (outputs(now) - original).norm() / original.norm())

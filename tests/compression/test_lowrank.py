@@ -17,7 +17,9 @@ def decaying(rows: int, columns: int, power: float = 1.0) -> Tensor:
     size = min(rows, columns)
     left = torch.linalg.qr(torch.randn(rows, size, generator=generator))[0]
     right = torch.linalg.qr(torch.randn(columns, size, generator=generator))[0]
-    return left * torch.arange(1, size + 1).pow(-power) @ right.T
+    spectrum: Tensor = torch.arange(1, size + 1).pow(-power)
+    matrix: Tensor = left * spectrum @ right.T
+    return matrix
 
 
 @pytest.mark.parametrize("shape", [(40, 60), (60, 40), (150, 400), (400, 150), (200, 200)])
@@ -119,7 +121,7 @@ def test_layers_that_would_grow_are_left_alone() -> None:
     def score(model: nn.Module) -> float:
         nonlocal calls
         calls += 1
-        return 1.0 if isinstance(model[0], nn.Linear) else 0.0
+        return 1.0 if isinstance(model.get_submodule("0"), nn.Linear) else 0.0
 
     report = LowRank().compress(model, score, 1.0)
     assert report.no_effect
@@ -161,7 +163,10 @@ def test_a_lone_layer_has_no_place_to_be_replaced_in() -> None:
 
 def _convnext() -> nn.Module:
     setting = torchvision.models.convnext.CNBlockConfig
-    return torchvision.models.convnext.ConvNeXt([setting(8, 16, 1), setting(16, None, 1)])
+    model: nn.Module = torchvision.models.convnext.ConvNeXt(
+        [setting(8, 16, 1), setting(16, None, 1)]
+    )
+    return model
 
 
 BUILDERS: dict[str, tuple[Callable[[], nn.Module], int]] = {

@@ -10,7 +10,7 @@ from energybench.models.zoo import ModelSpec
 
 
 class Tiny(ModelSpec):
-    def build(self, classes):
+    def build(self, classes, photographs=False):
         return nn.Sequential(
             nn.Conv2d(3, 8, 3, stride=2), nn.BatchNorm2d(8), nn.ReLU(),
             nn.Conv2d(8, 16, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(144, 32), nn.ReLU(),
@@ -18,8 +18,8 @@ class Tiny(ModelSpec):
         )
 
 
-tiny = Tiny("tiny", 0, "8", small_image_size=16)
-tiny2 = Tiny("tiny2", 0, "8", small_image_size=16)
+tiny = Tiny("tiny", 0, "8", image_size=16, small_image_size=16)
+tiny2 = Tiny("tiny2", 0, "8", image_size=16, small_image_size=16)
 """
 
 METHODS = '''

@@ -6,9 +6,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
+from PIL import Image
 
 from energybench.record import from_json
+from energybench.registry import MODELS
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -171,3 +175,62 @@ def test_a_live_line_at_a_terminal_only(session: pytest.Pytester) -> None:
     assert "validation 0." in seen
     assert "Captured" not in seen
     assert "validation 0." not in session.runpytest_subprocess().stdout.str()
+
+
+def test_image_folders_and_a_checkpoint_with_another_head(
+    session: pytest.Pytester, cache: Path
+) -> None:
+    pixels = np.random.default_rng(0)
+    for split, count in (("train", 40), ("val", 20)):
+        for brightness, name in ((60, "dark"), (190, "light")):
+            folder = session.path / "photographs" / split / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                noise = pixels.normal(brightness, 40, (24, 32, 3)).clip(0, 255).astype(np.uint8)
+                Image.fromarray(noise).save(folder / f"{number}.jpg")
+    session.runpytest_subprocess("-k", "baseline")  # pretrains the checkpoint, with ten classes
+    (weights,) = (cache / "pretrained").glob("tiny-*.safetensors")
+    shutil.copy(weights, session.path / "mine.safetensors")
+    result = session.runpytest_subprocess(
+        "--energy-dataset=folder:photographs",
+        "--energy-weights=mine.safetensors",
+        "--energy-batch-size=16",
+        "--energy-tolerance=50",
+        "--benchmark-json=out.json",
+    )
+    result.assert_outcomes(passed=2)
+    for entry in load(session.path / "out.json")["benchmarks"]:
+        record = from_json(entry["extra_info"]["energybench"])
+        assert record.dataset["splits"] == {"train": 72, "validation": 8, "test": 40}
+        assert record.weights["head_replaced"] is True
+        assert record.epochs[0].steps == 4  # 72 images: four whole batches of 16
+        assert record.accuracy is not None
+        assert record.accuracy > 0.9
+
+
+@pytest.mark.parametrize("folder_of_the_torn_image", ["train", "val"])  # by a worker, by itself
+def test_an_unreadable_image_fails_its_cell_and_names_itself(
+    session: pytest.Pytester, folder_of_the_torn_image: str
+) -> None:
+    for split, count in (("train", 20), ("val", 3)):
+        for name in ("a", "b"):
+            folder = session.path / "photographs" / split / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                Image.new("RGB", (20, 20), (number, 0, 0)).save(folder / f"{number}.png")
+    torn = session.path / "photographs" / folder_of_the_torn_image / "b" / "1.png"
+    torn.write_bytes(b"torn")
+    model = MODELS.get("resnet18").build(2)
+    torch.save(model.state_dict(), session.path / "resnet18.pt")
+    result = session.runpytest_subprocess(
+        "--energy-models=resnet18",
+        "--energy-methods=baseline",
+        "--energy-dataset=folder:photographs",
+        "--energy-weights=resnet18.pt",
+        "--energy-max-epochs=1",
+        "--energy-batch-size=8",
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [f"resnet18 baseline seed 0: cannot read image *{torn} (*); replace or delete it"]
+    )

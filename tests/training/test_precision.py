@@ -23,6 +23,15 @@ def test_fp32_turns_tf32_off_and_restores_it() -> None:
     assert torch.backends.cudnn.allow_tf32
 
 
+def test_bf16_sees_each_step_of_the_weights() -> None:
+    layer = torch.nn.Linear(2, 2, bias=False)
+    with arithmetic("bf16", CPU):
+        before = layer(torch.ones(1, 2))
+        with torch.no_grad():
+            layer.weight.add_(1.0)
+        assert not torch.equal(layer(torch.ones(1, 2)), before)
+
+
 def test_bf16_computes_in_bfloat16() -> None:
     with arithmetic("bf16", CPU):
         assert torch.mm(torch.ones(2, 2), torch.ones(2, 2)).dtype == torch.bfloat16
