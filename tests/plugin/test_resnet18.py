@@ -17,7 +17,10 @@ def test_resnet18_is_pretrained_fine_tuned_and_compressed(
     monkeypatch.setenv("ENERGYBENCH_CACHE", str(tmp_path))
     pytester.copy_example(str(pytestconfig.rootpath / "benchmarks" / "test_finetune.py"))
     result = pytester.runpytest_subprocess(
-        "-k", "resnet18 and (baseline or stego)", "--benchmark-json=out.json"
+        "-k",
+        "resnet18 and (baseline or stego)",
+        "--energy-tolerance=4",  # other processors round otherwise: a point is some luck
+        "--benchmark-json=out.json",
     )
     result.assert_outcomes(passed=2, deselected=34)
     data = json.loads((pytester.path / "out.json").read_text())
