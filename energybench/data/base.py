@@ -27,10 +27,13 @@ class ImageData(Protocol):
     classes: int
     fingerprint: str
     """Changes with the images, labels and splits; image folders go by file names and sizes."""
-    split_sizes: Mapping[str, int]
-    """Images per split. `pretrain` is there where the data set comes with its own pretraining."""
     imagenet_sized: bool
     """Whether images are photographs at each model's full input size (else its smallest one)."""
+
+    @property
+    def split_sizes(self) -> Mapping[str, int]:
+        """Images per split; `pretrain` is there where the data set has its own pretraining."""
+        ...
 
     def batches(self, split: Split, image_size: int, batch_size: int, seed: int) -> Batches:
         """The split in batches.
