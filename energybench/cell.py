@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -11,12 +12,13 @@ import torch
 from torch import nn
 
 from energybench.bench import Bench
-from energybench.compression.base import Compression
+from energybench.compression.base import Baseline, Compression
 from energybench.compression.compose import build
-from energybench.config import Cell
+from energybench.config import Cell, FinetuneConfig
 from energybench.data.base import Batches, Split
 from energybench.errors import EnergybenchError
 from energybench.meters.window import Window
+from energybench.models.zoo import ModelSpec
 from energybench.record import EnergyReading, EpochRecord, HeldOutTest, RunRecord
 from energybench.training.evaluate import evaluate
 from energybench.training.finetune import Finetuning, best_epoch, finetune
@@ -56,6 +58,8 @@ def _run(cell: Cell, bench: Bench, timer: Timer, draft: "_Draft") -> None:
 
     with draft.phase("load"):
         model, facts = weights.load(bench.device, cell.seed)
+        if facts["head_replaced"]:
+            _fit_head(model, weights.spec, draft)
     draft.keep(weights=facts)
 
     compression = build(cell.method)
@@ -74,6 +78,17 @@ def _run(cell: Cell, bench: Bench, timer: Timer, draft: "_Draft") -> None:
     )
 
 
+def _fit_head(model: nn.Module, spec: ModelSpec, draft: "_Draft") -> None:
+    """Train only the new head, by the same protocol: any search succeeds at an accuracy of chance.
+
+    First the head, then everything: A. Kumar et al., arXiv 2202.10054.
+    """
+    model.requires_grad_(False)
+    model.get_submodule(spec.head).requires_grad_(True)
+    finetune(model, Baseline(), draft.finetuning(draft.bench.config.finetune, lambda epoch: None))
+    model.requires_grad_(True)
+
+
 def _finetune(
     cell: Cell, bench: Bench, model: nn.Module, compression: Compression, draft: "_Draft"
 ) -> None:
@@ -88,17 +103,7 @@ def _finetune(
             watts = "" if epoch.joules is None else f", {epoch.joules / epoch.duration_s:.0f} W"
             step(f"loss {epoch.train_loss:.3f}, validation {epoch.validation_loss:.3f}{watts}")
 
-        run = Finetuning(
-            train=draft.batches("train"),
-            validation=draft.batches("validation"),
-            config=config,
-            seed=cell.seed,
-            device=bench.device,
-            precision=bench.config.precision,
-            window=draft.window,
-            watch=watch,
-        )
-        finetune(model, compression, run)
+        finetune(model, compression, draft.finetuning(config, watch))
     draft.keep(best_epoch=best_epoch(draft.epochs))
 
 
@@ -150,6 +155,21 @@ class _Draft:
             split, bench.image_size(cell.model), bench.config.finetune.batch_size, cell.seed
         )
 
+    def finetuning(
+        self, config: FinetuneConfig, watch: Callable[[EpochRecord], None]
+    ) -> Finetuning:
+        """How the cell's model is trained."""
+        return Finetuning(
+            train=self.batches("train"),
+            validation=self.batches("validation"),
+            config=config,
+            seed=self.cell.seed,
+            device=self.bench.device,
+            precision=self.bench.config.precision,
+            window=self.window,
+            watch=watch,
+        )
+
     def score(self, model: nn.Module) -> float:
         """Validation accuracy, for searches."""
         config = self.bench.config
@@ -163,7 +183,8 @@ class _Draft:
     def fail(self, error: Exception) -> None:
         """Record why the cell could not go on; what nobody foresaw is logged with its traceback."""
         if not isinstance(error, EnergybenchError) and not _is_out_of_memory(error):
-            log.error("%s failed", self.cell, exc_info=error)
+            story = "".join(traceback.format_exception(error))  # text: exc_info keeps the model
+            log.error("%s failed\n%s", self.cell, story)
         self.error = _one_line(error)
 
     def record(self) -> RunRecord:

@@ -114,7 +114,7 @@ class RunRecord:
     status: str = "ok"
     error: str | None = None
     phases: dict[str, EnergyReading] = field(default_factory=dict)
-    """`load`, `compress`, `finetune`, `evaluate`."""
+    """`load` (with the training of a new head, if any), `compress`, `finetune`, `evaluate`."""
     epochs: list[EpochRecord] = field(default_factory=list)
     best_epoch: int | None = None
     parameters: int | None = None

@@ -11,8 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
+from energybench.models import zoo
 from energybench.record import from_json
-from energybench.registry import MODELS
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -195,7 +195,7 @@ def test_image_folders_and_a_checkpoint_with_another_head(
         "--energy-dataset=folder:photographs",
         "--energy-weights=mine.safetensors",
         "--energy-batch-size=16",
-        "--energy-tolerance=50",
+        "--energy-tolerance=10",
         "--benchmark-json=out.json",
     )
     result.assert_outcomes(passed=2)
@@ -205,7 +205,7 @@ def test_image_folders_and_a_checkpoint_with_another_head(
         assert record.weights["head_replaced"] is True
         assert record.epochs[0].steps == 4  # 72 images: four whole batches of 16
         assert record.accuracy is not None
-        assert record.accuracy > 0.9
+        assert record.accuracy > 0.9  # a search at chance would have cleared every bit
 
 
 @pytest.mark.parametrize("folder_of_the_torn_image", ["train", "val"])  # by a worker, by itself
@@ -220,7 +220,7 @@ def test_an_unreadable_image_fails_its_cell_and_names_itself(
                 Image.new("RGB", (20, 20), (number, 0, 0)).save(folder / f"{number}.png")
     torn = session.path / "photographs" / folder_of_the_torn_image / "b" / "1.png"
     torn.write_bytes(b"torn")
-    model = MODELS.get("resnet18").build(2)
+    model = zoo.resnet18.build(2)
     torch.save(model.state_dict(), session.path / "resnet18.pt")
     result = session.runpytest_subprocess(
         "--energy-models=resnet18",
@@ -231,6 +231,7 @@ def test_an_unreadable_image_fails_its_cell_and_names_itself(
         "--energy-batch-size=8",
     )
     result.assert_outcomes(failed=1)
+    file = torn.relative_to(session.path)
     result.stdout.fnmatch_lines(
-        [f"resnet18 baseline seed 0: cannot read image *{torn} (*); replace or delete it"]
+        [f"resnet18 baseline seed 0: cannot read image {file} (*); replace or delete it"]
     )
