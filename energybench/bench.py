@@ -39,6 +39,8 @@ class Bench:
     """Baseline records of this run by (model, seed), failed ones too."""
     on_demand: list[RunRecord] = field(default_factory=list)
     """Those of them that ran only because another cell needed its reference."""
+    cached: dict[tuple[str, int], RunRecord] = field(default_factory=dict)
+    """Baselines of earlier runs that served as references, by (model, seed)."""
 
     def synchronize(self) -> None:
         """Wait until the device has done all that it was given."""
@@ -89,6 +91,7 @@ class Bench:
             source = "this run"
         elif (cached := self._cached_baseline(cell)) is not None:
             baseline, source = cached, "cache"
+            self.cached[cell.model, cell.seed] = cached
         else:
             baseline, source = run(cell.reference), "this run"
             self.on_demand.append(baseline)

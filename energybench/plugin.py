@@ -240,4 +240,5 @@ def pytest_terminal_summary(
     from energybench.report.table import result_table
 
     terminalreporter.write_sep("-", "energybench: energy of fine-tuning")
-    terminalreporter.write_line(result_table([*run.bench.on_demand, *run.records]))
+    records = [*run.bench.on_demand, *run.records]
+    terminalreporter.write_line(result_table(records, cached=run.bench.cached))

@@ -1,6 +1,6 @@
 """The table at the end of a run."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from energybench.record import RunRecord
 from energybench.registry import METHODS
@@ -22,12 +22,17 @@ _HEADERS = (
 )
 
 
-def result_table(records: Iterable[RunRecord], layout: str = "simple") -> str:
+def result_table(
+    records: Iterable[RunRecord],
+    layout: str = "simple",
+    cached: Mapping[tuple[str, int], RunRecord] | None = None,
+) -> str:
     """One row per record, models in the order they came, as text.
 
     energy: facility energy of fine-tuning. saving: against the same model's and seed's baseline
     among `records`, of that energy and of the energy that includes the method's own search.
-    `layout` is one of tabulate's table formats: `simple`, `github`, `tsv`...
+    `layout` is one of tabulate's table formats: `simple`, `github`, `tsv`... `cached` are baselines
+    of earlier runs by (model, seed); savings against those are marked.
     """
     from tabulate import tabulate  # here: only a run that measured something needs it
 
@@ -35,7 +40,11 @@ def result_table(records: Iterable[RunRecord], layout: str = "simple") -> str:
     baselines = {
         (record.model, record.seed): record for record in records if record.method == "baseline"
     }
-    rows = [_row(record, baselines.get((record.model, record.seed))) for record in records]
+    earlier = cached or {}
+    rows = []
+    for record in records:
+        key = record.model, record.seed
+        rows.append(_row(record, baselines.get(key) or earlier.get(key), key not in baselines))
     sides = [*["left"] * 2, *["right"] * (len(_HEADERS) - 3), "left"]
     return tabulate(rows, headers=_HEADERS, tablefmt=layout, colalign=sides, disable_numparse=True)
 
@@ -53,12 +62,14 @@ def _in_order(records: Iterable[RunRecord]) -> list[RunRecord]:
     return sorted(records, key=key)
 
 
-def _row(record: RunRecord, baseline: RunRecord | None) -> tuple[str, ...]:
+def _row(record: RunRecord, baseline: RunRecord | None, from_cache: bool) -> tuple[str, ...]:
     reading = record.phases.get("finetune")
     saving = with_search = "-"
-    if baseline is not None and baseline is not record:
-        saving = _saving(record.kwh, baseline.kwh)
-        with_search = _saving(record.kwh_total, baseline.kwh_total)
+    other = baseline if baseline is not record else None
+    if other is not None and other.energy_source == record.energy_source:
+        mark = " (cached)" if from_cache else ""
+        saving = _saving(record.kwh, other.kwh) + mark
+        with_search = _saving(record.kwh_total, other.kwh_total) + mark
     rate = record.compression.compression_rate if record.compression else None
     no_effect = record.compression is not None and record.compression.no_effect
     return (

@@ -93,6 +93,7 @@ def test_a_method_alone_makes_its_reference_and_then_finds_it_cached(
         data = load(session.path / name)
         (entry,) = data["benchmarks"]
         sources.append(entry["extra_info"]["energybench"]["reference_source"])
+        result.stdout.fnmatch_lines([f"tiny*stego*%{'' if name == 'a.json' else ' (cached)'} *"])
         on_demand = [record["method"] for record in data["energybench"]["records"]]
         assert on_demand == (["baseline"] if name == "a.json" else [])
     assert sources == ["this run", "cache"]
