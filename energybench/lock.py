@@ -55,10 +55,9 @@ def _shared_folder() -> Path:
     """
     folder = Path(tempfile.gettempdir()) / "energybench"
     try:
-        folder.mkdir()
-        folder.chmod(0o777)
-    except FileExistsError:
-        pass
+        with suppress(FileExistsError):
+            folder.mkdir()
+            folder.chmod(0o777)
     except OSError as error:
         raise UsageError(f"cannot make {folder} for the lock file: {error.strerror}") from error
     return folder

@@ -88,7 +88,7 @@ def test_a_second_process_waits_asleep(path: Path, hold: Hold) -> None:
 def test_a_killed_holder_lets_go(path: Path, hold: Hold) -> None:
     holder = hold()
     holder.send_signal(signal.SIGKILL)
-    holder.wait()
+    assert holder.wait() == -signal.SIGKILL
     with exclusive_use(wait=False, say=pytest.fail, path=path):
         pass
 

@@ -106,3 +106,13 @@ def test_a_path_that_is_not_there(tmp_path: Path) -> None:
 def test_imagenet_has_a_thousand_classes(tree: Tree) -> None:
     with pytest.raises(UsageError, match=r"has 2 classes.*folder:"):
         open_imagenet(str(tree(train=20, val=2)))
+
+
+def test_imagenet_keeps_the_order_of_its_classes(tree: Tree) -> None:
+    classes = tuple(f"n{number:08d}" for number in range(1000))
+    data = open_imagenet(str(tree(classes, train=1, val=1, test=1)))
+    assert data.classes == 1000
+    assert data.name.startswith("imagenet:")
+    assert data.split_sizes == {"train": 1000, "validation": 1000, "test": 1000}
+    labels = torch.cat([labels for _, labels in data.batches("validation", 8, 250, 0)])
+    assert torch.equal(labels, torch.arange(1000))
