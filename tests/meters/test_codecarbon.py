@@ -83,7 +83,7 @@ def test_it_leaves_nothing_behind(
     deadline = time.monotonic() + 5
     while threading.active_count() > threads and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert threading.active_count() == threads
+    assert threading.active_count() <= threads, "an earlier test's may have ended meanwhile"
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
     assert not Path(tempfile.gettempdir(), ".codecarbon.lock").exists()
     assert [path.name for path in tmp_path.iterdir()] == [".codecarbon.config"]

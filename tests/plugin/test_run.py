@@ -42,7 +42,7 @@ def test_json_has_headline_record_and_timing(session: pytest.Pytester) -> None:
         assert set(record.phases) == {"load", "compress", "finetune", "evaluate"}
         assert entry["stats"]["rounds"] == 1
         assert entry["stats"]["mean"] == pytest.approx(
-            record.phases["finetune"].duration_s, rel=0.05, abs=0.05
+            record.phases["finetune"].duration_s, rel=0.05, abs=0.2
         )
         assert record.test is not None
         assert record.test.total == 600
