@@ -25,6 +25,8 @@ from energybench.training.finetune import Finetuning, best_epoch, finetune
 
 log = logging.getLogger(__name__)
 
+_SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
 Timer = Callable[[Callable[[], None]], None]
 """Calls what it is given exactly once; pytest-benchmark's `pedantic` is one."""
 
@@ -45,21 +47,24 @@ def _record(cell: Cell, bench: Bench, timer: Timer) -> RunRecord:
     """Nothing of the cell but its record is alive when this returns."""
     draft = _Draft(cell, bench)
     try:
-        _run(cell, bench, timer, draft)
+        _run(draft, timer)
     except Exception as error:
         draft.fail(error)
     return draft.record()
 
 
-def _run(cell: Cell, bench: Bench, timer: Timer, draft: "_Draft") -> None:
+def _run(draft: "_Draft", timer: Timer) -> None:
+    cell, bench = draft.cell, draft.bench
     weights = bench.pretrained(cell.model)
+    for split in _SPLITS:
+        draft.batches(split)  # what a data set prepares once is no cell's energy
     if cell != cell.reference:
         draft.reference = bench.reference(cell, lambda baseline: run_cell(baseline, bench))
 
     with draft.phase("load"):
         model, facts = weights.load(bench.device, cell.seed)
         if facts["head_replaced"]:
-            _fit_head(model, weights.spec, draft)
+            _fit_head(draft, model, weights.spec)
     draft.keep(weights=facts)
 
     compression = build(cell.method)
@@ -67,7 +72,7 @@ def _run(cell: Cell, bench: Bench, timer: Timer, draft: "_Draft") -> None:
         report = compression.compress(model, draft.score, bench.config.tolerance_pp)
     draft.keep(compression=report, parameters=_trainable_parameters(model))
 
-    timer(lambda: draft.guarded(lambda: _finetune(cell, bench, model, compression, draft)))
+    timer(lambda: draft.guarded(lambda: _finetune(draft, model, compression)))
     draft.raise_guarded()
 
     compression.finalize(model)
@@ -78,7 +83,7 @@ def _run(cell: Cell, bench: Bench, timer: Timer, draft: "_Draft") -> None:
     )
 
 
-def _fit_head(model: nn.Module, spec: ModelSpec, draft: "_Draft") -> None:
+def _fit_head(draft: "_Draft", model: nn.Module, spec: ModelSpec) -> None:
     """Train only the new head, by the same protocol: any search succeeds at an accuracy of chance.
 
     First the head, then everything: A. Kumar et al., arXiv 2202.10054.
@@ -89,10 +94,8 @@ def _fit_head(model: nn.Module, spec: ModelSpec, draft: "_Draft") -> None:
     model.requires_grad_(True)
 
 
-def _finetune(
-    cell: Cell, bench: Bench, model: nn.Module, compression: Compression, draft: "_Draft"
-) -> None:
-    config = bench.config.finetune
+def _finetune(draft: "_Draft", model: nn.Module, compression: Compression) -> None:
+    cell, bench, config = draft.cell, draft.bench, draft.bench.config.finetune
     with (
         bench.progress.bar(f"{cell.model} {cell.method}", config.max_epochs) as step,
         draft.phase("finetune"),

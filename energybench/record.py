@@ -13,6 +13,9 @@ from energybench.units import kwh
 
 SCHEMA_VERSION = 1
 
+ROUNDING_PP = 1e-9
+"""Percentage points forgiven, so that a drop of exactly the tolerance is within it."""
+
 MIGRATIONS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 """Schema version -> the step that turns such a record into one of the next version."""
 
@@ -171,7 +174,7 @@ class RunRecord:
     @property
     def within_tolerance(self) -> bool | None:
         """Whether the drop is at most the tolerance; None when the drop is not known."""
-        return None if self.drop_pp is None else self.drop_pp <= self.tolerance_pp + 1e-9
+        return None if self.drop_pp is None else self.drop_pp <= self.tolerance_pp + ROUNDING_PP
 
     @property
     def energy_source(self) -> str:

@@ -9,10 +9,7 @@ from torch import nn
 
 from energybench.compression.base import Score
 from energybench.errors import CellError
-from energybench.record import CompressionReport
-
-ROUNDING_PP = 1e-9
-"""Percentage points forgiven, so that a drop of exactly the tolerance is within it."""
+from energybench.record import ROUNDING_PP, CompressionReport
 
 
 class Trial(Protocol):
