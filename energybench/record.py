@@ -37,6 +37,10 @@ class CompressionReport:
     """Every (setting, validation accuracy) the search evaluated, in the order it did."""
     no_effect: bool = False
     """The search found no setting within the tolerance; the model is as it was."""
+    error: dict[str, float] = field(default_factory=dict)
+    """Layer -> relative Frobenius error of its weight, |W - W'| / |W|; empty where not computed."""
+    notes: list[str] = field(default_factory=list)
+    """What a reader should know of the search, for instance that its curve is not monotone."""
     parts: list["CompressionReport"] = field(default_factory=list)
     """One report per part of a composition, in the order applied."""
 
