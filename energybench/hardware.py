@@ -91,29 +91,30 @@ def _nvidia() -> tuple[str | None, list[dict[str, Any]]]:
     except Exception:  # no package, no driver, or one that NVML cannot talk to
         return None, []
     try:
-        driver = _fact(pynvml, pynvml.nvmlSystemGetDriverVersion)
+        driver = nvml_fact(pynvml, pynvml.nvmlSystemGetDriverVersion)
         return driver, list(_gpus(pynvml))
     finally:
         pynvml.nvmlShutdown()
 
 
 def _gpus(nvml: Any) -> Iterator[dict[str, Any]]:
-    for index in range(_fact(nvml, nvml.nvmlDeviceGetCount) or 0):
-        handle = _fact(nvml, nvml.nvmlDeviceGetHandleByIndex, index)
-        uuid = handle and _fact(nvml, nvml.nvmlDeviceGetUUID, handle)
+    for index in range(nvml_fact(nvml, nvml.nvmlDeviceGetCount) or 0):
+        handle = nvml_fact(nvml, nvml.nvmlDeviceGetHandleByIndex, index)
+        uuid = handle and nvml_fact(nvml, nvml.nvmlDeviceGetUUID, handle)
         if not uuid:  # lost or forbidden
             continue
-        limit_mw = _fact(nvml, nvml.nvmlDeviceGetPowerManagementLimit, handle)
-        memory = _fact(nvml, nvml.nvmlDeviceGetMemoryInfo, handle)
+        limit_mw = nvml_fact(nvml, nvml.nvmlDeviceGetPowerManagementLimit, handle)
+        memory = nvml_fact(nvml, nvml.nvmlDeviceGetMemoryInfo, handle)
         yield {
             "id": gpu_id(uuid),
-            "name": _fact(nvml, nvml.nvmlDeviceGetName, handle),
+            "name": nvml_fact(nvml, nvml.nvmlDeviceGetName, handle),
             "power_limit_w": None if limit_mw is None else round(limit_mw / 1e3),
             "memory_gib": None if memory is None else round(memory.total / 2**30),
         }
 
 
-def _fact(nvml: Any, query: Callable[..., Any], *arguments: Any) -> Any:
+def nvml_fact(nvml: Any, query: Callable[..., Any], *arguments: Any) -> Any:
+    """`query(*arguments)` of the pynvml module `nvml`; None where the GPU does not support it."""
     try:
         return query(*arguments)
     except nvml.NVMLError:  # not supported by this GPU

@@ -11,12 +11,14 @@ from typing import Any
 from energybench.errors import UsageError
 from energybench.units import kwh
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 ROUNDING_PP = 1e-9
 """Percentage points forgiven, so that a drop of exactly the tolerance is within it."""
 
-MIGRATIONS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+MIGRATIONS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    1: lambda data: data | {"schema_version": 2},  # what version 2 adds has defaults
+}
 """Schema version -> the step that turns such a record into one of the next version."""
 
 
@@ -46,6 +48,21 @@ class CompressionReport:
 
 
 @dataclass(frozen=True)
+class DeviceState:
+    """A device at one moment; None where it does not say."""
+
+    temperature_c: float | None = None
+    sm_clock_mhz: float | None = None
+    memory_clock_mhz: float | None = None
+    throttle_reasons: tuple[str, ...] = ()
+    """Why its clocks are lowered now: `power_cap`, `thermal`, `power_brake` and the like."""
+    throttled_s: float | None = None
+    """Seconds that power or temperature held the clocks down, since the driver was loaded."""
+    other_processes: int | None = None
+    """Compute processes on it that are not ours."""
+
+
+@dataclass(frozen=True)
 class EnergyReading:
     """Energy of one window."""
 
@@ -53,11 +70,18 @@ class EnergyReading:
     joules: dict[str, float | None]
     """Gross joules per domain (`gpu:<id>`, `cpu:<package>`, `dram:<package>`)."""
     sources: dict[str, str]
-    """Domain -> how it was read: `nvml_counter`, `rapl`, `codecarbon_estimate`, `replay`."""
+    """Domain -> how it was read: `nvml_counter`, `nvml_power`, `rapl`, `codecarbon_estimate`..."""
     flags: list[str] = field(default_factory=list)
-    """`short_window`: shorter than the meter resolves."""
+    """`short_window`: shorter than the meter resolves. `throttled`: power or temperature held a
+    device's clocks down. `contaminated`: other processes computed on a device."""
     unavailable: dict[str, str] = field(default_factory=dict)
     """Meter or domain -> why it gave no reading."""
+    net_joules: dict[str, float | None] = field(default_factory=dict)
+    """Joules per domain less its idle power x duration; empty where idle was not measured."""
+    devices: dict[str, dict[str, DeviceState]] = field(default_factory=dict)
+    """Domain -> its state at `start` and `end`, for devices that say and windows that ask."""
+    background_cpu_s: float = 0.0
+    """CPU seconds that the meters' own threads used within the window."""
 
     @property
     def it_joules(self) -> float | None:
@@ -66,10 +90,40 @@ class EnergyReading:
         return sum(known) if known and len(known) == len(self.joules) else None
 
     @property
+    def net_it_joules(self) -> float | None:
+        """`it_joules` less the machine's idle energy; None where either is not known."""
+        known = [value for value in self.net_joules.values() if value is not None]
+        return sum(known) if known and len(known) == len(self.joules) else None
+
+    @property
     def watts(self) -> float | None:
         """Mean IT power over the window."""
         joules = self.it_joules
         return None if joules is None or self.duration_s <= 0 else joules / self.duration_s
+
+
+@dataclass(frozen=True)
+class PowerTrace:
+    """Mean power over a measurement, sample by sample."""
+
+    period_s: float
+    time_s: list[float]
+    """End of each sample, seconds since the trace began."""
+    watts: dict[str, list[float | None]]
+    """Domain -> mean watts of each sample; None where it could not be read."""
+    marks: dict[str, float] = field(default_factory=dict)
+    """Phase -> its start, seconds since the trace began."""
+
+
+@dataclass(frozen=True)
+class CarbonIntensity:
+    """What a kilowatt-hour from the grid emits."""
+
+    country: str
+    """ISO 3166-1 alpha-3."""
+    kg_per_kwh: float
+    """kg CO2 equivalent."""
+    source: str
 
 
 @dataclass(frozen=True)
@@ -121,12 +175,18 @@ class RunRecord:
     status: str = "ok"
     error: str | None = None
     phases: dict[str, EnergyReading] = field(default_factory=dict)
-    """`load` (with the training of a new head, if any), `compress`, `finetune`, `evaluate`."""
+    """`load` (with the training of a new head, if any), `compress`, `calibrate` where there was an
+    arithmetic to choose, `finetune`, `evaluate`."""
     epochs: list[EpochRecord] = field(default_factory=list)
     best_epoch: int | None = None
     parameters: int | None = None
     """Trainable parameters while fine-tuning, after any structural change."""
     compression: CompressionReport | None = None
+    precision: str | None = None
+    """Arithmetic of fine-tuning and evaluation; the protocol's unless the method chose another."""
+    calibration: dict[str, Any] | None = None
+    """The steps in each candidate that chose `precision`, as `training.calibrate` has them; None
+    where there was nothing to choose."""
     test: HeldOutTest | None = None
     reference_accuracy: float | None = None
     reference_correct: int | None = None
@@ -136,6 +196,12 @@ class RunRecord:
     """Test images whose predicted class differs from the reference's."""
     flags: list[str] = field(default_factory=list)
     """Those of the fine-tuning's energy."""
+    idle_watts: dict[str, float] = field(default_factory=dict)
+    """Domain -> power of the idle machine before the run; empty where not measured."""
+    carbon: CarbonIntensity | None = None
+    """Of the country that was named; None without one."""
+    trace: PowerTrace | None = None
+    """Power over the cell, if it was asked for."""
     schema_version: int = SCHEMA_VERSION
 
     @property
@@ -155,8 +221,23 @@ class RunRecord:
 
     @property
     def kwh_total(self) -> float | None:
-        """Facility energy of the compression's own search and of fine-tuning, kWh."""
-        return self._facility_kwh("compress", "finetune")
+        """Facility energy of the compression's own search, calibration and fine-tuning, kWh."""
+        calibrate = ("calibrate",) if "calibrate" in self.phases else ()
+        return self._facility_kwh("compress", *calibrate, "finetune")
+
+    @property
+    def kwh_net(self) -> float | None:
+        """`kwh` less what the idle machine would have used in that time."""
+        reading = self.phases.get("finetune")
+        joules = None if reading is None else reading.net_it_joules
+        return None if joules is None else kwh(joules, self.pue)
+
+    @property
+    def kg_co2e(self) -> float | None:
+        """Emissions of `kwh`, kg CO2 equivalent; None where no country was named."""
+        if self.kwh is None or self.carbon is None:
+            return None
+        return self.kwh * self.carbon.kg_per_kwh
 
     def _facility_kwh(self, *phases: str) -> float | None:
         readings = [self.phases[name].it_joules for name in phases if name in self.phases]
@@ -191,6 +272,8 @@ class RunRecord:
         return {
             "kwh": self.kwh,
             "kwh_total": self.kwh_total,
+            "kwh_net": self.kwh_net,
+            **({} if self.carbon is None else {"kg_co2e": self.kg_co2e}),
             "epochs": len(self.epochs),
             "accuracy": self.accuracy,
             "accuracy_drop_pp": self.drop_pp,

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -6,6 +7,7 @@ import pytest
 from energybench.errors import UsageError
 from energybench.record import (
     SCHEMA_VERSION,
+    CarbonIntensity,
     CompressionReport,
     EnergyReading,
     EpochRecord,
@@ -13,6 +15,7 @@ from energybench.record import (
     RunRecord,
     from_json,
 )
+from energybench.report.runs import read_run
 
 
 def reading(joules: float | None = 360.0) -> EnergyReading:
@@ -91,3 +94,26 @@ def test_a_record_with_a_wrong_field_names_it() -> None:
     broken["epochs"][0]["steps"] = "many"
     with pytest.raises(UsageError, match=r"epochs\.0\.steps"):
         from_json(broken)
+
+
+def test_records_of_the_first_version_still_read() -> None:
+    old = Path(__file__).parent / "golden" / "run-v1.json"
+    baseline, stego = read_run(old)
+    assert (baseline.method, stego.method) == ("baseline", "stego")
+    assert baseline.schema_version == stego.schema_version == SCHEMA_VERSION
+    assert stego.kwh == pytest.approx(4.06e-5, rel=0.02)
+    assert stego.drop_pp == pytest.approx(0.5)
+    assert (stego.carbon, stego.trace, stego.kwh_net) == (None, None, None)
+
+
+def test_calibration_counts_as_the_methods_own_cost() -> None:
+    phases = {"compress": reading(200.0), "calibrate": reading(20.0), "finetune": reading()}
+    assert record(phases=phases).kwh_total == pytest.approx((240 + 60 + 400) * 1.5 / 3.6e6)
+
+
+def test_emissions_are_there_only_where_a_country_was_named() -> None:
+    assert "kg_co2e" not in record().headline()
+    named = record(carbon=CarbonIntensity("FRA", 0.05, "a test"))
+    assert named.headline()["kg_co2e"] == pytest.approx(400 * 1.5 / 3.6e6 * 0.05)
+    again = from_json(json.loads(json.dumps(named.to_json())))
+    assert again.carbon == named.carbon

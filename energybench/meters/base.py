@@ -2,10 +2,12 @@
 
 A meter is a class with the members of `Meter`. By default it is constructed without arguments; a
 class method `open(context: MeterContext)` is called instead where there is one. A class with
-`fallback = True` is opened after all others: it reads only the kinds that they leave.
+`fallback = True` is opened after all others: it reads only the kinds that they leave. Two more
+members are optional: `background_cpu_s()`, the CPU seconds that threads of its own have used since
+it was opened, and `states()`, the state of each device now, by domain.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,26 +15,27 @@ from energybench.errors import EnergybenchError
 
 
 class MeterUnavailable(EnergybenchError):
-    """A meter cannot read on this machine; the message is the reason, in one line."""
+    """A meter, or one of its domains, cannot be read; the message is the reason, in one line."""
 
 
 class Meter(Protocol):
     """Reads cumulative energy of one or more domains. Opening is constructing."""
 
-    source: str
-    """How it reads: `nvml_counter`, `nvml_power`, `rapl`, `codecarbon_estimate`, `replay`."""
-
     min_window_s: float
     """Shortest window that its resolution supports; shorter ones are marked `short_window`."""
 
-    def domains(self) -> Sequence[str]:
-        """Names of what it reads: `gpu:<id>`, `cpu:<package>`, `dram:<package>`."""
+    def domains(self) -> Mapping[str, str]:
+        """What it reads, and how: `gpu:<id>`, `cpu:<package>`, `dram:<package>` -> the source.
+
+        Sources are `nvml_counter`, `nvml_power`, `rapl`, `codecarbon_estimate`, `zeus`, `replay`.
+        """
         ...
 
-    def read_joules(self) -> Mapping[str, float]:
+    def read_joules(self) -> Mapping[str, float | MeterUnavailable]:
         """Joules per domain since the meter was opened; counter wrap-around is handled.
 
-        Raises `MeterUnavailable` when the device can no longer be read.
+        A domain that can no longer be read has the reason in place of its joules. Raises
+        `MeterUnavailable` when that holds for all of them.
         """
         ...
 
@@ -45,8 +48,10 @@ class Meter(Protocol):
 class MeterContext:
     """What a meter is told when it is opened."""
 
-    gpu_uuids: tuple[str, ...] = ()
-    """CUDA UUIDs of the GPUs in use, as torch or `CUDA_VISIBLE_DEVICES` write them."""
+    gpu_uuids: tuple[str, ...] | None = ()
+    """CUDA UUIDs of the GPUs in use, as torch writes them; None: those that CUDA would show."""
+    gpu_indices: tuple[int, ...] | None = ()
+    """The same GPUs, as the training framework counts them."""
     replay: str | None = None
     """Trace file of the `replay` meter."""
     kinds_read: frozenset[str] = frozenset()

@@ -13,6 +13,7 @@ from collections.abc import Collection
 from typing import Any
 
 from energybench.meters.base import MeterContext, MeterUnavailable
+from energybench.quiet import quietly
 from energybench.units import JOULES_PER_KWH
 
 KINDS = ("cpu", "dram")
@@ -29,7 +30,6 @@ class CodeCarbonMeter:
     to estimate or CodeCarbon cannot.
     """
 
-    source = "codecarbon_estimate"
     min_window_s = 1.0
     fallback = True
 
@@ -50,9 +50,9 @@ class CodeCarbonMeter:
         """Estimate the kinds that no other meter reads."""
         return cls(skip=context.kinds_read)
 
-    def domains(self) -> list[str]:
+    def domains(self) -> dict[str, str]:
         """`cpu:estimate` and `dram:estimate`, without the skipped ones."""
-        return [f"{kind}:estimate" for kind in self._kinds]
+        return {f"{kind}:estimate": "codecarbon_estimate" for kind in self._kinds}
 
     def read_joules(self) -> dict[str, float]:
         """Estimated joules per domain since the meter was opened.
@@ -92,8 +92,9 @@ class _Totals:
 
 def _started_tracker(totals: _Totals) -> Any:
     try:
-        from codecarbon import OfflineEmissionsTracker
-        from codecarbon.core.resource_tracker import ResourceTracker
+        with quietly():
+            from codecarbon import OfflineEmissionsTracker
+            from codecarbon.core.resource_tracker import ResourceTracker
     except ImportError as error:
         raise MeterUnavailable(f"CodeCarbon cannot be imported: {error}") from error
 

@@ -1,10 +1,13 @@
 """`energybench.measure`: the energy of any block of Python."""
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from energybench.errors import UsageError
-from energybench.meters.window import Window, open_meters
+from energybench.meters.base import MeterContext
+from energybench.meters.opening import open_meters
+from energybench.meters.window import Window
 from energybench.record import EnergyReading
 from energybench.units import kwh
 
@@ -53,18 +56,38 @@ def measure(
     meters: Sequence[str] = ("auto",),
     pue: float = 1.58,
     synchronize: Callable[[], None] | None = None,
-    gpu_uuids: Sequence[str] = (),
+    gpu_uuids: Sequence[str] | None = None,
 ) -> Iterator[Measurement]:
     """Measure the energy of a block.
 
     `meters` are names of meters or "auto", `pue` is the facility energy per IT energy (>= 1).
-    To measure GPUs, give their CUDA UUIDs and a `synchronize` that waits for them, as
-    `torch.cuda.get_device_properties(0).uuid` and `torch.cuda.synchronize`. Raises `UsageError`
-    for an unknown name or a named meter that is not available.
+    GPUs are read if CUDA shows them to this process and it is certain which: those that
+    `CUDA_VISIBLE_DEVICES` names, or the machine's only one. `gpu_uuids`, as
+    `torch.cuda.get_device_properties(0).uuid` gives them, names others, and () none.
+    `synchronize` waits for the GPUs at both ends; by default PyTorch does, where it is using them.
+    Raises `UsageError` for an unknown name or a named meter that is not available.
     """
     if not pue >= 1.0:
         raise UsageError(f"pue is {pue:g}; it must be at least 1")
     names = (meters,) if isinstance(meters, str) else meters
-    uuids = [str(uuid) for uuid in gpu_uuids]
-    with open_meters(names, uuids) as opened, opened.window(synchronize) as window:
+    with (
+        open_meters(names, gpus(gpu_uuids)) as opened,
+        opened.window(synchronize or synchronize_torch) as window,
+    ):
         yield Measurement(window, pue)
+
+
+def gpus(uuids: Sequence[str] | None = None) -> MeterContext:
+    """The context for the GPUs called `uuids`; None stands for those that CUDA shows."""
+    if uuids is None:
+        return MeterContext(gpu_uuids=None, gpu_indices=None)
+    return MeterContext(gpu_uuids=tuple(str(uuid) for uuid in uuids))
+
+
+def synchronize_torch() -> None:
+    """Wait for the GPUs that PyTorch uses, if this process has loaded it and uses any."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        for index in range(torch.cuda.device_count()):
+            if torch.cuda.memory_reserved(index):  # waiting would make a context on any other
+                torch.cuda.synchronize(index)

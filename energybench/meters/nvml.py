@@ -1,36 +1,51 @@
-"""NVIDIA GPUs through the total-energy counter of NVML (Volta and newer)."""
+"""NVIDIA GPUs through NVML: the total-energy counter, or polled power where there is none."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 from energybench.hardware import gpu_id
 from energybench.meters.base import MeterContext, MeterUnavailable
+from energybench.meters.nvml_devices import Gpu, in_use, initialized
+from energybench.meters.nvml_state import device_state
+from energybench.meters.power import PolledPower
+from energybench.record import DeviceState
+
+
+class _Gauge(Protocol):
+    """Joules of one GPU since it was made."""
+
+    source: str
+
+    @property
+    def cpu_s(self) -> float: ...
+    def joules(self) -> float: ...
+    def close(self) -> None: ...
 
 
 class NvmlMeter:
-    """Reads the energy counters of the GPUs in use, and of no others.
+    """Reads the energy of the GPUs in use, and of no others.
 
-    `uuids` are CUDA device UUIDs as torch or `CUDA_VISIBLE_DEVICES` write them: with or without
-    `GPU-`, in full or abbreviated as long as only one GPU matches. Raises `MeterUnavailable`
-    without GPUs in use, for MIG instances (the counter covers the whole board), and where NVML or
-    its counter cannot be read. The counter is updated about every 100 ms.
+    Volta and newer have a counter, updated about every 100 ms; of older ones the power is polled.
+    `uuids` are CUDA's, see `nvml_devices.in_use`; None stands for those that CUDA shows. Raises
+    `MeterUnavailable` without GPUs in use, for MIG, and where NVML cannot read them.
     """
 
-    source = "nvml_counter"
     min_window_s = 2.0
 
-    def __init__(self, uuids: Sequence[str]) -> None:
-        if not uuids:
+    def __init__(self, uuids: Sequence[str] | None) -> None:
+        if uuids is not None and not uuids:
             raise MeterUnavailable("no GPU in use")
-        self._nvml = _initialized()
+        self._nvml = initialized()
+        self._gpus: dict[str, Gpu] = {}
+        self._gauges: dict[str, _Gauge] = {}
         self._open = True
         try:
-            found = dict(_all_gpus(self._nvml))
-            matches = [_match(self._nvml, uuid, found) for uuid in uuids]
-            self._handles = {f"gpu:{gpu_id(uuid)}": found[uuid] for uuid in matches}
-            self._start = {domain: self._counter(domain) for domain in self._handles}
-            self._last = dict(self._start)
+            for gpu in in_use(self._nvml, uuids):
+                domain = f"gpu:{gpu_id(gpu.uuid)}"
+                self._gpus[domain] = gpu
+                self._gauges[domain] = _gauge(self._nvml, domain, gpu)
         except self._nvml.NVMLError as error:
             self.close()
             raise MeterUnavailable(f"NVML fails: {error}") from error
@@ -43,88 +58,80 @@ class NvmlMeter:
         """Read the context's GPUs."""
         return cls(context.gpu_uuids)
 
-    def domains(self) -> list[str]:
+    def domains(self) -> dict[str, str]:
         """`gpu:<id>` per GPU in use, the id as `energybench.hardware.gpu_id` makes it."""
-        return list(self._handles)
+        return {domain: gauge.source for domain, gauge in self._gauges.items()}
 
-    def read_joules(self) -> dict[str, float]:
+    def read_joules(self) -> dict[str, float | MeterUnavailable]:
         """Joules per GPU since the meter was opened.
 
-        Raises `MeterUnavailable` when a GPU is lost or its counter starts anew.
+        In place of its joules a GPU has a `MeterUnavailable` once it is lost, or when its counter
+        started anew.
         """
-        now = {domain: self._counter(domain) for domain in self._handles}
-        for domain, millijoules in now.items():
-            if millijoules < self._last[domain]:
-                raise MeterUnavailable(
-                    f"the energy counter of {domain} went backwards (was the driver reloaded?)"
-                )
-        self._last = now
-        return {domain: (now[domain] - self._start[domain]) / 1e3 for domain in now}
+        return {domain: self._joules(domain) for domain in self._gauges}
+
+    def states(self) -> dict[str, DeviceState]:
+        """Clocks, temperature, throttling and other processes of each GPU, now."""
+        return {domain: device_state(self._nvml, gpu.handle) for domain, gpu in self._gpus.items()}
+
+    def background_cpu_s(self) -> float:
+        """CPU seconds spent polling power; 0 where all GPUs have counters."""
+        return sum(gauge.cpu_s for gauge in self._gauges.values())
 
     def close(self) -> None:
-        """Leave NVML."""
-        if self._open:
-            self._open = False
-            with suppress(self._nvml.NVMLError):
-                self._nvml.nvmlShutdown()
+        """Stop polling and leave NVML."""
+        if not self._open:
+            return
+        self._open = False
+        for gauge in self._gauges.values():
+            gauge.close()
+        with suppress(self._nvml.NVMLError):
+            self._nvml.nvmlShutdown()
 
-    def _counter(self, domain: str) -> int:
-        """Millijoules since the driver was loaded."""
-        nvml = self._nvml
+    def _joules(self, domain: str) -> float | MeterUnavailable:
         try:
-            return int(nvml.nvmlDeviceGetTotalEnergyConsumption(self._handles[domain]))
-        except nvml.NVMLError_NotSupported as error:
-            raise MeterUnavailable(f"{domain} has no energy counter (older than Volta?)") from error
-        except nvml.NVMLError as error:
-            raise MeterUnavailable(f"cannot read the energy of {domain}: {error}") from error
+            return self._gauges[domain].joules()
+        except self._nvml.NVMLError as error:
+            return MeterUnavailable(f"cannot read the energy of {domain}: {error}")
+        except MeterUnavailable as error:
+            return error
 
 
-def _initialized() -> Any:
-    """The pynvml module with NVML initialized."""
+def _gauge(nvml: Any, domain: str, gpu: Gpu) -> _Gauge:
     try:
-        import pynvml
-    except ImportError as error:
-        raise MeterUnavailable("nvidia-ml-py is not installed") from error
+        return _Counter(nvml, domain, gpu.handle)
+    except nvml.NVMLError_NotSupported:
+        pass
     try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError as error:
-        raise MeterUnavailable(f"no NVIDIA driver: {error}") from error
-    return pynvml
+        return _Polled(lambda: float(nvml.nvmlDeviceGetPowerUsage(gpu.handle)) / 1e3)
+    except nvml.NVMLError_NotSupported as error:
+        raise MeterUnavailable(f"{domain} has neither an energy counter nor power") from error
 
 
-def _all_gpus(nvml: Any) -> Iterator[tuple[str, Any]]:
-    """UUID and handle of every GPU that NVML can open."""
-    for index in range(nvml.nvmlDeviceGetCount()):
-        with suppress(nvml.NVMLError):  # one lost or forbidden GPU does not hide the others
-            handle = nvml.nvmlDeviceGetHandleByIndex(index)
-            yield nvml.nvmlDeviceGetUUID(handle), handle
+class _Counter:
+    """The counter of one GPU, in millijoules since the driver was loaded."""
+
+    source = "nvml_counter"
+    cpu_s = 0.0
+
+    def __init__(self, nvml: Any, domain: str, handle: Any) -> None:
+        self._read: Callable[[], int] = partial(nvml.nvmlDeviceGetTotalEnergyConsumption, handle)
+        self._domain = domain
+        self._start: int = self._read()
+        self._last = self._start
+
+    def joules(self) -> float:
+        now = self._read()
+        if now < self._last:
+            raise MeterUnavailable(
+                f"the energy counter of {self._domain} went backwards (was the driver reloaded?)"
+            )
+        self._last = now
+        return (now - self._start) / 1e3
+
+    def close(self) -> None:
+        """Nothing to release."""
 
 
-def _match(nvml: Any, wanted: str, found: dict[str, Any]) -> str:
-    """The UUID in `found` that `wanted` names."""
-    if wanted.upper().startswith("MIG"):
-        raise MeterUnavailable(_mig_refusal(wanted))
-    matches = [uuid for uuid in found if _bare(uuid).startswith(_bare(wanted))]
-    if len(matches) > 1:
-        raise MeterUnavailable(f"{wanted} names {len(matches)} GPUs; write more of its UUID")
-    if any(_in_mig_mode(nvml, found[uuid]) for uuid in matches or found):
-        raise MeterUnavailable(_mig_refusal(wanted))  # torch leaves out the prefix of instances
-    if not matches:
-        raise MeterUnavailable(f"NVML knows no GPU {wanted}")
-    return matches[0]
-
-
-def _mig_refusal(wanted: str) -> str:
-    return f"{wanted} is on a GPU in MIG mode, whose energy cannot be split between its instances"
-
-
-def _in_mig_mode(nvml: Any, handle: Any) -> bool:
-    try:
-        current, _pending = nvml.nvmlDeviceGetMigMode(handle)
-    except nvml.NVMLError:  # a GPU without MIG
-        return False
-    return bool(current)
-
-
-def _bare(uuid: str) -> str:
-    return uuid.lower().removeprefix("gpu-")
+class _Polled(PolledPower):
+    source = "nvml_power"

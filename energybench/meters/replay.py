@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +17,17 @@ DEFAULT_SCRIPT: Mapping[str, Any] = {"watts": {"cpu:0": 50.0}, "seconds_per_read
 class ReplayMeter:
     """Plays back a trace: its joules depend only on how often it was read.
 
-    `path` names a JSON file of either form, joules cumulative and per read:
+    `path` names a JSON file of one of these forms; the first has cumulative joules per read, the
+    last is the trace that a record made with `--energy-trace` holds, one of its samples per read:
 
         {"domains": {"gpu:0": [0, 12.5, 30]}}
         {"watts": {"cpu:0": 50.0}, "seconds_per_read": 1.0}
+        {"time_s": [0.5, 1.0], "watts": {"cpu:0": [50.0, 51.5]}}
 
     A list that has ended goes on with its last increment. Without `path`, `DEFAULT_SCRIPT` is
     played. Raises `UsageError` for a file that cannot be read as such a trace.
     """
 
-    source = "replay"
     min_window_s = 0.0
 
     def __init__(self, path: str | None = None) -> None:
@@ -38,9 +39,9 @@ class ReplayMeter:
         """Play the context's trace file."""
         return cls(context.replay)
 
-    def domains(self) -> list[str]:
+    def domains(self) -> dict[str, str]:
         """The trace's domains."""
-        return list(self._trace)
+        return dict.fromkeys(self._trace, "replay")
 
     def read_joules(self) -> dict[str, float]:
         """The trace's next joules."""
@@ -70,6 +71,8 @@ def _parse(data: Any) -> dict[str, tuple[float, ...]]:
     """Cumulative joules per domain, two or more; constant power is a first step of 0 J."""
     if isinstance(data, dict) and isinstance(data.get("domains"), dict):
         trace = {name: _cumulative(name, values) for name, values in data["domains"].items()}
+    elif isinstance(data, dict) and isinstance(data.get("time_s"), list):
+        trace = _recorded(data["time_s"], data.get("watts"))
     elif isinstance(data, dict) and isinstance(data.get("watts"), dict):
         seconds = _number("seconds_per_read", data.get("seconds_per_read", 1.0))
         watts = data["watts"]
@@ -78,6 +81,22 @@ def _parse(data: Any) -> dict[str, tuple[float, ...]]:
         raise ValueError('it has neither "domains" nor "watts"')
     if not trace:
         raise ValueError("it names no domain")
+    return trace
+
+
+def _recorded(time_s: list[Any], watts: Any) -> dict[str, tuple[float, ...]]:
+    """Cumulative joules of mean watts, each from the sample before it (or 0 s) to its own time."""
+    if not isinstance(watts, dict):
+        raise ValueError('"time_s" needs "watts" per domain')
+    times = [0.0, *(_number("time_s", value) for value in time_s)]
+    lengths = [later - earlier for earlier, later in pairwise(times)]
+    trace = {}
+    for name, values in watts.items():
+        if not isinstance(values, list) or len(values) != len(lengths):
+            raise ValueError(f"{name} needs {len(lengths)} watts, one per time")
+        powers = [_number(name, value) for value in values]
+        steps = (power * length for power, length in zip(powers, lengths, strict=True))
+        trace[name] = _cumulative(name, [0.0, *accumulate(steps)])
     return trace
 
 

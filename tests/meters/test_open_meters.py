@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_hardware import FakeMeter
 
 from energybench.errors import UsageError
-from energybench.meters.base import MeterUnavailable
-from energybench.meters.window import MeterSet, open_meters
+from energybench.meters.base import MeterContext, MeterUnavailable
+from energybench.meters.opening import open_meters
+from energybench.meters.window import MeterSet
 from energybench.registry import METERS
 
 
@@ -22,7 +24,7 @@ def register(monkeypatch: pytest.MonkeyPatch, **targets: Any) -> None:
 
 
 @pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch, fakes: Any) -> Any:
+def machine(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Pretend meters: a GPU counter that wants GPUs, package counters, and an estimate."""
     opened: dict[str, Any] = {}
 
@@ -31,12 +33,12 @@ def machine(monkeypatch: pytest.MonkeyPatch, fakes: Any) -> Any:
         def open(context: Any) -> Any:
             if not context.gpu_uuids:
                 raise MeterUnavailable("no GPU in use")
-            return opened.setdefault("nvml", fakes.Meter({"gpu:0": 0.0}, source="nvml_counter"))
+            return opened.setdefault("nvml", FakeMeter({"gpu:0": 0.0}, source="nvml_counter"))
 
     class Rapl:
         @staticmethod
         def open(context: Any) -> Any:
-            return opened.setdefault("rapl", fakes.Meter({"cpu:0": 0.0}, source="rapl"))
+            return opened.setdefault("rapl", FakeMeter({"cpu:0": 0.0}, source="rapl"))
 
     class Estimate:
         fallback = True
@@ -45,9 +47,16 @@ def machine(monkeypatch: pytest.MonkeyPatch, fakes: Any) -> Any:
         def open(context: Any) -> Any:
             kinds = [kind for kind in ("cpu", "dram") if kind not in context.kinds_read]
             joules = {f"{kind}:estimate": 0.0 for kind in kinds}
-            return opened.setdefault("codecarbon", fakes.Meter(joules, source="estimate"))
+            return opened.setdefault("codecarbon", FakeMeter(joules, source="estimate"))
 
-    register(monkeypatch, nvml=Nvml, rapl=Rapl, codecarbon=Estimate)
+    class Zeus:
+        fallback = True
+
+        @staticmethod
+        def open(context: Any) -> Any:
+            raise MeterUnavailable("Zeus is not installed")
+
+    register(monkeypatch, nvml=Nvml, rapl=Rapl, zeus=Zeus, codecarbon=Estimate)
     return opened
 
 
@@ -58,7 +67,7 @@ def sources(meters: MeterSet) -> dict[str, str]:
 
 
 def test_auto_takes_the_best_source_for_each_kind(machine: Any) -> None:
-    assert sources(open_meters(["auto"], ["GPU-1"])) == {
+    assert sources(open_meters(["auto"], MeterContext(gpu_uuids=("GPU-1",)))) == {
         "gpu:0": "nvml_counter",
         "cpu:0": "rapl",
         "dram:estimate": "estimate",
@@ -68,7 +77,7 @@ def test_auto_takes_the_best_source_for_each_kind(machine: Any) -> None:
 
 def test_auto_goes_on_without_what_is_not_there(machine: Any) -> None:
     meters = open_meters(["auto"])
-    assert meters.unavailable == {"nvml": "no GPU in use"}
+    assert meters.unavailable == {"nvml": "no GPU in use", "zeus": "Zeus is not installed"}
     assert sources(meters) == {"cpu:0": "rapl", "dram:estimate": "estimate"}
 
 
@@ -86,9 +95,9 @@ def test_a_named_meter_that_is_not_there_is_an_error_and_the_others_are_closed(
 
 
 def test_a_meter_of_another_package_is_made_without_arguments(
-    monkeypatch: pytest.MonkeyPatch, fakes: Any
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    class Wall(fakes.Meter):  # type: ignore[misc]
+    class Wall(FakeMeter):
         def __init__(self) -> None:
             super().__init__({"wall:0": 0.0}, source="wall")
 
@@ -113,11 +122,12 @@ def test_wrong_names(names: list[str], says: str) -> None:
 def test_a_trace_is_played_by_the_replay_meter_only(tmp_path: Path) -> None:
     trace = tmp_path / "trace.json"
     trace.write_text('{"watts": {"gpu:0": 3}}')
-    with open_meters(["replay"], replay=str(trace)) as meters, meters.window() as window:
+    context = MeterContext(replay=str(trace))
+    with open_meters(["replay"], context) as meters, meters.window() as window:
         pass
     assert window.reading.joules == {"gpu:0": 3.0}
     with pytest.raises(UsageError, match="name that meter too"):
-        open_meters(["auto"], replay=str(trace))
+        open_meters(["auto"], context)
 
 
 def test_auto_on_this_machine() -> None:

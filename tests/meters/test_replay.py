@@ -16,7 +16,7 @@ def trace(folder: Path, data: Any) -> str:
 
 def test_without_a_file_it_reads_fifty_joules_more_each_time() -> None:
     meter = ReplayMeter()
-    assert meter.domains() == ["cpu:0"]
+    assert meter.domains() == {"cpu:0": "replay"}
     assert [meter.read_joules()["cpu:0"] for _ in range(4)] == [0, 50, 100, 150]
 
 
@@ -38,9 +38,20 @@ def test_constant_power(tmp_path: Path) -> None:
     assert [meter.read_joules()["gpu:0"] for _ in range(3)] == [0, 100, 200]
 
 
+def test_the_trace_of_a_record(tmp_path: Path) -> None:
+    """Mean watts up to each time, one sample per read."""
+    data = {"time_s": [2, 3, 3.5], "watts": {"gpu:0": [100, 300, 200]}, "marks": {"load": 0}}
+    meter = ReplayMeter(trace(tmp_path, data))
+    assert [meter.read_joules()["gpu:0"] for _ in range(5)] == [0, 200, 500, 600, 700]
+
+
 @pytest.mark.parametrize(
     ("data", "says"),
     [
+        ({"time_s": [1, 2]}, '"time_s" needs "watts"'),
+        ({"time_s": [1, 2], "watts": {"gpu:0": [1]}}, "gpu:0 needs 2 watts"),
+        ({"time_s": [1, 2], "watts": {"gpu:0": [1, None]}}, "gpu:0 has None"),
+        ({"time_s": [2, 1], "watts": {"gpu:0": [1, 1]}}, "gpu:0 decreases"),
         ("{", "is not a trace"),
         ("[1, 2]", 'neither "domains" nor "watts"'),
         ({}, 'neither "domains" nor "watts"'),

@@ -4,25 +4,29 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from fake_hardware import FakeMeter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from energybench.meters import window as window_module
 from energybench.meters.base import MeterUnavailable
-from energybench.meters.window import MeterSet, open_meters
+from energybench.meters.opening import open_meters
+from energybench.meters.window import MeterSet
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """A clock that the test sets, in nanoseconds."""
     clock = SimpleNamespace(now_ns=0)
-    fake = SimpleNamespace(perf_counter_ns=lambda: clock.now_ns)
+    fake = SimpleNamespace(
+        perf_counter_ns=lambda: clock.now_ns, sleep=lambda seconds: clock.sleep(seconds)
+    )
     monkeypatch.setattr(window_module, "time", fake)
     return clock
 
 
-def test_a_window_reads_what_lies_between_its_ends(fakes: Any, clock: Any) -> None:
-    meter = fakes.Meter({"cpu:0": 100.0, "dram:0": 7.0})
+def test_a_window_reads_what_lies_between_its_ends(clock: Any) -> None:
+    meter = FakeMeter({"cpu:0": 100.0, "dram:0": 7.0})
     with MeterSet({"fake": meter}, {"nvml": "no GPU in use"}).window() as window:
         clock.now_ns += 4_000_000_000
         meter.joules = {"cpu:0": 180.0, "dram:0": 9.0}
@@ -42,11 +46,9 @@ def test_a_window_reads_what_lies_between_its_ends(fakes: Any, clock: Any) -> No
     already=st.integers(0, 10**9),
 )
 def test_windows_that_tile_a_span_sum_to_it(parts: list[tuple[int, int]], already: int) -> None:
-    meter = SimpleNamespace(
-        source="fake", min_window_s=0.0, domains=lambda: ["cpu:0"], close=lambda: None
-    )
+    meter = FakeMeter({"cpu:0": 0.0})
     state = SimpleNamespace(joules=float(already), now_ns=0)
-    meter.read_joules = lambda: {"cpu:0": state.joules}
+    meter.read_joules = lambda: {"cpu:0": state.joules}  # type: ignore[method-assign]
     with pytest.MonkeyPatch.context() as patch:
         fake = SimpleNamespace(perf_counter_ns=lambda: state.now_ns)
         patch.setattr(window_module, "time", fake)
@@ -74,8 +76,8 @@ def test_replayed_windows_are_the_same_every_time() -> None:
     assert list(readings()) == list(readings()) == [{"cpu:0": 50.0}] * 3 + [{"cpu:0": 350.0}]
 
 
-def test_an_open_window_can_be_read(fakes: Any, clock: Any) -> None:
-    meter = fakes.Meter({"cpu:0": 0.0})
+def test_an_open_window_can_be_read(clock: Any) -> None:
+    meter = FakeMeter({"cpu:0": 0.0})
     with MeterSet({"fake": meter}).window() as window:
         clock.now_ns, meter.joules = 2_000_000_000, {"cpu:0": 100.0}
         assert window.so_far().watts == 50.0
@@ -86,9 +88,9 @@ def test_an_open_window_can_be_read(fakes: Any, clock: Any) -> None:
     assert window.reading.it_joules == 300.0
 
 
-def test_short_windows_are_marked(fakes: Any, clock: Any) -> None:
-    coarse = fakes.Meter({"gpu:0": 0.0}, min_window_s=2.0)
-    fine = fakes.Meter({"cpu:0": 0.0})
+def test_short_windows_are_marked(clock: Any) -> None:
+    coarse = FakeMeter({"gpu:0": 0.0}, min_window_s=2.0)
+    fine = FakeMeter({"cpu:0": 0.0})
     meters = MeterSet({"coarse": coarse, "fine": fine})
     with meters.window() as window:
         clock.now_ns += 1_999_999_999
@@ -98,23 +100,23 @@ def test_short_windows_are_marked(fakes: Any, clock: Any) -> None:
     assert window.reading.flags == []
 
 
-def test_the_device_is_waited_for_at_both_ends(fakes: Any) -> None:
+def test_the_device_is_waited_for_at_both_ends() -> None:
     events: list[str] = []
-    meter = fakes.Meter({"gpu:0": 0.0})
+    meter = FakeMeter({"gpu:0": 0.0})
     meters = MeterSet({"fake": meter})
 
     def read() -> dict[str, float]:
         events.append("read")
         return {"gpu:0": 0.0}
 
-    meter.read_joules = read
+    meter.read_joules = read  # type: ignore[method-assign]
     with meters.window(lambda: events.append("wait")):
         events.append("work")
     assert events == ["wait", "read", "work", "wait", "read"]
 
 
-def test_an_error_of_the_block_passes_and_the_reading_is_there(fakes: Any) -> None:
-    meter = fakes.Meter({"cpu:0": 1.0})
+def test_an_error_of_the_block_passes_and_the_reading_is_there() -> None:
+    meter = FakeMeter({"cpu:0": 1.0})
     waits = iter([None, RuntimeError("the device is gone too")])
 
     def wait() -> None:
@@ -130,7 +132,7 @@ def test_an_error_of_the_block_passes_and_the_reading_is_there(fakes: Any) -> No
     assert window.reading.joules == {"cpu:0": 4.0}
 
 
-def test_a_device_that_fails_at_the_end_is_heard_of_and_the_reading_is_there(fakes: Any) -> None:
+def test_a_device_that_fails_at_the_end_is_heard_of_and_the_reading_is_there() -> None:
     waits = iter([None, RuntimeError("CUDA error")])
 
     def wait() -> None:
@@ -139,7 +141,7 @@ def test_a_device_that_fails_at_the_end_is_heard_of_and_the_reading_is_there(fak
 
     with (
         pytest.raises(RuntimeError, match="CUDA error"),
-        MeterSet({"fake": fakes.Meter({"cpu:0": 1.0})}).window(wait) as window,
+        MeterSet({"fake": FakeMeter({"cpu:0": 1.0})}).window(wait) as window,
     ):
         pass
     assert window.reading.joules == {"cpu:0": 0.0}
@@ -149,10 +151,8 @@ def test_a_device_that_fails_at_the_end_is_heard_of_and_the_reading_is_there(fak
     ("error", "reason"),
     [(MeterUnavailable("GPU is lost"), "GPU is lost"), (ValueError(), "ValueError")],
 )
-def test_a_meter_that_dies_takes_only_its_own_domains(
-    fakes: Any, error: Exception, reason: str
-) -> None:
-    gpu, cpu = fakes.Meter({"gpu:0": 0.0}), fakes.Meter({"cpu:0": 0.0})
+def test_a_meter_that_dies_takes_only_its_own_domains(error: Exception, reason: str) -> None:
+    gpu, cpu = FakeMeter({"gpu:0": 0.0}), FakeMeter({"cpu:0": 0.0})
     meters = MeterSet({"gpu": gpu, "cpu": cpu})
     with meters.window() as outer:
         with meters.window() as before:
@@ -171,8 +171,8 @@ def test_a_meter_that_dies_takes_only_its_own_domains(
 
 
 @pytest.mark.parametrize("joules", [{"cpu:0": 4.0}, {"cpu:0": math.nan}, {}])
-def test_an_invalid_reading_is_none_with_a_reason(fakes: Any, joules: dict[str, float]) -> None:
-    meter = fakes.Meter({"cpu:0": 5.0})
+def test_an_invalid_reading_is_none_with_a_reason(joules: dict[str, float]) -> None:
+    meter = FakeMeter({"cpu:0": 5.0})
     with MeterSet({"fake": meter}).window() as window:
         meter.joules = joules
     assert window.reading.joules == {"cpu:0": None}
@@ -180,9 +180,9 @@ def test_an_invalid_reading_is_none_with_a_reason(fakes: Any, joules: dict[str, 
     assert window.reading.unavailable == {"cpu:0": "its meter gave no valid reading"}
 
 
-def test_what_two_meters_read_counts_once(fakes: Any) -> None:
-    good = fakes.Meter({"cpu:0": 0.0, "cpu:1": 0.0}, source="good")
-    late = fakes.Meter({"cpu:0": 0.0, "dram:0": 0.0}, source="late")
+def test_what_two_meters_read_counts_once() -> None:
+    good = FakeMeter({"cpu:0": 0.0, "cpu:1": 0.0}, source="good")
+    late = FakeMeter({"cpu:0": 0.0, "dram:0": 0.0}, source="late")
     with MeterSet({"good": good, "late": late}).window() as window:
         good.joules = {"cpu:0": 1.0, "cpu:1": 2.0}
         late.joules = {"cpu:0": 100.0, "dram:0": 4.0}
@@ -190,13 +190,75 @@ def test_what_two_meters_read_counts_once(fakes: Any) -> None:
     assert window.reading.sources == {"cpu:0": "good", "cpu:1": "good", "dram:0": "late"}
 
 
-def test_all_meters_are_closed_even_if_one_refuses(fakes: Any) -> None:
-    first, last = fakes.Meter({"gpu:0": 0.0}), fakes.Meter({"cpu:0": 0.0})
-    bad = fakes.Meter({"dram:0": 0.0})
-    bad.close = lambda: 1 / 0
+def test_all_meters_are_closed_even_if_one_refuses() -> None:
+    first, last = FakeMeter({"gpu:0": 0.0}), FakeMeter({"cpu:0": 0.0})
+    bad = FakeMeter({"dram:0": 0.0})
+    bad.close = lambda: 1 / 0  # type: ignore[assignment, method-assign]
     with (
         pytest.raises(ZeroDivisionError),
         MeterSet({"first": first, "bad": bad, "last": last}),
     ):
         pass
     assert first.closed == last.closed == 1
+
+
+def test_idle_power_is_taken_off_beside_the_gross_energy(clock: Any) -> None:
+    meter = FakeMeter({"cpu:0": 0.0, "dram:0": 0.0})
+    meters = MeterSet({"fake": meter})
+
+    def quiet(seconds: float) -> None:
+        clock.now_ns += int(seconds * 1e9)
+        meter.joules = {"cpu:0": 12.0 * seconds, "dram:0": 1.5 * seconds}
+
+    clock.sleep = quiet
+    with meters.window() as before:
+        pass
+    meters.measure_idle(4.0)
+    assert meters.idle_watts == {"cpu:0": 12.0, "dram:0": 1.5}
+    with meters.window() as window:
+        clock.now_ns += 2_000_000_000
+        meter.joules = {"cpu:0": 148.0, "dram:0": 9.0}
+    assert before.reading.net_joules == {}
+    assert before.reading.net_it_joules is None
+    assert window.reading.joules == {"cpu:0": 100.0, "dram:0": 3.0}
+    assert window.reading.net_joules == {"cpu:0": 76.0, "dram:0": 0.0}
+    assert window.reading.net_it_joules == 76.0
+    assert window.reading.it_joules == 103.0
+
+
+def test_net_energy_is_not_known_in_part(clock: Any) -> None:
+    meter = FakeMeter({"cpu:0": 0.0, "dram:0": 0.0})
+    meters = MeterSet({"fake": meter})
+    meters.idle_watts = {"cpu:0": 5.0}
+    with meters.window() as window:
+        clock.now_ns += 1_000_000_000
+        meter.joules = {"cpu:0": 7.0, "dram:0": 1.0}
+    assert window.reading.net_joules == {"cpu:0": 2.0}
+    assert window.reading.net_it_joules is None
+
+
+def test_what_the_meters_own_threads_cost_is_reported() -> None:
+    meter = FakeMeter({"cpu:0": 0.0})
+    spent = iter([0.25, 0.75])
+    meter.background_cpu_s = lambda: next(spent)  # type: ignore[attr-defined]
+    meters = MeterSet({"fake": meter, "other": FakeMeter({"gpu:0": 0.0})})
+    with meters.window() as window:
+        pass
+    assert window.reading.background_cpu_s == 0.5
+
+
+def test_one_domain_of_a_meter_can_fail_alone() -> None:
+    meter = FakeMeter({"gpu:0": 1.0, "gpu:1": 1.0})
+    lost: dict[str, Any] = {"gpu:0": MeterUnavailable("GPU is lost"), "gpu:1": 4.0}
+    with MeterSet({"fake": meter}).window() as window:
+        meter.joules = lost
+    assert window.reading.joules == {"gpu:0": None, "gpu:1": 3.0}
+    assert window.reading.unavailable == {"gpu:0": "GPU is lost"}
+
+
+def test_the_shortest_window_that_all_resolve() -> None:
+    gpu = FakeMeter({"gpu:0": 0.0}, min_window_s=2.0)
+    cpu = FakeMeter({"cpu:0": 0.0}, min_window_s=0.1)
+    unread = FakeMeter({"cpu:1": 0.0}, min_window_s=9.0)
+    assert MeterSet({"gpu": gpu, "cpu": cpu, "unread": unread}).min_window_s == 2.0
+    assert MeterSet({}).min_window_s == 0.0
