@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from energybench.errors import UsageError
-from energybench.lock import exclusive_use
+from energybench.lock import _shared_folder, exclusive_use, resources
 
 HOLD = """
 import sys
 from pathlib import Path
 from energybench.lock import exclusive_use
 
-with exclusive_use(wait=False, say=print, path=Path(sys.argv[1])):
+with exclusive_use(["cpu"], wait=False, say=print, folder=Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -27,18 +27,18 @@ Hold = Callable[[], subprocess.Popen[str]]
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "machine.lock"
+def folder(tmp_path: Path) -> Path:
+    return tmp_path
 
 
 @pytest.fixture
-def hold(path: Path) -> Iterator[Hold]:
+def hold(folder: Path) -> Iterator[Hold]:
     """Start a process that holds the lock until its input ends."""
     started: list[subprocess.Popen[str]] = []
 
     def start() -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, "-c", HOLD, str(path)],
+            [sys.executable, "-c", HOLD, str(folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -57,25 +57,25 @@ def hold(path: Path) -> Iterator[Hold]:
             stream.close()
 
 
-def test_a_second_process_is_refused_in_one_line(path: Path, hold: Hold) -> None:
+def test_a_second_process_is_refused_in_one_line(folder: Path, hold: Hold) -> None:
     holder = hold()
     for _ in range(2):  # the refused leave the holder's name as it is
         with (
             pytest.raises(UsageError) as caught,
-            exclusive_use(wait=False, say=pytest.fail, path=path),
+            exclusive_use(["cpu"], wait=False, say=pytest.fail, folder=folder),
         ):
             pass
         assert f"process {holder.pid}" in str(caught.value)
         assert "\n" not in str(caught.value)
 
 
-def test_a_second_process_waits_asleep(path: Path, hold: Hold) -> None:
+def test_a_second_process_waits_asleep(folder: Path, hold: Hold) -> None:
     holder = hold()
     assert holder.stdin is not None
     threading.Timer(0.5, holder.stdin.close).start()
     said: list[str] = []
     wall_s, cpu_s = time.perf_counter(), time.process_time()
-    with exclusive_use(wait=True, say=said.append, path=path):
+    with exclusive_use(["cpu"], wait=True, say=said.append, folder=folder):
         wall_s, cpu_s = time.perf_counter() - wall_s, time.process_time() - cpu_s
         assert holder.wait(10) == 0
     assert wall_s > 0.4
@@ -85,64 +85,109 @@ def test_a_second_process_waits_asleep(path: Path, hold: Hold) -> None:
     assert "waiting" in line
 
 
-def test_a_killed_holder_lets_go(path: Path, hold: Hold) -> None:
+def test_a_killed_holder_lets_go(folder: Path, hold: Hold) -> None:
     holder = hold()
     holder.send_signal(signal.SIGKILL)
     assert holder.wait() == -signal.SIGKILL
-    with exclusive_use(wait=False, say=pytest.fail, path=path):
+    with exclusive_use(["cpu"], wait=False, say=pytest.fail, folder=folder):
         pass
 
 
-def test_it_is_released_after_an_error(path: Path, hold: Hold) -> None:
+def test_it_is_released_after_an_error(folder: Path, hold: Hold) -> None:
     with (
         pytest.raises(ZeroDivisionError),
-        exclusive_use(wait=False, say=pytest.fail, path=path),
+        exclusive_use(["cpu"], wait=False, say=pytest.fail, folder=folder),
     ):
         _ = 1 / 0
     hold()
 
 
-def test_an_unknown_holder(path: Path, hold: Hold) -> None:
+def test_an_unknown_holder(folder: Path, hold: Hold) -> None:
     hold()
-    path.with_suffix(".pid").unlink()
+    (folder / "cpu.pid").unlink()
     with (
         pytest.raises(UsageError, match="process unknown"),
-        exclusive_use(wait=False, say=pytest.fail, path=path),
+        exclusive_use(["cpu"], wait=False, say=pytest.fail, folder=folder),
     ):
         pass
 
 
 def test_a_path_that_cannot_be_locked(tmp_path: Path) -> None:
+    (tmp_path / "cpu.lock").mkdir()
     with (
         pytest.raises(UsageError, match="cannot lock"),
-        exclusive_use(wait=False, say=pytest.fail, path=tmp_path),
+        exclusive_use(["cpu"], wait=False, say=pytest.fail, folder=tmp_path),
     ):
         pass
+
+
+def test_different_gpus_are_different_resources(folder: Path, hold: Hold) -> None:
+    hold()  # the CPU
+    gpu = ["gpu:12ab"]
+    with exclusive_use(gpu, wait=False, say=pytest.fail, folder=folder):
+        with exclusive_use(["gpu:34cd"], wait=False, say=pytest.fail, folder=folder):
+            pass
+        with (
+            pytest.raises(UsageError, match=f"this machine's gpu:12ab .process {os.getpid()}"),
+            exclusive_use(gpu, wait=False, say=pytest.fail, folder=folder),
+        ):
+            pass
+    with (
+        pytest.raises(UsageError, match="this machine's cpu "),
+        exclusive_use(["gpu:12ab", "cpu"], wait=False, say=pytest.fail, folder=folder),
+    ):
+        pass
+    with exclusive_use(gpu, wait=False, say=pytest.fail, folder=folder):
+        pass  # the refused one let go of what it had
+
+
+@pytest.mark.parametrize(
+    ("domains", "trains_on_cpu", "expected"),
+    [
+        (["gpu:b", "gpu:a"], False, ["gpu:a", "gpu:b"]),
+        (["gpu:a", "cpu:0", "dram:0"], False, ["cpu", "gpu:a"]),
+        (["cpu:0", "cpu:1"], True, ["cpu"]),
+        (["wall:plug"], False, ["cpu"]),
+        ([], True, ["cpu"]),
+    ],
+)
+def test_what_a_measurement_needs(
+    domains: list[str], trains_on_cpu: bool, expected: list[str]
+) -> None:
+    assert resources(domains, trains_on_cpu) == expected
 
 
 def test_the_default_lock_is_open_to_every_user(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folder = tmp_path / "locks"
+    monkeypatch.setenv("ENERGYBENCH_LOCKS", str(folder))
     mask = os.umask(0o077)
     try:
         for _ in range(2):
-            with exclusive_use(wait=False, say=pytest.fail):
+            with exclusive_use(["cpu"], wait=False, say=pytest.fail):
                 pass
     finally:
         os.umask(mask)
-    folder = tmp_path / "energybench"
     assert folder.stat().st_mode & 0o1777 == 0o777
-    assert (folder / "measuring.lock").stat().st_mode & 0o777 == 0o666
-    assert int((folder / "measuring.pid").read_text()) == os.getpid()
+    assert (folder / "cpu.lock").stat().st_mode & 0o777 == 0o666
+    assert int((folder / "cpu.pid").read_text()) == os.getpid()
 
 
-def test_a_temporary_folder_that_cannot_be_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+def test_a_folder_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENERGYBENCH_LOCKS", str(tmp_path / "missing" / "locks"))
     with (
-        pytest.raises(UsageError, match=r"cannot make .*missing/energybench"),
-        exclusive_use(wait=False, say=pytest.fail),
+        pytest.raises(UsageError, match=r"cannot make .*missing/locks .*ENERGYBENCH_LOCKS"),
+        exclusive_use(["cpu"], wait=False, say=pytest.fail),
     ):
         pass
+
+
+def test_jobs_with_folders_of_their_own_meet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slurm gives each job a TMPDIR; the machine is one."""
+    monkeypatch.delenv("ENERGYBENCH_LOCKS", raising=False)
+    folders = set()
+    for job in ("/scratch/job1", "/scratch/job2"):
+        monkeypatch.setattr(tempfile, "tempdir", job)
+        folders.add(_shared_folder())
+    assert len(folders) == 1
