@@ -87,8 +87,14 @@ METHODS = Registry(
     "method",
     {
         "baseline": "energybench.compression.base:Baseline",
+        "baseline-tf32": "energybench.compression.controls:BaselineTf32",
+        "baseline-bf16": "energybench.compression.controls:BaselineBf16",
         "stego": "energybench.compression.stego:Stego",
+        "stego-fp32": "energybench.compression.stego:StegoFp32",
         "prune": "energybench.compression.prune:Prune",
+        "prune-layerwise": "energybench.compression.prune:PruneLayerwise",
+        "prune-2to4": "energybench.compression.sparse:TwoOfFour",
+        "prune-channels": "energybench.compression.channels:PruneChannels",
         "lowrank": "energybench.compression.lowrank:LowRank",
     },
 )
@@ -107,6 +113,7 @@ METERS = Registry(
     {
         "nvml": "energybench.meters.nvml:NvmlMeter",
         "rapl": "energybench.meters.rapl:RaplMeter",
+        "zeus": "energybench.meters.zeus:ZeusMeter",
         "codecarbon": "energybench.meters.codecarbon:CodeCarbonMeter",
         "replay": "energybench.meters.replay:ReplayMeter",
     },

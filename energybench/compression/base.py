@@ -1,7 +1,7 @@
 """What a compression is: the protocol, and the method that does nothing."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import nn
 
@@ -35,6 +35,35 @@ class Compression(Protocol):
     def finalize(self, model: nn.Module) -> None:
         """Make the trained weights satisfy the constraint exactly, in place."""
         ...
+
+
+@runtime_checkable
+class HasPrecisions(Protocol):
+    """What a `Compression` has beside the above if it bears on the arithmetic of training.
+
+    Both members together are optional; `precisions_of` and `required_precision` read them.
+    """
+
+    required_precision: str | None
+    """The one arithmetic that must be used, whatever it costs; None if it is free to choose."""
+
+    def precisions(self) -> tuple[str, ...]:
+        """Arithmetics ("bf16", "tf32") that hold every bit `compress` left, narrowest first.
+
+        Each of them is narrower than fp32 and may be used instead of it, the cheapest wins; () for
+        none. Called after `compress`.
+        """
+        ...
+
+
+def precisions_of(compression: Compression) -> tuple[str, ...]:
+    """Arithmetics narrower than fp32 that hold the compressed weights exactly."""
+    return compression.precisions() if isinstance(compression, HasPrecisions) else ()
+
+
+def required_precision(compression: Compression) -> str | None:
+    """The arithmetic that `compression` must be trained in, if it stands for one."""
+    return compression.required_precision if isinstance(compression, HasPrecisions) else None
 
 
 class Baseline:

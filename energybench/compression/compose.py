@@ -5,7 +5,7 @@ from math import prod
 
 from torch import nn
 
-from energybench.compression.base import Compression, Score
+from energybench.compression.base import Compression, Score, precisions_of, required_precision
 from energybench.record import CompressionReport
 from energybench.registry import METHODS, method_parts
 
@@ -13,12 +13,15 @@ from energybench.registry import METHODS, method_parts
 def build(method: str) -> Compression:
     """The compression that `method` names: one registered method, or several joined by "+".
 
-    Raises `UsageError` for an unknown method, one named twice, or `baseline` in a composition.
+    Of one stage, the method registered first comes first: channels go before what is left of a
+    layer is factorized. Raises `UsageError` for an unknown method, one named twice, or `baseline`
+    in a composition.
     """
-    parts: list[Compression] = [METHODS.get(name)() for name in method_parts(method)]
+    names = sorted(method_parts(method), key=METHODS.names().index)
+    parts: list[Compression] = [METHODS.get(name)() for name in names]
     if len(parts) == 1:
         return parts[0]
-    return Composition(sorted(parts, key=lambda part: (part.stage, part.name)))
+    return Composition(sorted(parts, key=lambda part: part.stage))
 
 
 class Composition:
@@ -33,6 +36,13 @@ class Composition:
         self.name = "+".join(part.name for part in parts)
         self.stage = parts[0].stage
         self._parts = tuple(parts)
+        required = [required_precision(part) for part in parts]
+        self.required_precision = next((name for name in required if name is not None), None)
+
+    def precisions(self) -> tuple[str, ...]:
+        """What the last part that names any says: the parts after it leave its bits clear."""
+        named = [precisions_of(part) for part in self._parts]
+        return next((names for names in reversed(named) if names), ())
 
     def compress(self, model: nn.Module, score: Score, tolerance_pp: float) -> CompressionReport:
         """Apply each part in turn, within what the parts before it have left of `tolerance_pp`.

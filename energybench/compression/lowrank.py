@@ -3,26 +3,27 @@
 Linear layers as in E. Denton et al., "Exploiting Linear Structure Within Convolutional Networks
 for Efficient Evaluation" (arXiv 1404.0736); k x k convolutions into a k x k one with r filters and
 a 1 x 1 one as in X. Zhang et al., "Accelerating Very Deep Convolutional Networks for
-Classification and Detection" (arXiv 1505.06798, section 3.1).
+Classification and Detection" (arXiv 1505.06798, section 3.1), which also chooses ranks for the
+whole network by the energy they keep.
 """
 
+import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from energybench.compression.base import STRUCTURE, Score
+from energybench.compression.budget import Budget, Spectrum
 from energybench.compression.search import strongest
-from energybench.compression.svd import Factorization, factorize, split
+from energybench.compression.svd import factorize, split
 from energybench.compression.weights import parameter_count, require_weights
 from energybench.record import CompressionReport
 
-SETTINGS = [percent / 100 for percent in range(99, 49, -1)]
-"""Retained energies, weakest compression first."""
-EVALUATIONS = 7
-"""Six of bisection over 50 energies, and a neighbour."""
-_CONV_SETTINGS = ("kernel_size", "stride", "padding", "dilation", "padding_mode")
+EVALUATIONS = 8
+"""Seven of bisection over 1..99 %, and a neighbour."""
+_CONV_SETTINGS = ("kernel_size", "stride", "padding", "dilation", "padding_mode", "groups")
 
 Layer = nn.Linear | nn.Conv2d
 
@@ -30,23 +31,25 @@ Layer = nn.Linear | nn.Conv2d
 def low_rank_layer(layer: Layer, basis: Tensor) -> nn.Sequential:
     """`layer` (out, in) as `down` into r channels and `up` to its outputs, which has the bias.
 
-    `basis` is (min(out, in), r), where a convolution's in counts its kernel. Device, dtype,
-    mode, stride, padding and what is trained are the layer's; the bias is the same parameter.
+    `basis` is (groups, min(out, in), r), where out and in are those of one group and a
+    convolution's in counts its kernel; each group gets r channels. Device, dtype, mode, stride,
+    padding and what is trained are the layer's; the bias is the same parameter.
     """
     weight = layer.weight.detach()
-    up_matrix, down_matrix = split(_as_matrix(layer), basis)
-    rank = basis.shape[1]
+    up_matrices, down_matrices = split(as_matrices(layer), basis)
+    groups, _, rank = basis.shape
     down: Layer
     up: Layer
     if isinstance(layer, nn.Conv2d):
         same = {key: getattr(layer, key) for key in _CONV_SETTINGS}
-        down = nn.Conv2d(layer.in_channels, rank, bias=False, device="meta", **same)
-        up = nn.Conv2d(rank, layer.out_channels, 1, bias=False, device="meta")
+        inner, outer = groups * rank, layer.out_channels
+        down = nn.Conv2d(layer.in_channels, inner, bias=False, device="meta", **same)
+        up = nn.Conv2d(inner, outer, 1, groups=groups, bias=False, device="meta")
     else:
         down = nn.Linear(layer.in_features, rank, bias=False, device="meta")
         up = nn.Linear(rank, layer.out_features, bias=False, device="meta")
-    for part, matrix in ((down, down_matrix), (up, up_matrix)):
-        values = matrix.reshape(part.weight.shape).to(weight.dtype).contiguous()
+    for part, matrices in ((down, down_matrices), (up, up_matrices)):
+        values = matrices.reshape(part.weight.shape).to(weight.dtype).contiguous()
         part.weight = nn.Parameter(values, requires_grad=layer.weight.requires_grad)
     up.bias = layer.bias
     pair = nn.Sequential()
@@ -56,34 +59,42 @@ def low_rank_layer(layer: Layer, basis: Tensor) -> nn.Sequential:
 
 
 class LowRank:
-    """Factorizes every layer for which that saves parameters, at one retained energy for all.
+    """Saves as large a share of the parameters as the tolerance allows, with the least loss.
 
-    Covered are Linear layers and ungrouped 2-d convolutions, not subclasses of them (whose
-    owners may use the weight directly), and not those whose weight another layer shares.
+    One budget goes over all layers (`Budget`). Covered are Linear layers and 2-d convolutions, each
+    group of a grouped one by itself; not subclasses of them (whose owners may use the weight
+    directly), not those whose weight another layer shares, and none that no rank makes smaller,
+    which all depthwise convolutions are.
     """
 
     name = "lowrank"
     stage = STRUCTURE
 
     def compress(self, model: nn.Module, score: Score, tolerance_pp: float) -> CompressionReport:
-        """Factorize at the smallest retained energy within `tolerance_pp`.
+        """Factorize at the largest budget within `tolerance_pp`, in whole percents of parameters.
 
-        The report has {"retained_energy": share, "layers": how many}; the compression rate is the
-        share of all parameters saved. During the search, memory holds the singular vectors (a
-        tenth of most layers' size, half of a square one's) and the original layers, beside a
-        model that is smaller than those. Raises `CellError` for a model without such layers, or
-        with one not finite.
+        The report has {"budget": share, "layers": how many} and each factorized layer's error; the
+        compression rate is the share of all parameters saved. During the search, memory holds the
+        singular vectors (a tenth of most layers' size, half of a square one's) and the original
+        layers, beside a model that is smaller than those. Raises `CellError` for a model without
+        such layers, or with one not finite.
         """
         layers = _layers(model)
         require_weights(self.name, {f"{names[0]}.weight": layer.weight for layer, names in layers})
         before = parameter_count(model)
-        trial = _Factorizing(model, [_Plan.of(layer, names) for layer, names in layers])
-        settings = [energy for energy in SETTINGS if trial.ranks(energy)]
-        found = strongest(model, score, tolerance_pp, settings, trial, EVALUATIONS)
-        energy = found.setting or 1.0
-        count = len(trial.ranks(energy)) if found.setting else 0
-        rate = 1.0 - parameter_count(model) / before
-        return found.report(self.name, {"retained_energy": energy, "layers": count}, rate)
+        plans = [_Plan.of(layer, names) for layer, names in layers if largest_rank(layer)]
+        trial = _Factorizing(model, plans, before)
+        found = strongest(model, score, tolerance_pp, trial.budgets, trial, EVALUATIONS)
+        share = found.setting or 0.0
+        ranks = trial.ranks(share) if share else []
+        report = found.report(
+            self.name,
+            {"budget": share, "layers": len(ranks)},
+            1.0 - parameter_count(model) / before,
+        )
+        errors = {plan.names[0]: plan.spectrum.error(rank) for plan, rank in ranks}
+        notes = [] if plans else ["no rank of any layer has fewer parameters than the layer"]
+        return replace(report, error=errors, notes=[*report.notes, *notes])
 
     def after_step(self, model: nn.Module) -> None:
         """Hold nothing: the structure stays."""
@@ -98,34 +109,41 @@ class _Plan:
 
     layer: Layer
     names: list[str]
-    most: int
-    """The largest rank that saves parameters."""
-    factorization: Factorization
+    basis: Tensor
+    spectrum: Spectrum
 
     @classmethod
     def of(cls, layer: Layer, names: list[str]) -> "_Plan":
-        matrix = _as_matrix(layer)
-        rows, columns = matrix.shape
-        most = (rows * columns - 1) // (rows + columns)
-        return cls(layer, names, most, factorize(matrix, keep=most))
+        matrices = as_matrices(layer)
+        factorization = factorize(matrices, keep=largest_rank(layer))
+        groups, rows, columns = matrices.shape
+        dense, per_rank = matrices.numel(), groups * (rows + columns)
+        spectrum = Spectrum(factorization.energies, dense, per_rank)
+        return cls(layer, names, factorization.basis, spectrum)
 
 
 class _Factorizing:
-    """The trial of a retained energy."""
+    """The trial of a budget."""
 
-    def __init__(self, model: nn.Module, plans: list[_Plan]) -> None:
+    def __init__(self, model: nn.Module, plans: list[_Plan], parameters: int) -> None:
         self._model = model
         self._plans = plans
+        self._parameters = parameters
+        self._budget = Budget([plan.spectrum for plan in plans])
+        shares = [percent / 100 for percent in range(1, 100)]
+        self.budgets = [share for share in shares if self._to_save(share) <= self._budget.largest]
 
-    def ranks(self, energy: float) -> list[tuple[_Plan, int]]:
-        """The plans for which `energy` saves parameters, with their ranks."""
-        pairs = [(plan, plan.factorization.rank_retaining(energy)) for plan in self._plans]
-        return [(plan, rank) for plan, rank in pairs if rank <= plan.most]
+    def ranks(self, share: float) -> list[tuple[_Plan, int]]:
+        """The plans that are factorized to save `share` of the parameters, with their ranks."""
+        ranks = self._budget.ranks(self._to_save(share))
+        return [(self._plans[index], rank) for index, rank in sorted(ranks.items())]
+
+    def _to_save(self, share: float) -> int:
+        return math.ceil(share * self._parameters)
 
     def apply(self, setting: float) -> None:
         for plan, rank in self.ranks(setting):
-            pair = low_rank_layer(plan.layer, plan.factorization.basis[:, :rank])
-            self._place(plan, pair)
+            self._place(plan, low_rank_layer(plan.layer, plan.basis[..., :rank]))
 
     def restore(self) -> None:
         for plan in self._plans:
@@ -134,6 +152,13 @@ class _Factorizing:
     def _place(self, plan: _Plan, module: nn.Module) -> None:
         for name in plan.names:
             self._model.set_submodule(name, module)
+
+
+def largest_rank(layer: Layer) -> int:
+    """The largest rank whose two factors have fewer parameters than `layer`, 0 if none has."""
+    groups = layer.groups if isinstance(layer, nn.Conv2d) else 1
+    rows, columns = layer.weight.shape[0] // groups, layer.weight[0].numel()
+    return (rows * columns - 1) // (rows + columns)
 
 
 def _layers(model: nn.Module) -> list[tuple[Layer, list[str]]]:
@@ -145,13 +170,15 @@ def _layers(model: nn.Module) -> list[tuple[Layer, list[str]]]:
     )
     names: dict[Layer, list[str]] = {}
     for name, module in model.named_modules(remove_duplicate=False):
-        plain = type(module) is nn.Linear or (type(module) is nn.Conv2d and module.groups == 1)
+        plain = type(module) is nn.Linear or type(module) is nn.Conv2d
         if name and plain and users[id(module.weight)] == 1:
             names.setdefault(module, []).append(name)
     return list(names.items())
 
 
-def _as_matrix(layer: Layer) -> Tensor:
-    """(out, in) or (out, in * kernel height * kernel width), at least in float32."""
-    matrix = layer.weight.detach().flatten(1)
-    return matrix.to(torch.promote_types(matrix.dtype, torch.float32))
+def as_matrices(layer: Layer) -> Tensor:
+    """(groups, out, in) of each group, in times kernel height and width; at least float32."""
+    weight = layer.weight.detach()
+    groups = layer.groups if isinstance(layer, nn.Conv2d) else 1
+    matrices = weight.reshape(groups, weight.shape[0] // groups, -1)
+    return matrices.to(torch.promote_types(matrices.dtype, torch.float32))

@@ -1,7 +1,12 @@
-"""The search that every compression uses: the strongest setting whose drop is within tolerance."""
+"""The search that every compression uses: the strongest setting whose drop is within tolerance.
+
+Accuracies on validation images are not a tidy function of a setting: one that is beyond the
+tolerance may have a stronger one within it, by luck of a few images. The strongest setting here is
+the last before the first that is beyond the tolerance, so that every weaker one tried is within it.
+"""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -36,6 +41,13 @@ class Found:
     """The strongest setting within tolerance; None if there is none."""
     curve: list[tuple[float, float]] = field(default_factory=list)
     """Every (setting, score) evaluated beside the reference, in order."""
+    notes: list[str] = field(default_factory=list)
+    """That the curve is not monotone, if so."""
+
+    @property
+    def monotone(self) -> bool:
+        """Whether no setting tried was within tolerance while a weaker one was not."""
+        return not self.notes
 
     def report(
         self, method: str, settings: dict[str, float | int | str], rate: float
@@ -49,35 +61,61 @@ class Found:
             score=self.score,
             curve=self.curve,
             no_effect=self.setting is None,
+            notes=self.notes,
         )
 
 
 def largest(count: int, accepts: Callable[[int], bool], budget: int) -> int | None:
-    """The largest index in 0..count-1 found with `accepts(index)`; None if none was.
+    """The index in 0..count-1 before the first refused one, as far as tried; None for no index.
 
-    Bisection, which is exact if `accepts` is true up to some index and false after it. Accuracies
-    are not that tidy, so what is left of `budget` goes to the untried indices right above the one
-    found. `accepts` is called at most `budget` times and never twice for one index.
+    Bisection, which ends as soon as the index and both its neighbours are known. Where the lower
+    one is refused, the accepted index was luck, and the search goes down from there one by one.
+    `accepts` is called at most `budget` times and never twice for one index.
     """
-    found, refused = -1, count
-    tried = set[int]()
+    verdicts: dict[int, bool] = {}
+    while True:
+        refused = min((tried for tried, good in verdicts.items() if not good), default=count)
+        found = max((tried for tried in verdicts if tried < refused), default=-1)
+        lucky = any(good and tried > refused for tried, good in verdicts.items())
+        index = refused - 1 if lucky else (found + refused) // 2
+        if index == found:
+            index -= 1
+        if index < 0 or index in verdicts or len(verdicts) >= budget:
+            return found if found >= 0 else None
+        verdicts[index] = accepts(index)
 
-    def accepted(index: int) -> bool:
-        tried.add(index)
-        return accepts(index)
 
-    while refused - found > 1 and len(tried) < budget:
-        middle = (found + refused) // 2
-        if accepted(middle):
-            found = middle
-        else:
-            refused = middle
-    for index in range(found + 1, count):
-        if len(tried) >= budget:
-            break
-        if index not in tried and accepted(index):
-            found = index
-    return found if found >= 0 else None
+def boundary(
+    model: nn.Module,
+    score: Score,
+    tolerance_pp: float,
+    settings: Sequence[float],
+    trial: Trial,
+    budget: int,
+    reference: float | None = None,
+) -> Found:
+    """Try at most `budget` of `settings` (weakest first); the model is as it was in the end.
+
+    The drop is `score(model)` untouched minus that with a setting applied, in percentage points;
+    `reference` is the former where it is known. Raises `CellError` for a score that is not finite.
+    """
+    before = measure(model, score) if reference is None else reference
+    scores: dict[int, float] = {}
+
+    def within(index: int) -> bool:
+        try:
+            trial.apply(settings[index])
+            scores[index] = measure(model, score)
+        finally:
+            trial.restore()
+        return is_within(before, scores[index], tolerance_pp)
+
+    largest(len(settings), within, budget)
+    curve = [(float(settings[index]), value) for index, value in scores.items()]
+    ordered = [(settings[index], scores[index]) for index in sorted(scores)]
+    found = settle(before, ordered, tolerance_pp)
+    found.curve = curve
+    return found
 
 
 def strongest(
@@ -88,33 +126,41 @@ def strongest(
     trial: Trial,
     budget: int,
 ) -> Found:
-    """Try at most `budget` of `settings` (weakest first) and apply the strongest within tolerance.
+    """Find the `boundary` and apply its setting.
 
-    The drop is `score(model)` untouched minus that with a setting applied, in percentage points.
-    Where no setting is within `tolerance_pp`, and after any error, the model is as it was. Raises
-    `CellError` for a score that is not finite.
+    Where no setting is within `tolerance_pp`, and after any error, the model is as it was.
     """
-    reference = _measure(model, score)
-    found = Found(reference, reference)
-
-    def within(index: int) -> bool:
-        try:
-            trial.apply(settings[index])
-            value = _measure(model, score)
-        finally:
-            trial.restore()
-        found.curve.append((float(settings[index]), value))
-        return 100.0 * (reference - value) <= tolerance_pp + ROUNDING_PP
-
-    index = largest(len(settings), within, budget)
-    if index is not None:
-        found.setting = settings[index]
-        found.score = dict(found.curve)[found.setting]
+    found = boundary(model, score, tolerance_pp, settings, trial, budget)
+    if found.setting is not None:
         trial.apply(found.setting)
     return found
 
 
-def _measure(model: nn.Module, score: Score) -> float:
+def settle(reference: float, curve: Iterable[tuple[float, float]], tolerance_pp: float) -> Found:
+    """What the (setting, score) of `curve`, weakest setting first, say."""
+    found = Found(reference, reference)
+    refused: float | None = None
+    for setting, value in curve:
+        found.curve.append((setting, value))
+        if not is_within(reference, value, tolerance_pp):
+            refused = setting if refused is None else refused
+        elif refused is None:
+            found.setting, found.score = setting, value
+        else:
+            found.notes = [
+                f"the curve is not monotone: {setting:g} is within the tolerance, "
+                f"the weaker {refused:g} is not"
+            ]
+    return found
+
+
+def is_within(reference: float, value: float, tolerance_pp: float) -> bool:
+    """Whether the drop from `reference` to `value` is at most `tolerance_pp` percentage points."""
+    return 100.0 * (reference - value) <= tolerance_pp + ROUNDING_PP
+
+
+def measure(model: nn.Module, score: Score) -> float:
+    """`score(model)`; raises `CellError` for one that is not finite."""
     value = float(score(model))
     if not math.isfinite(value):
         raise CellError(f"the validation score is {value}; check the model's weights and data")

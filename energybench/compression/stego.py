@@ -3,48 +3,42 @@
 R. Agrawal et al., "On the Steganographic Capacity of Selected Learning Models" (arXiv 2308.15502),
 count how many low-order bits of each float32 weight can be overwritten before the accuracy falls;
 L. Mei, M. Stamp (arXiv 2506.01311) reduce networks by that number of bits to save energy.
-"""
 
-from collections.abc import Iterator
+Clear bits alone save none: no float32 kernel is faster for them. What they allow is a narrower
+arithmetic, in which every weight is held as exactly as before.
+"""
 
 import torch
 from torch import Tensor, nn
 
 from energybench.compression.base import BITS, Score
-from energybench.compression.search import strongest
-from energybench.compression.weights import (
-    Originals,
-    covered_weights,
-    is_finite,
-    parameter_count,
-    require_weights,
+from energybench.compression.bits import (
+    FORMATS,
+    Rounding,
+    clear_low_bits,
+    nearest,
+    overwrite,
+    parts,
+    require_filling,
 )
-from energybench.errors import CellError
+from energybench.compression.capacity import (
+    EVALUATIONS,
+    MAX_BITS,
+    SETTINGS,
+    Capacity,
+    Overwriting,
+    capacity,
+    require_float32,
+)
+from energybench.compression.search import strongest
+from energybench.compression.weights import covered_weights, parameter_count, require_weights
 from energybench.record import CompressionReport
 
-MAX_BITS = 31
-"""All but the sign."""
-SIGNIFICAND_BITS = 23
-"""Low-order bits below the exponent."""
-EVALUATIONS = 8
-"""Five of bisection over 1..31 bits, and up to three neighbours."""
-PART = 1 << 17
-"""Weights held at a time after a step: half a mebibyte, and as much of remainders."""
+__all__ = ["MAX_BITS", "Capacity", "Stego", "StegoFp32", "capacity", "clear_low_bits"]
 
-
-def clear_low_bits(tensor: Tensor, bits: int) -> None:
-    """Set the `bits` (0..31) low-order bits of every element to zero, in place.
-
-    `tensor` is float32, of any shape and memory layout. This truncates toward zero, by less than
-    2^(bits - 23) of an element's size for up to 23 bits; more reach into the exponent. The sign
-    stays. Raises `CellError` for another dtype, NaN or infinity, and `ValueError` for other `bits`.
-    """
-    if not 0 <= bits <= MAX_BITS:
-        raise ValueError(f"bits must be 0..{MAX_BITS}, not {bits}")
-    _require_float32("the tensor", tensor)
-    if not is_finite(tensor):
-        raise CellError("stego: low-order bits of NaN or infinity cannot be cleared")
-    _clear(tensor, bits)
+_FRACTION = FORMATS[torch.float32].fraction
+_NARROWER = {"bf16": _FRACTION - 7, "tf32": _FRACTION - 10}
+"""Arithmetic -> bits cleared from which it holds a float32: those its fraction has not."""
 
 
 class Stego:
@@ -62,31 +56,39 @@ class Stego:
     by step until the network is lost. Rounding without remainders drops all small updates. And
     truncating the sum takes a unit from half of the weights at the very first step, because each
     starts on the edge between two units.
+
+    `rounding` is how the search clears bits, as in `clear_low_bits`.
     """
 
     name = "stego"
     stage = BITS
+    required_precision: str | None = None
 
-    def __init__(self) -> None:
+    def __init__(self, rounding: Rounding = "truncate") -> None:
+        require_filling("zeros", rounding)
+        self._rounding: Rounding = rounding
         self._bits = 0
         self._remainders: dict[str, Tensor] = {}
 
     def compress(self, model: nn.Module, score: Score, tolerance_pp: float) -> CompressionReport:
-        """Clear the largest number of bits within `tolerance_pp`; {"bits": n} in the report.
+        """Clear the `capacity` of the covered weights; {"bits": n} in the report.
 
         The compression rate is n/32 times the covered weights' share of all parameters. Raises
         `CellError` for a model without covered weights, or with one not finite or not float32.
         """
         weights = covered_weights(model)
-        for name, weight in weights.items():
-            _require_float32(name, weight)
+        require_float32(weights)
         require_weights(self.name, weights)
-        settings = range(1, MAX_BITS + 1)
-        found = strongest(model, score, tolerance_pp, settings, _Clearing(weights), EVALUATIONS)
+        trial = Overwriting(weights, rounding=self._rounding)
+        found = strongest(model, score, tolerance_pp, SETTINGS, trial, EVALUATIONS)
         self._bits, self._remainders = int(found.setting or 0), {}
         covered = sum(weight.numel() for weight in weights.values())
         rate = self._bits / 32 * covered / parameter_count(model)
         return found.report(self.name, {"bits": self._bits}, rate)
+
+    def precisions(self) -> tuple[str, ...]:
+        """What holds every retained bit: bf16 (8 of the 24 significant bits) or TF32 (11)."""
+        return tuple(name for name, bits in _NARROWER.items() if self._bits >= bits)
 
     @torch.no_grad()
     def after_step(self, model: nn.Module) -> None:
@@ -96,10 +98,9 @@ class Stego:
         for name, weight in covered_weights(model).items():
             if name not in self._remainders:
                 self._remainders[name] = torch.zeros_like(weight)
-            for part, rest in _parts(weight.detach(), self._remainders[name]):
-                part.add_(rest)
-                rest.copy_(part)
-                _round(part, self._bits)
+            for part, rest in parts(weight, self._remainders[name]):
+                rest.add_(part)
+                nearest(rest, part, self._bits)
                 rest.sub_(part)
 
     def finalize(self, model: nn.Module) -> None:
@@ -114,51 +115,18 @@ class Stego:
         require_weights(self.name, weights)
         require_weights(self.name, remainders or weights)  # cleared exponent bits hide infinity
         for weight in weights.values():
-            _clear(weight, self._bits)
+            overwrite(weight, self._bits)
 
 
-class _Clearing:
-    """The trial of a number of bits."""
+class StegoFp32(Stego):
+    """The same bits, cleared and held alike, and fp32 arithmetic all the same.
 
-    def __init__(self, weights: dict[str, nn.Parameter]) -> None:
-        self._weights = weights
-        self._originals = Originals(weights)
-
-    def apply(self, setting: float) -> None:
-        for weight in self._weights.values():
-            _clear(weight, int(setting))
-
-    def restore(self) -> None:
-        self._originals.restore()
-
-
-def _require_float32(name: str, tensor: Tensor) -> None:
-    if tensor.dtype != torch.float32:
-        raise CellError(f"stego: clears bits of torch.float32, and {name} is {tensor.dtype}")
-
-
-def _parts(weight: Tensor, remainder: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Matching parts of two tensors of one layout, small enough that a core's cache holds them.
-
-    A GPU takes them whole: there a launch costs more than its caches save.
+    This is the letter of arXiv 2506.01311, and the control that tells what the bits do from what
+    a narrower arithmetic does.
     """
-    dense = weight.is_contiguous() or (
-        weight.dim() == 4 and weight.is_contiguous(memory_format=torch.channels_last)
-    )
-    if not dense or weight.device.type != "cpu":
-        yield weight, remainder
-        return
-    in_memory_order = (weight.numel(),), (1,)
-    flat = weight.as_strided(*in_memory_order), remainder.as_strided(*in_memory_order)
-    yield from zip(flat[0].split(PART), flat[1].split(PART), strict=True)
 
+    name = "stego-fp32"
 
-def _clear(tensor: Tensor, bits: int) -> None:
-    tensor.detach().view(torch.int32).bitwise_and_(-1 << bits)
-
-
-def _round(tensor: Tensor, bits: int) -> None:
-    """To the nearest value with clear bits, ties away from zero; truncate where none are left."""
-    if 0 < bits <= SIGNIFICAND_BITS:
-        tensor.detach().view(torch.int32).add_(1 << (bits - 1))
-    _clear(tensor, bits)
+    def precisions(self) -> tuple[str, ...]:
+        """None: the arithmetic stays."""
+        return ()

@@ -8,6 +8,7 @@ weights, so that their rates can be compared.
 
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -37,10 +38,12 @@ def covered_weights(model: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def require_weights(method: str, weights: Mapping[str, Tensor]) -> None:
-    """Raise `CellError` unless there is a weight for `method` to compress and all are finite."""
+    """Raise `CellError` unless there is a weight to compress, and all are floats and finite."""
     if not weights:
         raise CellError(f"{method}: the model has no layer that it can compress")
     for name, weight in weights.items():
+        if not weight.is_floating_point():
+            raise CellError(f"{method}: {name} is {weight.dtype}; it compresses floats only")
         if not is_finite(weight):
             raise CellError(f"{method}: {name} holds NaN or infinity; check the model's weights")
 
@@ -62,10 +65,59 @@ class Originals:
     """A copy of `weights`, to bring them back bit for bit."""
 
     def __init__(self, weights: Mapping[str, nn.Parameter]) -> None:
-        self._pairs = [(weight, weight.detach().clone()) for weight in weights.values()]
+        self.pairs = [(weight.detach(), weight.detach().clone()) for weight in weights.values()]
+        """(weight, its copy)."""
 
     @torch.no_grad()
     def restore(self) -> None:
         """Write the copy back, in place."""
-        for weight, original in self._pairs:
+        for weight, original in self.pairs:
             weight.copy_(original)
+
+
+class Zeros:
+    """Which weights are zero, one byte for each, to set them back to zero in place.
+
+    They live outside the model: it has no buffers, hooks or parametrizations for them, and its
+    forward pass is that of the dense network.
+    """
+
+    def __init__(self, kept: Mapping[str, Tensor]) -> None:
+        """`kept`: name of a covered weight -> bool mask, false where it is zero."""
+        self._kept = {name: _all_bits(mask) for name, mask in kept.items()}
+
+    def hold(self, model: nn.Module) -> None:
+        """Set the weights that are not kept back to zero, whatever is in them, NaN included."""
+        if not self._kept:
+            return
+        weights = covered_weights(model)
+        for name, kept in self._kept.items():
+            _clear(weights[name].detach(), kept)
+
+
+def zero_unless(weight: Tensor, kept: Tensor) -> None:
+    """Zero what the bool mask `kept` is false for, in place, whatever is in it."""
+    _clear(weight.detach(), _all_bits(kept))
+
+
+def zero_count(weights: Mapping[str, Tensor]) -> int:
+    """How many elements of `weights` are zero."""
+    return sum(weight.numel() - int(weight.detach().count_nonzero()) for weight in weights.values())
+
+
+_INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
+"""Bytes -> the integers of that size."""
+
+
+def _all_bits(mask: Tensor) -> Tensor:
+    """int8: -1, which has all bits set, for true, and 0 for false."""
+    return mask.view(torch.int8).neg()
+
+
+def _clear(weight: Tensor, bits: Tensor) -> None:
+    integers = weight.view(_INTEGERS[weight.itemsize])
+    if weight.device.type == "cpu":  # NumPy widens the mask in its cache, torch in memory
+        array = integers.numpy()
+        np.bitwise_and(array, bits.numpy(), out=array)
+    else:
+        integers.bitwise_and_(bits)

@@ -50,13 +50,7 @@ def finetune(model: nn.Module, compression: Compression, run: Finetuning) -> lis
     torch.manual_seed(run.seed)  # dropout and stochastic depth
     if run.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(run.device)
-    optimizer = torch.optim.SGD(
-        [parameter for parameter in model.parameters() if parameter.requires_grad],
-        lr=run.config.learning_rate,
-        momentum=run.config.momentum,
-        weight_decay=run.config.weight_decay,
-        fused=True,
-    )
+    optimizer = sgd(model, run.config)
     stopping = EarlyStopping(run.config.patience, run.config.min_delta)
     epochs: list[EpochRecord] = []
     best_loss, best_state = math.inf, dict[str, Tensor]()
@@ -73,6 +67,17 @@ def finetune(model: nn.Module, compression: Compression, run: Finetuning) -> lis
     return epochs
 
 
+def sgd(model: nn.Module, config: FinetuneConfig) -> torch.optim.Optimizer:
+    """The protocol's optimizer, for all of `model` that is trained."""
+    return torch.optim.SGD(
+        [parameter for parameter in model.parameters() if parameter.requires_grad],
+        lr=config.learning_rate,
+        momentum=config.momentum,
+        weight_decay=config.weight_decay,
+        fused=True,
+    )
+
+
 def best_epoch(epochs: list[EpochRecord]) -> int:
     """Number of the epoch whose weights are the result."""
     return min(epochs, key=lambda epoch: epoch.validation_loss).epoch
@@ -87,7 +92,7 @@ def _one_epoch(
 ) -> EpochRecord:
     with run.window() as whole:
         with run.window() as training:
-            loss, images, steps = _train(model, compression, optimizer, run)
+            loss, images, steps = train_pass(model, compression, optimizer, run)
             train_loss = loss.item() / images
         _require_finite(train_loss, "training", number)
         validation = evaluate(model, run.validation, run.device, run.precision)
@@ -107,7 +112,7 @@ def _one_epoch(
     )
 
 
-def _train(
+def train_pass(
     model: nn.Module, compression: Compression, optimizer: torch.optim.Optimizer, run: Finetuning
 ) -> tuple[Tensor, int, int]:
     """One pass over the training split: summed loss (left on the device), images, steps."""

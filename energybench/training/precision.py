@@ -7,18 +7,41 @@ import torch
 
 from energybench.errors import UsageError
 
+_BF16_INSTRUCTIONS = ("amx_bf16", "avx512_bf16", "sve_bf16", "bf16")
+"""Of x86 and, the last two, of ARM: each multiplies bfloat16 and adds in float32."""
+_AMPERE = (8, 0)
+
 
 def check_precision(precision: str, device: torch.device) -> None:
-    """Raise `UsageError` unless `device` executes `precision` natively enough to be measured."""
-    if precision == "tf32" and (
-        device.type != "cuda" or torch.cuda.get_device_capability(device) < (8, 0)
-    ):
-        raise UsageError(
-            "precision tf32 needs an NVIDIA GPU of the Ampere generation or newer; "
-            "use --energy-precision=fp32 or bf16 here"
-        )
-    if precision == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported(False):
-        raise UsageError("this GPU has no bfloat16 arithmetic; use --energy-precision=fp32")
+    """Raise `UsageError` unless `device` can be asked for `precision`.
+
+    That is what it executes natively, and bf16 on any CPU: slow is not wrong.
+    """
+    reason = native(precision, device)
+    if reason is not None and (precision, device.type) != ("bf16", "cpu"):
+        others = "fp32 or bf16" if precision == "tf32" else "fp32"
+        raise UsageError(f"{reason}; use --energy-precision={others} here")
+
+
+def native(precision: str, device: torch.device) -> str | None:
+    """None if `device` executes `precision` natively, else the reason why not, in one line."""
+    if precision == "fp32":
+        return None
+    if precision == "tf32":
+        return None if _is_ampere(device) else _needs_ampere("tf32")
+    if precision != "bf16":
+        raise ValueError(f"unknown precision {precision!r}")
+    if device.type == "cuda":
+        return None if _is_ampere(device) else _needs_ampere("bf16")
+    if device.type != "cpu":
+        return f"precision bf16 is not known to be native on {device.type}"
+    if not torch.backends.mkldnn.is_available():
+        return "this PyTorch has no oneDNN, which does bfloat16 arithmetic on a CPU"
+    if not hasattr(torch.cpu, "get_capabilities"):
+        return "this PyTorch cannot tell whether the CPU has bfloat16 instructions"
+    if any(torch.cpu.get_capabilities().get(name) for name in _BF16_INSTRUCTIONS):
+        return None
+    return "this CPU has no bfloat16 instructions (AVX512_BF16 or AMX_BF16; BF16 on ARM)"
 
 
 @contextmanager
@@ -39,3 +62,12 @@ def arithmetic(precision: str, device: torch.device) -> Iterator[None]:
             yield
     finally:
         torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
+
+
+def _is_ampere(device: torch.device) -> bool:
+    """Whether `device` is an NVIDIA GPU of the Ampere generation or newer."""
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= _AMPERE
+
+
+def _needs_ampere(precision: str) -> str:
+    return f"precision {precision} needs an NVIDIA GPU of the Ampere generation or newer"

@@ -1,17 +1,70 @@
-"""A tiny trained network and scores of it."""
+"""A tiny trained network, scores of it, and what a compression has to hold."""
 
 import copy
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import settings
 from torch import Tensor, nn
 
+from energybench.compression.weights import covered_weights
+from energybench.record import CompressionReport
+
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
 
 Score = Callable[[nn.Module], float]
+Constraint = Callable[[nn.Module, CompressionReport], Callable[[], None]]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the marker of the long tests."""
+    config.addinivalue_line(
+        "markers", "every_model: all methods on all nine networks; runs only with -m every_model"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip the long tests unless `-m` names them."""
+    if "every_model" in config.option.markexpr:
+        return
+    skip = pytest.mark.skip(reason="all nine networks: run with -m every_model")
+    for item in items:
+        if item.get_closest_marker("every_model"):
+            item.add_marker(skip)
+
+
+def _clear_bits(weight: Tensor) -> int:
+    """How many low-order bits are clear in every element."""
+    together = int(np.bitwise_or.reduce(weight.view(torch.int32).flatten().numpy()))
+    return 32 if together == 0 else (together & -together).bit_length() - 1
+
+
+@pytest.fixture(scope="session")
+def constraint() -> Constraint:
+    """Takes a model just compressed; what it returns asserts that each part's constraint holds."""
+
+    def of(model: nn.Module, report: CompressionReport) -> Callable[[], None]:
+        parts = [part for part in report.parts or [report] if not part.no_effect]
+        masked = any(part.method in ("prune", "prune-layerwise", "prune-2to4") for part in parts)
+        bits = max((int(part.settings.get("bits", 0)) for part in parts), default=0)
+        zeros = {name: weight.detach() == 0 for name, weight in covered_weights(model).items()}
+        shapes = {name: value.shape for name, value in model.state_dict().items()}
+        pairs = [name for part in parts for name in part.error]
+
+        def holds() -> None:
+            assert {name: value.shape for name, value in model.state_dict().items()} == shapes
+            assert all(isinstance(model.get_submodule(name), nn.Sequential) for name in pairs)
+            for name, weight in covered_weights(model).items():
+                assert _clear_bits(weight.detach()) >= bits
+                if masked:
+                    assert not weight.detach()[zeros[name]].any()
+
+        return holds
+
+    return of
 
 
 def _network() -> nn.Sequential:

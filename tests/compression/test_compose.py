@@ -1,17 +1,28 @@
 """Compositions: order, shared tolerance, constraints that hold together."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from energybench.compression.base import BITS, MASK, STRUCTURE, Score
+from energybench.compression.base import (
+    BITS,
+    MASK,
+    STRUCTURE,
+    Score,
+    precisions_of,
+    required_precision,
+)
 from energybench.compression.compose import Composition, build
 from energybench.compression.prune import Prune
 from energybench.compression.stego import Stego
 from energybench.errors import UsageError
 from energybench.record import CompressionReport
+
+Constraint = Callable[[nn.Module, CompressionReport], Callable[[], None]]
 
 
 @pytest.mark.parametrize(
@@ -25,6 +36,11 @@ def test_name_and_order_are_canonical(named: str) -> None:
 
 def test_single() -> None:
     assert isinstance(build("prune"), Prune)
+
+
+def test_of_one_stage_the_first_registered_comes_first() -> None:
+    assert build("lowrank+prune-channels").name == "prune-channels+lowrank"
+    assert build("stego+prune-2to4+prune").name == "prune+prune-2to4+stego"
 
 
 @pytest.mark.parametrize("method", ["prune+prune", "baseline+stego", "stego+", "prun"])
@@ -91,8 +107,84 @@ def test_no_effect_only_if_no_part_had_one() -> None:
     assert not chain(0.0, 0.5, 0.0)[0].no_effect
 
 
+class Arithmetic(Fake):
+    """A fake that bears on the arithmetic of training."""
+
+    def __init__(self, name: str, stage: int, required: str | None, names: tuple[str, ...]) -> None:
+        super().__init__(name, stage, 0.0)
+        self.required_precision = required
+        self._names = names
+
+    def precisions(self) -> tuple[str, ...]:
+        return self._names
+
+
+def test_precisions_are_those_of_the_part_that_names_some() -> None:
+    silent = Fake("structure", STRUCTURE, 0.0)
+    chosen = Composition([silent, Arithmetic("bits", BITS, None, ("bf16", "tf32"))])
+    assert precisions_of(chosen) == ("bf16", "tf32")
+    assert required_precision(chosen) is None
+    forced = Composition([silent, Arithmetic("control", MASK, "tf32", ("tf32",))])
+    assert required_precision(forced) == "tf32"
+    nothing = Composition([silent, Arithmetic("bits", BITS, None, ())])
+    assert precisions_of(nothing) == ()
+    assert required_precision(nothing) is None
+
+
+def test_stego_in_a_composition_keeps_its_precisions() -> None:
+    torch.manual_seed(0)
+    compression = build("prune+stego")
+    assert precisions_of(compression) == ()
+    compression.compress(nn.Linear(20, 20), lambda now: 1.0, 1.0)
+    assert "bf16" in precisions_of(compression)
+
+
 def low_bits(weight: Tensor, bits: int) -> Tensor:
     return weight.view(torch.int32) & ((1 << bits) - 1)
+
+
+COMPOSED = [
+    "lowrank+stego",
+    "prune+stego",
+    "lowrank+prune",
+    "lowrank+prune+stego",
+    "prune-channels+lowrank+prune-2to4+stego",
+    "prune-layerwise+prune-2to4+stego",
+]
+
+
+@settings(max_examples=25)
+@given(
+    method=st.sampled_from(COMPOSED),
+    patience=st.integers(1, 7),
+    rate=st.sampled_from([1e-6, 1e-3, 1.0]),
+    seed=st.integers(0, 99),
+)
+def test_every_constraint_holds_at_once(
+    constraint: Constraint, method: str, patience: int, rate: float, seed: int
+) -> None:
+    """`patience`: how often a search's score is good; so each part lands on some setting."""
+    torch.manual_seed(seed)
+    model = nn.Sequential(
+        nn.Conv2d(4, 16, 3), nn.ReLU(), nn.Conv2d(16, 12, 1), nn.Flatten(), nn.Linear(192, 24)
+    )
+    calls = 0
+
+    def score(now: nn.Module) -> float:
+        nonlocal calls
+        calls += 1
+        now(torch.zeros(1, 4, 6, 6))
+        return float(calls % (patience + 2) != 0)
+
+    compression = build(method)
+    holds = constraint(model, compression.compress(model, score, 1.0))
+    holds()
+    for hold in [compression.after_step] * 3 + [compression.finalize]:
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(rate * torch.randn_like(parameter))
+        hold(model)
+        holds()
 
 
 @given(

@@ -3,56 +3,12 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from energybench.compression.lowrank import LowRank, low_rank_layer
-from energybench.compression.svd import factorize, split
+from energybench.compression.lowrank import LowRank, as_matrices, largest_rank, low_rank_layer
+from energybench.compression.svd import factorize
 from energybench.errors import CellError
 from energybench.vision import torchvision
-
-
-def decaying(rows: int, columns: int, power: float = 1.0) -> Tensor:
-    """A matrix whose k-th singular value is k^-power, like that of trained layers."""
-    generator = torch.Generator().manual_seed(rows)
-    size = min(rows, columns)
-    left = torch.linalg.qr(torch.randn(rows, size, generator=generator))[0]
-    right = torch.linalg.qr(torch.randn(columns, size, generator=generator))[0]
-    spectrum: Tensor = torch.arange(1, size + 1).pow(-power)
-    matrix: Tensor = left * spectrum @ right.T
-    return matrix
-
-
-@pytest.mark.parametrize("shape", [(40, 60), (60, 40), (150, 400), (400, 150), (200, 200)])
-@pytest.mark.parametrize("share", [0.02, 0.2, 0.5, 0.9])
-@pytest.mark.parametrize("power", [0.0, 0.5, 1.0])
-def test_error_is_the_optimal_one(shape: tuple[int, int], share: float, power: float) -> None:
-    matrix = decaying(*shape, power)
-    rank = max(1, int(share * min(shape)))
-    up, down = split(matrix, factorize(matrix, keep=rank).basis)
-    assert (up.shape, down.shape) == ((shape[0], rank), (rank, shape[1]))
-    values = torch.linalg.svdvals(matrix.double())
-    error = (matrix.double() - up.double() @ down.double()).norm()
-    assert error.item() == pytest.approx(values[rank:].norm().item(), rel=1e-3)
-
-
-@pytest.mark.parametrize("shape", [(40, 60), (150, 400), (400, 150)])
-@pytest.mark.parametrize("energy", [0.5, 0.9, 0.99])
-def test_rank_is_the_smallest_that_retains_the_energy(
-    shape: tuple[int, int], energy: float
-) -> None:
-    matrix = decaying(*shape)
-    rank = factorize(matrix, keep=1).rank_retaining(energy)
-    shares = torch.linalg.svdvals(matrix.double()).square().cumsum(0)
-    shares /= shares[-1].clone()
-    assert shares[rank - 1] >= energy - 1e-6
-    assert rank == 1 or shares[rank - 2] < energy + 1e-6
-
-
-def test_factors_are_balanced() -> None:
-    matrix = decaying(150, 400)
-    up, down = split(matrix, factorize(matrix, keep=30).basis)
-    assert torch.allclose(up.norm(dim=0), down.norm(dim=1), rtol=1e-4)
-
 
 LAYERS: dict[str, Callable[[], nn.Linear | nn.Conv2d]] = {
     "linear wide": lambda: nn.Linear(49, 20),
@@ -65,6 +21,9 @@ LAYERS: dict[str, Callable[[], nn.Linear | nn.Conv2d]] = {
     "dilated": lambda: nn.Conv2d(8, 16, 3, dilation=2, padding=2),
     "1x7": lambda: nn.Conv2d(8, 16, (1, 7), padding=(0, 3)),
     "same": lambda: nn.Conv2d(8, 16, 3, padding="same"),
+    "grouped": lambda: nn.Conv2d(8, 16, 3, padding=1, groups=2),
+    "grouped 1x1": lambda: nn.Conv2d(8, 16, 1, groups=4, bias=False),
+    "grouped large": lambda: nn.Conv2d(8, 320, 7, groups=2),
     "reflected": lambda: nn.Conv2d(8, 16, 3, padding=2, padding_mode="reflect"),
 }
 
@@ -73,8 +32,8 @@ LAYERS: dict[str, Callable[[], nn.Linear | nn.Conv2d]] = {
 def test_full_rank_computes_the_same(name: str) -> None:
     torch.manual_seed(0)
     layer = LAYERS[name]()
-    matrix = layer.weight.detach().flatten(1)
-    pair = low_rank_layer(layer, factorize(matrix, keep=min(matrix.shape)).basis)
+    matrices = as_matrices(layer)
+    pair = low_rank_layer(layer, factorize(matrices, keep=min(matrices.shape[1:])).basis)
     if isinstance(layer, nn.Linear):
         inputs = torch.randn(5, layer.in_features)
     else:
@@ -85,7 +44,7 @@ def test_full_rank_computes_the_same(name: str) -> None:
 def test_new_layers_are_as_the_old_one() -> None:
     layer = nn.Conv2d(8, 16, 3).double().eval()
     layer.weight.requires_grad_(False)
-    pair = low_rank_layer(layer, factorize(layer.weight.detach().flatten(1), keep=4).basis)
+    pair = low_rank_layer(layer, factorize(as_matrices(layer), keep=4).basis)
     assert not any(module.training for module in pair.modules())
     for name in ("down", "up"):
         weight = pair.get_parameter(f"{name}.weight")
@@ -101,43 +60,102 @@ def perfect(model: nn.Module) -> float:
     return 1.0
 
 
-def test_rate_and_settings() -> None:
-    model = nn.Sequential(nn.Linear(100, 50), nn.Linear(50, 2))
+def spectrum_of(model: nn.Module, name: str, power: float = 1.0) -> None:
+    """Give a Linear layer the singular values k^-power, like those of trained layers."""
+    weight = model.get_parameter(f"{name}.weight")
     with torch.no_grad():
-        model.get_parameter("0.weight").copy_(decaying(50, 100))
-    before = sum(parameter.numel() for parameter in model.parameters())
-    report = LowRank().compress(model, perfect, 1.0)
-    after = sum(parameter.numel() for parameter in model.parameters())
-    assert report.settings == {"retained_energy": 0.5, "layers": 2}
+        left, _, right = torch.linalg.svd(torch.randn_like(weight), full_matrices=False)
+        weight.copy_(left * torch.arange(1, len(right) + 1).pow(-power) @ right)
+
+
+def count(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("least", [0.9, 0.7, 0.4, 0.1])
+def test_budget_is_the_share_saved(least: float) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(100, 80), nn.Linear(80, 60), nn.Linear(60, 2))
+    spectrum_of(model, "0")
+    spectrum_of(model, "1")
+    before = count(model)
+    report = LowRank().compress(model, lambda now: float(count(now) >= least * before), 1.0)
+    after = count(model)
     assert report.compression_rate == pytest.approx(1 - after / before)
-    assert model.get_parameter("0.down.weight").shape == (1, 100)
+    budget = report.settings["budget"]
+    assert isinstance(budget, float)
+    assert budget <= report.compression_rate < budget + 180 / before, "off by less than a rank"
+    assert 1 - least - 0.03 <= report.compression_rate <= 1 - least
+    assert report.settings["layers"] == len(report.error)
 
 
-def test_layers_that_would_grow_are_left_alone() -> None:
+def test_errors_are_those_of_the_weights() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(8, 160, 5),
+        nn.Conv2d(160, 64, 3, groups=2),
+        nn.Linear(200, 150),
+        nn.Linear(60, 40),
+    )
+    for name in ("2", "3"):
+        spectrum_of(model, name)
+    original = copy.deepcopy(model)
+    report = LowRank().compress(model, lambda now: float(count(now) > 0.1 * count(original)), 1.0)
+    assert set(report.error) == {"0", "1", "2", "3"}
+    for name, error in report.error.items():
+        old, pair = original.get_submodule(name), model.get_submodule(name)
+        assert isinstance(old, nn.Linear | nn.Conv2d)
+        weight = old.weight.detach()
+        up, down = (pair.get_parameter(f"{part}.weight").detach() for part in ("up", "down"))
+        groups = old.groups if isinstance(old, nn.Conv2d) else 1
+        product = up.reshape(groups, weight.shape[0] // groups, -1) @ down.reshape(
+            groups, down.shape[0] // groups, -1
+        )
+        direct = (product.reshape(weight.shape) - weight).norm() / weight.norm()
+        assert error == pytest.approx(direct.item(), rel=1e-3, abs=1e-3)
+        assert 0 < error < 1
+
+
+def test_no_effect_has_no_errors() -> None:
     model = nn.Sequential(nn.Linear(30, 30))
-    nn.init.orthogonal_(model.get_parameter("0.weight"))
-    calls = 0
-
-    def score(model: nn.Module) -> float:
-        nonlocal calls
-        calls += 1
-        return 1.0 if isinstance(model.get_submodule("0"), nn.Linear) else 0.0
-
-    report = LowRank().compress(model, score, 1.0)
+    layer = model[0]
+    report = LowRank().compress(model, lambda now: float(now.get_submodule("0") is layer), 1.0)
     assert report.no_effect
-    assert report.settings == {"retained_energy": 1.0, "layers": 0}
-    assert all(setting < 0.5 + 1e-9 for setting, _ in report.curve), "others save nothing"
-    assert calls == 1 + len(report.curve)
+    assert report.settings == {"budget": 0.0, "layers": 0}
+    assert report.error == {}
 
 
-def test_grouped_convolutions_and_subclasses_are_left_alone() -> None:
-    attention = nn.MultiheadAttention(16, 2)  # reads the weight of its own kind of Linear
-    model = nn.Sequential(nn.Conv2d(8, 8, 3, groups=8), attention, nn.Linear(30, 20))
+def test_layers_that_no_rank_makes_smaller_are_left_alone() -> None:
+    model = nn.Sequential(nn.Linear(30, 1), nn.Conv2d(8, 8, 7, groups=8), nn.Linear(2, 2))
     report = LowRank().compress(model, perfect, 1.0)
-    assert report.settings["layers"] == 1
+    assert report.no_effect
+    assert report.curve == []
+    assert report.notes == ["no rank of any layer has fewer parameters than the layer"]
+
+
+def test_factors_have_fewer_parameters_at_any_rank_allowed() -> None:
+    for name, make in LAYERS.items():
+        layer = make()
+        most = largest_rank(layer)
+        matrices = as_matrices(layer)
+        for rank, smaller in ((most, True), (most + 1, False)):
+            if not 0 < rank <= min(matrices.shape[1:]):
+                continue
+            pair = low_rank_layer(layer, factorize(matrices, keep=rank).basis)
+            assert (count(pair) < count(layer)) == smaller, name
+
+
+def test_depthwise_convolutions_and_subclasses_are_left_alone() -> None:
+    attention = nn.MultiheadAttention(16, 2)  # reads the weight of its own kind of Linear
+    model = nn.Sequential(
+        nn.Conv2d(8, 8, 3, groups=8), attention, nn.Linear(30, 20), nn.Conv2d(8, 8, 3, groups=2)
+    )
+    report = LowRank().compress(model, perfect, 1.0)
+    assert report.settings["layers"] == 2
     assert type(model[0]) is nn.Conv2d
     assert not isinstance(attention.out_proj, nn.Sequential)
     assert isinstance(model[2], nn.Sequential)
+    assert model[3](torch.randn(1, 8, 5, 5)).shape == (1, 8, 3, 3)
 
 
 def test_a_module_in_two_places_stays_one_module() -> None:

@@ -1,7 +1,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
-from energybench.compression.search import largest
+from energybench.compression.search import boundary, largest, strongest
 
 
 @given(count=st.integers(0, 200), edge=st.integers(0, 200))
@@ -12,6 +13,7 @@ def test_exact_when_monotone(count: int, edge: int) -> None:
 
 @given(verdicts=st.lists(st.booleans(), max_size=60), budget=st.integers(0, 12))
 def test_any_curve(verdicts: list[bool], budget: int) -> None:
+    """Never an index that lies above a refused one."""
     asked: list[int] = []
 
     def accepts(index: int) -> bool:
@@ -21,10 +23,97 @@ def test_any_curve(verdicts: list[bool], budget: int) -> None:
     found = largest(len(verdicts), accepts, budget)
     assert len(asked) <= budget
     assert len(set(asked)) == len(asked)
-    accepted = [index for index in asked if verdicts[index]]
+    refused = min((index for index in asked if not verdicts[index]), default=len(verdicts))
+    accepted = [index for index in asked if index < refused]
     assert found == (max(accepted) if accepted else None)
 
 
-def test_neighbours_of_the_boundary_are_tried() -> None:
-    dip = {17}  # refused, although 18 and 19 are accepted
-    assert largest(31, lambda index: index <= 19 and index not in dip, budget=8) == 19
+@given(verdicts=st.lists(st.booleans(), min_size=1, max_size=60))
+def test_both_neighbours_are_known(verdicts: list[bool]) -> None:
+    asked: list[int] = []
+
+    def accepts(index: int) -> bool:
+        asked.append(index)
+        return verdicts[index]
+
+    found = largest(len(verdicts), accepts, budget=len(verdicts))
+    last = len(verdicts) - 1
+    if found is None:
+        assert 0 in asked
+    else:
+        assert {max(found - 1, 0), found, min(found + 1, last)} <= set(asked)
+
+
+@given(edge=st.integers(0, 31))
+def test_ends_as_soon_as_both_neighbours_are_known(edge: int) -> None:
+    asked: list[int] = []
+
+    def accepts(index: int) -> bool:
+        asked.append(index)
+        return index < edge
+
+    largest(31, accepts, budget=31)
+    assert len(asked) <= 6  # five of bisection over 31, and a neighbour
+
+
+def test_luck_above_the_boundary_does_not_count() -> None:
+    lucky = {19}  # accepted, although 17 and 18 are not
+    assert largest(31, lambda index: index <= 16 or index in lucky, budget=8) == 16
+    assert largest(31, lambda index: index <= 16 or index in lucky, budget=7) == 15  # not tried
+
+
+class Dial:
+    """A trial whose setting the score reads."""
+
+    def __init__(self) -> None:
+        self.at = 0.0
+        self.settings: list[float] = []
+
+    def apply(self, setting: float) -> None:
+        assert self.at == 0.0, "applied to a model that is not untouched"
+        self.at = setting
+        self.settings.append(setting)
+
+    def restore(self) -> None:
+        self.at = 0.0
+
+
+def test_boundary_leaves_the_model_untouched_and_strongest_applies() -> None:
+    dial = Dial()
+    settings = [tenth / 10 for tenth in range(1, 10)]
+
+    def score(model: nn.Module) -> float:
+        return 0.9 - (0.2 if dial.at > 0.65 else 0.0)
+
+    found = boundary(nn.Identity(), score, 1.0, settings, dial, 6)
+    assert (found.setting, found.score, found.monotone) == (0.6, 0.9, True)
+    assert dial.at == 0.0
+    assert [setting for setting, _ in found.curve] == dial.settings
+    assert strongest(nn.Identity(), score, 1.0, settings, dial, 6).setting == dial.at == 0.6
+
+
+def test_a_known_reference_is_not_measured_again() -> None:
+    dial, scores = Dial(), list[float]()
+
+    def score(model: nn.Module) -> float:
+        scores.append(dial.at)
+        return 0.8
+
+    found = boundary(nn.Identity(), score, 1.0, [1.0, 2.0], dial, 6, reference=0.9)
+    assert (found.reference, found.setting) == (0.9, None)
+    assert 0.0 not in scores
+
+
+def test_a_curve_that_is_not_monotone_is_said_to_be() -> None:
+    dial = Dial()
+
+    def score(model: nn.Module) -> float:
+        return 0.9 if dial.at <= 4 or dial.at == 6 else 0.7
+
+    found = boundary(nn.Identity(), score, 1.0, list(range(1, 12)), dial, 8)
+    assert found.setting == 4
+    assert not found.monotone
+    report = found.report("stego", {"bits": 4}, 0.1)
+    assert report.notes == [
+        "the curve is not monotone: 6 is within the tolerance, the weaker 5 is not"
+    ]

@@ -5,16 +5,16 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 from torch import Tensor, nn
 
-from energybench.compression.stego import Stego, clear_low_bits
+from energybench.compression.base import precisions_of, required_precision
+from energybench.compression.bits import clear_low_bits
+from energybench.compression.capacity import capacity
+from energybench.compression.stego import Stego, StegoFp32
+from energybench.compression.stego import clear_low_bits as exported
 from energybench.errors import CellError
 
-floats = st.floats(width=32, allow_nan=False, allow_infinity=False)
-arrays = hnp.arrays(
-    np.float32, hnp.array_shapes(min_dims=0, min_side=0, max_dims=4), elements=floats
-)
+Score = Callable[[nn.Module], float]
 
 
 def low_bits(tensor: Tensor, bits: int) -> int:
@@ -22,60 +22,8 @@ def low_bits(tensor: Tensor, bits: int) -> int:
     return int(np.count_nonzero(tensor.detach().numpy().view(np.uint32) & ((1 << bits) - 1)))
 
 
-@given(values=arrays, bits=st.integers(0, 31))
-def test_clears_exactly_the_low_bits(values: np.ndarray, bits: int) -> None:
-    tensor = torch.from_numpy(values.copy())
-    clear_low_bits(tensor, bits)
-    expected = values.view(np.uint32) & np.uint32(0xFFFFFFFF << bits & 0xFFFFFFFF)
-    assert tensor.numpy().view(np.uint32).tobytes() == expected.tobytes()
-    assert np.array_equal(np.signbit(tensor.numpy()), np.signbit(values))
-    assert (np.abs(tensor.numpy()) <= np.abs(values)).all()
-
-
-@pytest.mark.parametrize(
-    "layout",
-    [
-        lambda tensor: tensor.to(memory_format=torch.channels_last),
-        lambda tensor: tensor.permute(3, 1, 0, 2),
-        lambda tensor: tensor[:, ::2, 1:],
-        nn.Parameter,
-    ],
-    ids=["channels_last", "permuted", "strided", "parameter"],
-)
-def test_any_layout(layout: Callable[[Tensor], Tensor]) -> None:
-    base = torch.randn(4, 6, 5, 3)
-    tensor = layout(base)
-    expected = tensor.detach().clone().contiguous()
-    clear_low_bits(expected, 17)
-    clear_low_bits(tensor, 17)
-    assert torch.equal(tensor.detach(), expected)
-
-
-def test_only_the_view_is_cleared() -> None:
-    base = torch.randn(8, 8)
-    before = base.clone()
-    clear_low_bits(base[:, ::2], 20)
-    assert torch.equal(base[:, 1::2], before[:, 1::2])
-
-
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
-def test_refuses_what_is_not_finite(value: float) -> None:
-    tensor = torch.tensor([1.1, value])
-    with pytest.raises(CellError, match="NaN or infinity"):
-        clear_low_bits(tensor, 3)
-    assert tensor[0] == torch.tensor(1.1)
-
-
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16, torch.int32])
-def test_refuses_other_dtypes(dtype: torch.dtype) -> None:
-    with pytest.raises(CellError, match=str(dtype)):
-        clear_low_bits(torch.ones(3, dtype=dtype), 3)
-
-
-@pytest.mark.parametrize("bits", [-1, 32])
-def test_refuses_other_numbers_of_bits(bits: int) -> None:
-    with pytest.raises(ValueError, match=r"0\.\.31"):
-        clear_low_bits(torch.ones(3), bits)
+def test_exports_what_it_does_to_a_tensor() -> None:
+    assert exported is clear_low_bits
 
 
 def test_refuses_a_model_of_another_dtype() -> None:
@@ -83,14 +31,14 @@ def test_refuses_a_model_of_another_dtype() -> None:
         Stego().compress(nn.Linear(3, 3).double(), lambda model: 1.0, 1.0)
 
 
-def cleared(model: nn.Module, bits: int) -> Stego:
+def cleared(model: nn.Module, bits: int, method: type[Stego] = Stego) -> Stego:
     """`model` with `bits` cleared: the score falls when the next bit is cleared as well."""
 
     def score(model: nn.Module) -> float:
         weights = [module.weight for module in model.modules() if isinstance(module, nn.Linear)]
         return float(any(low_bits(weight, bits + 1) for weight in weights))
 
-    stego = Stego()
+    stego = method()
     assert stego.compress(model, score, 1.0).settings == {"bits": bits}
     return stego
 
@@ -159,3 +107,133 @@ def test_finalize_refuses_a_diverged_model(bits: int) -> None:
     stego.after_step(model)
     with pytest.raises(CellError, match="NaN or infinity"):
         stego.finalize(model)
+
+
+def random_layer(size: int = 40) -> nn.Linear:
+    """A layer each of whose bits is set in some weight."""
+    model = nn.Linear(size, size, bias=False)
+    with torch.no_grad():
+        model.weight.copy_(torch.randn(size, size, generator=torch.Generator().manual_seed(0)))
+    return model
+
+
+@pytest.mark.parametrize("bits", range(1, 32))
+def test_precisions_hold_every_weight_exactly(bits: int) -> None:
+    model = random_layer()
+    stego = cleared(model, bits)
+    weight = model.weight.detach()
+    exact = {
+        "bf16": torch.equal(weight.bfloat16().float(), weight),
+        "tf32": not low_bits(weight, 13),
+    }
+    assert stego.precisions() == tuple(name for name, holds in exact.items() if holds)
+    assert precisions_of(stego) == stego.precisions()
+    assert required_precision(stego) is None
+    by_rule = ("bf16", "tf32") if bits >= 16 else ("tf32",) if bits >= 13 else ()
+    assert stego.precisions() == by_rule
+
+
+def test_no_precision_before_compress_or_without_effect() -> None:
+    stego = Stego()
+    assert stego.precisions() == ()
+    report = stego.compress(random_layer(), lambda model: 0.9, -1.0)
+    assert report.no_effect
+    assert stego.precisions() == ()
+
+
+@pytest.mark.parametrize("bits", [5, 14, 20])
+def test_stego_fp32_does_the_same_in_fp32(bits: int) -> None:
+    one, other = random_layer(), random_layer()
+    stego, control = cleared(one, bits), cleared(other, bits, StegoFp32)
+    assert control.precisions() == precisions_of(control) == ()
+    assert required_precision(control) is None
+    step = 1e-3 * torch.randn(40, 40, generator=torch.Generator().manual_seed(1))
+    for method, model in ((stego, one), (control, other)):
+        with torch.no_grad():
+            model.weight.add_(step)
+        method.after_step(model)
+        method.finalize(model)
+    assert torch.equal(one.weight, other.weight)
+
+
+def test_the_report_names_the_method() -> None:
+    for method in (Stego, StegoFp32):
+        report = method().compress(random_layer(), lambda model: 0.9, 1.0)
+        assert report.method == method.name
+
+
+def test_the_search_is_that_of_capacity(network: nn.Sequential, accuracy: Score) -> None:
+    found = capacity(network, accuracy, 1.0)
+    report = Stego().compress(network, accuracy, 1.0)
+    assert report.settings == {"bits": found.bits}
+    assert {(0, report.reference_score), *report.curve} == set(found.curve)
+
+
+def test_rounding_to_the_nearest(network: nn.Sequential, accuracy: Score) -> None:
+    before = {name: value.clone() for name, value in network.named_parameters()}
+    bits = int(Stego(rounding="nearest").compress(network, accuracy, 1.0).settings["bits"])
+    assert bits == capacity(_with(network, before), accuracy, 1.0, rounding="nearest").bits
+    Stego(rounding="nearest").compress(network, accuracy, 1.0)
+    for name in ("0.weight", "7.weight"):
+        expected = before[name].clone()
+        clear_low_bits(expected, bits, rounding="nearest")
+        assert torch.equal(network.get_parameter(name), expected)
+
+
+def _with(model: nn.Module, parameters: dict[str, Tensor]) -> nn.Module:
+    with torch.no_grad():
+        for name, value in model.named_parameters():
+            value.copy_(parameters[name])
+    return model
+
+
+def test_refuses_another_rounding() -> None:
+    with pytest.raises(ValueError, match="rounding must be"):
+        Stego(rounding="up")  # type: ignore[arg-type]
+
+
+def test_refuses_integer_weights() -> None:
+    model = nn.Linear(3, 3)
+    model.weight = nn.Parameter(torch.ones(3, 3, dtype=torch.int8), requires_grad=False)
+    with pytest.raises(CellError, match=r"\A[^\n]*weight is torch\.int8\Z"):
+        Stego().compress(model, lambda model: 1.0, 1.0)
+
+
+def test_tied_weights_are_cleared_once_and_held() -> None:
+    shared = random_layer()
+    model = nn.Sequential(shared, nn.Linear(40, 40, bias=False))
+    model[1].weight = shared.weight
+    stego = cleared(model, 15)
+    free = shared.weight.detach().clone()
+    for _ in range(10):
+        step = 2e-5 * torch.ones(40, 40)
+        free += step
+        with torch.no_grad():
+            shared.weight.add_(step)
+        stego.after_step(model)
+    assert not low_bits(shared.weight, 15)
+    assert ((shared.weight - free).abs() <= 2.0**-9 * free.abs() * 2 + 1e-5).all()
+
+
+def cleared_until(layer: nn.Conv2d, bits: int) -> Stego:
+    """Like `cleared`, for one layer."""
+    stego = Stego()
+    found = stego.compress(layer, lambda model: float(low_bits(layer.weight, bits + 1) > 0), 1.0)
+    assert found.settings == {"bits": bits}
+    return stego
+
+
+def test_non_contiguous_weights_are_held() -> None:
+    model = nn.Conv2d(8, 8, 3)
+    twin = nn.Conv2d(8, 8, 3)
+    model.weight.data = model.weight.data.to(memory_format=torch.channels_last)
+    twin.load_state_dict(model.state_dict())
+    for one in (model, twin):
+        method = cleared_until(one, 17)
+        for _ in range(5):
+            with torch.no_grad():
+                one.weight.mul_(1.001)
+            method.after_step(one)
+    assert not model.weight.is_contiguous()
+    assert not low_bits(model.weight, 17)
+    assert torch.equal(model.weight, twin.weight)

@@ -1,0 +1,172 @@
+"""Steganographic capacity: how many low-order bits of its weights a network does not need.
+
+R. Agrawal et al., "On the Steganographic Capacity of Selected Learning Models" (arXiv 2308.15502),
+overwrite the low-order bits of every float32 weight, one more at a time, until the accuracy falls,
+and count the bytes that could be hidden in those overwritten before.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal, get_args
+
+import torch
+from torch import nn
+
+from energybench.compression.base import Score
+from energybench.compression.bits import Fill, Rounding, overwrite, require_filling
+from energybench.compression.search import Found, boundary, measure, settle
+from energybench.compression.weights import Originals, covered_weights, require_weights
+from energybench.errors import CellError
+
+MAX_BITS = 31
+"""All but the sign."""
+SETTINGS = range(1, MAX_BITS + 1)
+EVALUATIONS = 7
+"""Five of bisection over 1..31 bits, and two below."""
+
+Scope = Literal["weights", "all"]
+"""The weights of every Linear and convolution, or every parameter."""
+Strategy = Literal["bisect", "sweep"]
+"""Seven bit counts at most, or all."""
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """How many low-order bits can be overwritten, and what was measured to find it."""
+
+    bits: int
+    """Bits per weight; 0 where not even one can be."""
+    curve: tuple[tuple[int, float], ...]
+    """Every (bits, accuracy) evaluated, fewest bits first; 0 bits is the reference."""
+    weights: int
+    """Numbers whose bits were overwritten, a shared one counted once."""
+    monotone: bool
+    """Whether no bit count evaluated was within tolerance while a smaller one was not."""
+    evaluations: int
+    """Calls of the score, the reference's among them if it was measured for this capacity."""
+    reference: float
+    """Accuracy of the untouched model, 0..1."""
+    tolerance_pp: float
+    fill: Fill
+    rounding: Rounding
+    layers: Mapping[str, "Capacity"] = field(default_factory=dict)
+    """By name of the weight, with every other layer untouched; empty unless asked for."""
+
+    @property
+    def capacity_bytes(self) -> float:
+        """`bits` of each of `weights`, in bytes: what can be hidden in the network."""
+        return self.bits * self.weights / 8
+
+
+def capacity(
+    model: nn.Module,
+    score: Score,
+    tolerance: float,
+    fill: Fill = "zeros",
+    scope: Scope = "weights",
+    strategy: Strategy = "bisect",
+    rounding: Rounding = "truncate",
+    per_layer: bool = False,
+    generator: torch.Generator | None = None,
+) -> Capacity:
+    """The most low-order bits such that these, and any fewer, cost at most `tolerance`.
+
+    `score(model)` is an accuracy (0..1) and `tolerance` percentage points of it. That any fewer
+    bits are within tolerance too keeps luck out: beyond the edge, where the accuracy falls, single
+    bit counts can be within tolerance again. `sweep` evaluates all of 0..31 bits. `bisect` takes at
+    most eight evaluations, the reference included, and both neighbours of its answer are among
+    them; it gives the same capacity unless the curve leaves the tolerance and comes back where it
+    did not look. `fill` and `rounding` are those of `clear_low_bits`; the same random bits, of
+    `generator` or one of seed 0, serve every bit count.
+
+    Memory holds one copy of the weights in `scope` beside the model. The model ends bit for bit as
+    it was, also after an error. Raises `CellError` for a model without such weights, with one not
+    float32 or not finite, or for a score that is not finite, and `ValueError` for other arguments.
+    """
+    require_filling(fill, rounding)
+    for value, known in ((scope, get_args(Scope)), (strategy, get_args(Strategy))):
+        if value not in known:
+            raise ValueError(f"{value!r} is not one of {known}")
+    weights = covered_weights(model) if scope == "weights" else dict(model.named_parameters())
+    require_float32(weights)
+    require_weights("stego", weights)
+    reference = measure(model, score)
+
+    def of(part: Mapping[str, nn.Parameter]) -> Capacity:
+        trial = Overwriting(part, fill, rounding, generator)
+        if strategy == "sweep":
+            found = _sweep(model, score, tolerance, trial, reference)
+        else:
+            found = boundary(model, score, tolerance, SETTINGS, trial, EVALUATIONS, reference)
+        return Capacity(
+            bits=int(found.setting or 0),
+            curve=((0, reference), *((int(bits), value) for bits, value in sorted(found.curve))),
+            weights=sum(weight.numel() for weight in part.values()),
+            monotone=found.monotone,
+            evaluations=len(found.curve),
+            reference=reference,
+            tolerance_pp=tolerance,
+            fill=fill,
+            rounding=rounding,
+        )
+
+    whole = of(weights)
+    layers = {name: of({name: weight}) for name, weight in weights.items()} if per_layer else {}
+    return replace(whole, evaluations=whole.evaluations + 1, layers=layers)
+
+
+def require_float32(weights: Mapping[str, nn.Parameter]) -> None:
+    """Raise `CellError` for a weight of another type: bits are counted out of 32."""
+    for name, weight in weights.items():
+        if weight.dtype != torch.float32:
+            raise CellError(f"stego: counts bits of torch.float32, and {name} is {weight.dtype}")
+
+
+class Overwriting:
+    """The trial of a number of bits; holds the copy of `weights` that brings them back."""
+
+    def __init__(
+        self,
+        weights: Mapping[str, nn.Parameter],
+        fill: Fill = "zeros",
+        rounding: Rounding = "truncate",
+        generator: torch.Generator | None = None,
+    ) -> None:
+        self._weights = list(weights.values())
+        self._originals = Originals(weights)
+        self._fill: Fill = fill
+        self._rounding: Rounding = rounding
+        self._generator = generator or torch.Generator(self._weights[0].device).manual_seed(0)
+        self._start = self._generator.get_state()
+
+    def apply(self, setting: float) -> None:
+        """Overwrite `setting` bits of every weight."""
+        self._generator.set_state(self._start)
+        for weight in self._weights:
+            overwrite(weight, int(setting), self._fill, self._generator, self._rounding)
+
+    def restore(self) -> None:
+        """Bring the untouched weights back."""
+        self._originals.restore()
+
+    def advance(self, setting: float) -> None:
+        """Overwrite `setting` bits where fewer are overwritten already.
+
+        The weights are then as after `apply`. Only rounding to the nearest must start anew.
+        """
+        if self._rounding == "nearest":
+            self.restore()
+        self.apply(setting)
+
+
+def _sweep(
+    model: nn.Module, score: Score, tolerance_pp: float, trial: Overwriting, reference: float
+) -> Found:
+    curve: list[tuple[float, float]] = []
+    try:
+        for bits in SETTINGS:
+            trial.advance(bits)
+            curve.append((float(bits), measure(model, score)))
+    finally:
+        trial.restore()
+    return settle(reference, curve, tolerance_pp)

@@ -1,0 +1,168 @@
+"""2:4 sparsity: of every four consecutive weights of an input row, the two smallest are zero.
+
+The pattern that the sparse tensor cores of NVIDIA GPUs from Ampere on execute at up to twice the
+speed of dense ones: A. Mishra et al., "Accelerating Sparse Deep Neural Networks" (arXiv
+2104.08378). Training here stays dense with the zeros held; `realize` hands the trained layers to
+those cores.
+"""
+
+from dataclasses import replace
+from itertools import combinations
+
+import torch
+from torch import Tensor, nn
+
+from energybench.compression.base import MASK, Score
+from energybench.compression.search import strongest
+from energybench.compression.weights import (
+    Originals,
+    Zeros,
+    covered_weights,
+    parameter_count,
+    require_weights,
+    zero_count,
+    zero_unless,
+)
+from energybench.record import CompressionReport
+
+EVALUATIONS = 9
+"""Bisection over up to 255 layers, and a neighbour."""
+GROUP, PRUNED = 4, 2
+_REALIZED_DTYPES = (torch.float16, torch.bfloat16)
+_REALIZED_MULTIPLE = 64
+"""Rows and columns that every backend of PyTorch's sparse tensors takes are multiples of this."""
+
+
+def keeps_of_four(weight: Tensor) -> Tensor:
+    """Bool mask like `weight` (out, ...), true for the two largest magnitudes of every four.
+
+    The fours are consecutive in the row of one output: (out, in), or (out, in per group * kernel
+    height * kernel width) in row-major order, whose length must be divisible by four. Of equal
+    magnitudes the first are pruned.
+    """
+    fours = weight.detach().abs().reshape(-1, GROUP)
+    columns = fours.unbind(dim=1)
+    larger = torch.zeros(len(fours), GROUP, dtype=torch.int8, device=weight.device)
+    for one, other in combinations(range(GROUP), 2):
+        later_wins = columns[other] >= columns[one]
+        larger[:, other] += later_wins
+        larger[:, one] += ~later_wins
+    return (larger >= PRUNED).reshape(weight.shape)
+
+
+def eligible_weights(model: nn.Module) -> dict[str, nn.Parameter]:
+    """Covered weights of Linear and Conv2d layers whose rows are divisible by four.
+
+    That leaves most first convolutions (3 x 7 x 7 inputs) and depthwise ones dense.
+    """
+    ours = {
+        module.weight for module in model.modules() if isinstance(module, nn.Linear | nn.Conv2d)
+    }
+    return {
+        name: weight
+        for name, weight in covered_weights(model).items()
+        if weight in ours and weight[0].numel() % GROUP == 0 and weight.numel()
+    }
+
+
+class TwoOfFour:
+    """Gives the 2:4 pattern to as many layers as the tolerance allows, and keeps it.
+
+    Layers lose in the order of damage for each weight pruned: the share of their magnitudes' sum
+    that goes, over their size.
+    """
+
+    name = "prune-2to4"
+    stage = MASK
+
+    def __init__(self) -> None:
+        self._zeros = Zeros({})
+
+    def compress(self, model: nn.Module, score: Score, tolerance_pp: float) -> CompressionReport:
+        """Prune the largest number of layers within `tolerance_pp`.
+
+        The report has {"layers": how many, "fraction": share of the covered weights that the
+        pattern prunes}; the compression rate is as that of `prune`. Raises `CellError` for a model
+        without covered weights, or with one not finite.
+        """
+        covered = covered_weights(model)
+        require_weights(self.name, covered)
+        eligible = eligible_weights(model)
+        before = zero_count(covered)
+        trial = _Pruning(eligible)
+        settings = range(1, len(eligible) + 1)
+        found = strongest(model, score, tolerance_pp, settings, trial, EVALUATIONS)
+        layers = trial.order[: int(found.setting or 0)]
+        self._zeros = Zeros({name: keeps_of_four(eligible[name]) for name in layers})
+        pruned = sum(eligible[name].numel() for name in layers) * PRUNED // GROUP
+        fraction = pruned / sum(weight.numel() for weight in covered.values())
+        rate = (zero_count(covered) - before) / (parameter_count(model) - before)
+        report = found.report(self.name, {"layers": len(layers), "fraction": fraction}, rate)
+        notes = [] if eligible else [f"no layer has rows divisible by {GROUP}"]
+        return replace(report, notes=[*report.notes, *notes])
+
+    def after_step(self, model: nn.Module) -> None:
+        """Set the pruned weights back to zero."""
+        self._zeros.hold(model)
+
+    def finalize(self, model: nn.Module) -> None:
+        """Set the pruned weights to zero."""
+        self._zeros.hold(model)
+
+
+class _Pruning:
+    """The trial of a number of layers, those of least damage first."""
+
+    def __init__(self, weights: dict[str, nn.Parameter]) -> None:
+        self._weights = weights
+        self._originals = Originals(weights)
+        price = {name: _share_lost(weight) / weight.numel() for name, weight in weights.items()}
+        self.order = sorted(weights, key=lambda name: price[name])
+
+    @torch.no_grad()
+    def apply(self, setting: float) -> None:
+        for name in self.order[: int(setting)]:
+            zero_unless(self._weights[name], keeps_of_four(self._weights[name]))
+
+    def restore(self) -> None:
+        self._originals.restore()
+
+
+def _share_lost(weight: Tensor) -> float:
+    """Of the sum of magnitudes, the share in the pruned ones, 0..0.5."""
+    magnitudes = weight.detach().abs()
+    total = magnitudes.sum(dtype=torch.float64).item()
+    kept = magnitudes.mul_(keeps_of_four(weight)).sum(dtype=torch.float64).item()
+    return 1.0 - kept / total if total else 0.0
+
+
+def realize(model: nn.Module) -> list[str]:
+    """Give trained Linear layers PyTorch's sparse tensors, in place, for inference only.
+
+    Returns the names of the layers that now run on sparse tensor cores: those with the 2:4
+    pattern, in float16 or bfloat16, with rows and columns in multiples of 64, on a CUDA device of
+    capability 8.0 or newer. All others stay as they are, so on a CPU this does nothing.
+    """
+    realized = []
+    for name, layer in model.named_modules():
+        if type(layer) is nn.Linear and _runs_sparse(layer.weight):
+            sparse = torch.sparse.to_sparse_semi_structured(layer.weight.detach())
+            layer.weight = nn.Parameter(sparse, requires_grad=False)
+            realized.append(name)
+    return realized
+
+
+def _runs_sparse(weight: Tensor) -> bool:
+    return (
+        weight.device.type == "cuda"
+        and torch.cuda.get_device_capability(weight.device) >= (8, 0)
+        and weight.dtype in _REALIZED_DTYPES
+        and all(size % _REALIZED_MULTIPLE == 0 for size in weight.shape)
+        and has_pattern(weight)
+    )
+
+
+def has_pattern(weight: Tensor) -> bool:
+    """Whether at least two of every four consecutive weights of each row are zero."""
+    fours = weight.detach().reshape(-1, GROUP)
+    return bool((fours.count_nonzero(dim=1) <= GROUP - PRUNED).all())

@@ -1,0 +1,185 @@
+"""Which of several arithmetics trains a model cheapest here, by a few steps in each.
+
+An arithmetic that is narrower is not always cheaper: the GPU or CPU, the layers and the batch size
+decide. So each candidate trains the real model on real batches, in rounds that go to and fro over
+the candidates, because clocks and temperatures drift. Afterwards nothing of it is left.
+"""
+
+import copy
+import itertools
+import statistics
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from energybench.compression.base import Compression
+from energybench.errors import CellError
+from energybench.record import EnergyReading
+from energybench.training.finetune import Finetuning, sgd, train_pass
+
+LONGEST_S = 5.0
+"""Seconds up to which windows are lengthened until the meter resolves them."""
+BATCHES = 4
+"""Of the training split, kept in memory and trained on in turn."""
+_ESTIMATES = {"codecarbon_estimate"}
+"""Sources that know time and load, not energy."""
+
+Criterion = Literal["joules_per_step", "seconds_per_step"]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What was measured, and what it says."""
+
+    chosen: str
+    criterion: Criterion | None
+    """What is least for `chosen`; None with one candidate, for which nothing is measured.
+
+    Joules decide unless they are an estimate, are not all there, or their windows are shorter than
+    the meter resolves; then seconds do.
+    """
+    candidates: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    """Candidate -> its median `seconds_per_step` and `joules_per_step`, None if not read."""
+    steps: int = 0
+    """Measured in each candidate."""
+
+
+def calibrate(
+    model: nn.Module,
+    compression: Compression,
+    candidates: Sequence[str],
+    run: Finetuning,
+    rounds: int = 3,
+    warm_up: int = 1,
+) -> Calibration:
+    """Train `model` in each of `candidates` (precisions of `arithmetic`); the first wins a tie.
+
+    Each candidate takes `warm_up` steps unmeasured, then `rounds` windows of one step each, or of
+    more where the meter does not resolve them, up to `LONGEST_S` a window. Batches come from the
+    start of `run.train`, which must not be the one that is trained on later: its order moves on.
+
+    Parameters, buffers, gradients, modes and the state of PyTorch's random numbers are in the end
+    what they were, also after an error; memory holds one copy of them, and a copy of
+    `compression`, which itself sees none of this. Raises `CellError` for a split without batches,
+    and `ValueError` for no candidate.
+    """
+    if not candidates:
+        raise ValueError("no candidate to calibrate")
+    if len(candidates) == 1:
+        return Calibration(candidates[0], None)
+    with _undone(model, run.device):
+        batches = [
+            (images.to(run.device), labels.to(run.device))
+            for images, labels in itertools.islice(run.train, BATCHES)
+        ]
+        if not batches:
+            raise CellError(
+                "the training split is smaller than one batch; lower --energy-batch-size"
+            )
+        trial = _Trial(model, copy.deepcopy(compression), run, itertools.cycle(batches))
+        readings, steps = _readings(trial, candidates, rounds, warm_up)
+    return _decide(readings, steps)
+
+
+class _Trial:
+    """Trains some steps in some arithmetic."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        compression: Compression,
+        run: Finetuning,
+        batches: Iterator[tuple[Tensor, Tensor]],
+    ) -> None:
+        self._model = model
+        self._compression = compression
+        self._run = run
+        self._batches = batches
+        self._optimizer = sgd(model, run.config)
+
+    def train(self, precision: str, steps: int) -> EnergyReading:
+        """Take `steps` in `precision`, in one window."""
+        batches = list(itertools.islice(self._batches, steps))
+        run = replace(self._run, train=batches, precision=precision)
+        with run.window() as window:
+            train_pass(self._model, self._compression, self._optimizer, run)
+        return window.reading
+
+
+def _readings(
+    trial: _Trial, candidates: Sequence[str], rounds: int, warm_up: int
+) -> tuple[dict[str, list[EnergyReading]], int]:
+    """`rounds` windows of each candidate, and how many steps each window has."""
+    for candidate in candidates:
+        if warm_up:
+            trial.train(candidate, warm_up)
+    steps = 1
+    while True:
+        first = {candidate: trial.train(candidate, steps) for candidate in candidates}
+        longest = max(reading.duration_s for reading in first.values())
+        if 2 * longest > LONGEST_S or not any(map(_is_too_short, first.values())):
+            break
+        steps *= 2
+    readings = {candidate: [reading] for candidate, reading in first.items()}
+    for number in range(1, rounds):
+        for candidate in reversed(candidates) if number % 2 else candidates:
+            readings[candidate].append(trial.train(candidate, steps))
+    return readings, steps
+
+
+def _decide(readings: dict[str, list[EnergyReading]], steps: int) -> Calibration:
+    costs = {
+        candidate: {
+            "seconds_per_step": _median([reading.duration_s for reading in own], steps),
+            "joules_per_step": _median([reading.it_joules for reading in own], steps),
+        }
+        for candidate, own in readings.items()
+    }
+    every = [reading for own in readings.values() for reading in own]
+    by_joules = all(_is_measured(reading) and not _is_too_short(reading) for reading in every)
+    criterion: Criterion = "joules_per_step" if by_joules else "seconds_per_step"
+    chosen = min(costs, key=lambda candidate: costs[candidate][criterion] or 0.0)
+    return Calibration(chosen, criterion, costs, steps * len(readings[chosen]))
+
+
+def _median(values: list[float | None], steps: int) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.median(known) / steps if len(known) == len(values) else None
+
+
+def _is_measured(reading: EnergyReading) -> bool:
+    return reading.it_joules is not None and not set(reading.sources.values()) <= _ESTIMATES
+
+
+def _is_too_short(reading: EnergyReading) -> bool:
+    return _is_measured(reading) and "short_window" in reading.flags
+
+
+@contextmanager
+def _undone(model: nn.Module, device: torch.device) -> Iterator[None]:
+    """Leave the model and PyTorch's random numbers as they were before the block."""
+    tensors = [(tensor.detach(), tensor.detach().clone()) for tensor in _tensors(model)]
+    gradients = [(parameter, parameter.grad) for parameter in model.parameters()]
+    modes = [(module, module.training) for module in model.modules()]
+    cuda = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(cuda):
+        for parameter, _ in gradients:
+            parameter.grad = None
+        try:
+            yield
+        finally:
+            for tensor, before in tensors:
+                tensor.copy_(before)
+            for parameter, gradient in gradients:
+                parameter.grad = gradient
+            for module, mode in modes:
+                module.training = mode
+
+
+def _tensors(model: nn.Module) -> Iterator[Tensor]:
+    yield from model.parameters()
+    yield from model.buffers()
