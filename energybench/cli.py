@@ -1,13 +1,15 @@
 """The `energybench` command."""
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from contextlib import closing
+from pathlib import Path
 
 from energybench import __version__
 from energybench.config import RunConfig
-from energybench.errors import EnergybenchError
+from energybench.errors import EnergybenchError, UsageError
 from energybench.registry import DATASETS, METERS, METHODS, MODELS
 
 
@@ -35,6 +37,34 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--format", default="simple", choices=["simple", "github", "tsv"])
     show.set_defaults(run=_show)
 
+    doctor = commands.add_parser("doctor", help="what can be measured on this machine")
+    doctor.add_argument(
+        "--observe",
+        type=_seconds,
+        default=1.5,
+        metavar="S",
+        help="seconds per meter (default: 1.5)",
+    )
+    doctor.add_argument(
+        "--idle", type=_seconds, default=3.0, metavar="S", help="quiet seconds (default: 3)"
+    )
+    doctor.add_argument("--json", metavar="FILE", help="keep what was found in a file, too")
+    doctor.set_defaults(run=_doctor)
+
+    capacity = commands.add_parser(
+        "capacity", help="how many low-order bits of its weights a network does not need"
+    )
+    capacity.add_argument("--model", default="resnet18", help="names, comma-separated, or all")
+    capacity.add_argument("--tolerance", type=float, default=1.0, metavar="PP")
+    capacity.add_argument("--scope", default="weights", choices=["weights", "all"])
+    capacity.add_argument("--strategy", default="sweep", choices=["sweep", "bisect"])
+    capacity.add_argument("--per-layer", action="store_true", help="of each layer alone, too")
+    capacity.add_argument("--dataset", default="digits", help="digits, folder:PATH, imagenet:PATH")
+    capacity.add_argument("--weights", help="checkpoint, or folder of MODEL.safetensors")
+    capacity.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    capacity.add_argument("-o", "--output", metavar="FILE", help="the graph: .svg or .png")
+    capacity.set_defaults(run=_capacity)
+
     pretrain = commands.add_parser(
         "pretrain", help="fill the cache of networks pretrained on the embedded data set"
     )
@@ -42,6 +72,13 @@ def _parser() -> argparse.ArgumentParser:
     pretrain.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     pretrain.set_defaults(run=_pretrain)
     return parser
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0.0 <= seconds < 3600.0:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds, 0 to 3600")
+    return seconds
 
 
 def _list(options: argparse.Namespace) -> None:
@@ -57,14 +94,61 @@ def _show(options: argparse.Namespace) -> None:
         print(result_table(read_run(run), options.format))
 
 
+def _capacity(options: argparse.Namespace) -> None:
+    from energybench.bench import open_bench
+    from energybench.capacities import capacities
+    from energybench.compression.capacity import Capacity
+    from energybench.progress import Progress
+    from energybench.report.capacity import capacity_figure, capacity_table, check_figure_path
+
+    output = Path(options.output) if options.output else None
+    if output is not None:
+        check_figure_path(output)
+    names = MODELS.names() if options.model == "all" else options.model.split(",")
+    names = [MODELS.check(name.strip()) for name in names]
+    DATASETS.check(options.dataset.partition(":")[0])
+    config = RunConfig(
+        dataset=options.dataset,
+        weights=options.weights,
+        device=options.device,
+        tolerance_pp=options.tolerance,
+    )
+    kind = {"scope": options.scope, "strategy": options.strategy, "per_layer": options.per_layer}
+    curves: dict[str, Capacity] = {}
+    with closing(open_bench(config, Progress(sys.stderr))) as bench:
+        for name in names:
+            curves |= capacities(bench, name, **kind, say=_say)
+    print(capacity_table(curves))
+    if output is not None:
+        capacity_figure(curves, output, options.per_layer)
+        _say(f"wrote {output}")
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+def _doctor(options: argparse.Namespace) -> None:
+    from energybench.doctor import diagnose
+    from energybench.meters.measure import gpus
+    from energybench.report.doctor import diagnosis_text
+
+    found = diagnose(gpus(), options.observe, options.idle)
+    print(diagnosis_text(found))
+    if options.json:
+        try:
+            Path(options.json).write_text(json.dumps(found.to_json(), indent=1) + "\n")
+        except OSError as error:
+            raise UsageError(f"cannot write {options.json}: {error.strerror}") from error
+
+
 def _pretrain(options: argparse.Namespace) -> None:
     from energybench.bench import open_bench
-    from energybench.lock import exclusive_use
     from energybench.progress import Progress
 
     names = [MODELS.check(name) for name in options.models or MODELS.names()]
     bench = open_bench(RunConfig(device=options.device), Progress(sys.stderr))
-    with closing(bench), exclusive_use(wait=True, say=lambda line: print(line, file=sys.stderr)):
+    with closing(bench), bench.exclusive_use(wait=True, say=_say):
         for name in names:
             found = bench.pretrained(name)
             print(f"{name:<14}{found.facts['test_accuracy']:8.2%}  {found.path}", flush=True)

@@ -22,6 +22,26 @@ def format_kwh(value: float | None) -> str:
     return f"{value * 1e6:.3g} mWh"
 
 
+def format_co2e(kg: float | None) -> str:
+    """Kilograms of CO2 equivalent with three significant digits; "-" for None."""
+    if kg is None:
+        return "-"
+    for factor, unit in ((1.0, "kg"), (1e3, "g")):
+        if abs(kg) * factor >= 1.0:
+            return f"{kg * factor:.3g} {unit}"
+    return f"{kg * 1e6:.3g} mg"
+
+
+def format_joules(value: float | None) -> str:
+    """`value` in joules with the prefix that keeps three significant digits readable; "-"."""
+    if value is None:
+        return "-"
+    for factor, unit in ((1e-3, "kJ"), (1.0, "J"), (1e3, "mJ"), (1e6, "uJ")):
+        if abs(value) * factor >= 1.0:
+            return f"{value * factor:.3g} {unit}"
+    return f"{value * 1e9:.3g} nJ"
+
+
 def format_seconds(value: float | None) -> str:
     """A duration for people: "7.3 s", "4 min 05 s", "2 h 13 min"; "-" for None."""
     if value is None:

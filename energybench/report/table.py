@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from energybench.record import RunRecord
 from energybench.registry import METHODS
-from energybench.units import format_kwh, format_seconds
+from energybench.units import format_co2e, format_kwh, format_seconds
 
 _HEADERS = (
     "model",
@@ -20,6 +20,8 @@ _HEADERS = (
     "freed",
     "source",
 )
+_CARBON = "CO2e"
+_AFTER_ENERGY = _HEADERS.index("energy") + 1
 
 
 def result_table(
@@ -29,10 +31,11 @@ def result_table(
 ) -> str:
     """One row per record, models in the order they came, as text.
 
-    energy: facility energy of fine-tuning. saving: against the same model's and seed's baseline
-    among `records`, of that energy and of the energy that includes the method's own search.
-    `layout` is one of tabulate's table formats: `simple`, `github`, `tsv`... `cached` are baselines
-    of earlier runs by (model, seed); savings against those are marked.
+    energy: facility energy of fine-tuning; CO2e: its emissions, where a country was named. saving:
+    against the same model's and seed's baseline among `records`, of that energy and of the energy
+    that includes the method's own search. `layout` is one of tabulate's table formats: `simple`,
+    `github`, `tsv`... `cached` are baselines of earlier runs by (model, seed); savings against those
+    are marked.
     """
     from tabulate import tabulate  # here: only a run that measured something needs it
 
@@ -45,8 +48,13 @@ def result_table(
     for record in records:
         key = record.model, record.seed
         rows.append(_row(record, baselines.get(key) or earlier.get(key), key not in baselines))
-    sides = [*["left"] * 2, *["right"] * (len(_HEADERS) - 3), "left"]
-    return tabulate(rows, headers=_HEADERS, tablefmt=layout, colalign=sides, disable_numparse=True)
+    headers = list(_HEADERS)
+    if any(record.carbon for record in records):
+        headers.insert(_AFTER_ENERGY, _CARBON)
+        for row, record in zip(rows, records, strict=True):
+            row.insert(_AFTER_ENERGY, format_co2e(record.kg_co2e))
+    sides = [*["left"] * 2, *["right"] * (len(headers) - 3), "left"]
+    return tabulate(rows, headers=headers, tablefmt=layout, colalign=sides, disable_numparse=True)
 
 
 def _in_order(records: Iterable[RunRecord]) -> list[RunRecord]:
@@ -62,7 +70,7 @@ def _in_order(records: Iterable[RunRecord]) -> list[RunRecord]:
     return sorted(records, key=key)
 
 
-def _row(record: RunRecord, baseline: RunRecord | None, from_cache: bool) -> tuple[str, ...]:
+def _row(record: RunRecord, baseline: RunRecord | None, from_cache: bool) -> list[str]:
     reading = record.phases.get("finetune")
     saving = with_search = "-"
     other = baseline if baseline is not record else None
@@ -72,9 +80,9 @@ def _row(record: RunRecord, baseline: RunRecord | None, from_cache: bool) -> tup
         with_search = _saving(record.kwh_total, other.kwh_total) + mark
     rate = record.compression.compression_rate if record.compression else None
     no_effect = record.compression is not None and record.compression.no_effect
-    return (
+    return [
         record.model,
-        record.method + (" (no effect)" if no_effect else ""),
+        record.method + _arithmetic(record) + (" (no effect)" if no_effect else ""),
         str(record.seed),
         format_kwh(record.kwh),
         saving,
@@ -84,8 +92,21 @@ def _row(record: RunRecord, baseline: RunRecord | None, from_cache: bool) -> tup
         _percent(record.accuracy, 2),
         "-" if record.drop_pp is None else f"{record.drop_pp:+.2f} pp",
         _percent(rate, 1),
-        record.energy_source if record.status == "ok" else f"failed: {record.error}",
-    )
+        _source(record),
+    ]
+
+
+def _arithmetic(record: RunRecord) -> str:
+    """The arithmetic that the method chose, where it is not the run's own."""
+    own = record.protocol.get("precision")
+    return f" [{record.precision}]" if record.precision not in (None, own) else ""
+
+
+def _source(record: RunRecord) -> str:
+    """How the energy was read, and what makes it doubtful; why a cell failed."""
+    if record.status != "ok":
+        return f"failed: {record.error}"
+    return ", ".join([record.energy_source, *record.flags])
 
 
 def _saving(energy: float | None, baseline: float | None) -> str:

@@ -109,8 +109,8 @@ def session(
     """A folder with one benchmark in it, with meters replayed; run it in a process of its own."""
     monkeypatch.setenv("PYTHONPATH", str(tiny_package))
     monkeypatch.setenv("ENERGYBENCH_CACHE", str(cache))
-    monkeypatch.setenv("TMPDIR", str(cache))  # a lock of its own
+    monkeypatch.setenv("ENERGYBENCH_LOCKS", str(cache))  # other sessions do not make it wait
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     pytester.makepyfile(test_bench=BENCHMARK)
-    pytester.makeini("[pytest]\nenergy_meter = replay\n")
+    pytester.makeini("[pytest]\nenergy_meter = replay\nenergy_idle = 0\n")
     return pytester

@@ -69,7 +69,7 @@ def test_a_second_measurement_is_refused_or_waits(session: pytest.Pytester, cach
             "-c",
             "import sys\n"
             "from energybench.lock import exclusive_use\n"
-            "with exclusive_use(wait=False, say=print):\n"
+            "with exclusive_use(['cpu'], wait=False, say=print):\n"
             "    print('held', flush=True)\n"
             "    sys.stdin.read()\n",
         ],

@@ -1,0 +1,54 @@
+"""Steganographic capacity of a pretrained network, however its bits are overwritten."""
+
+from collections.abc import Callable
+
+from torch import nn
+
+from energybench.bench import Bench
+from energybench.compression.bits import Fill, Rounding
+from energybench.compression.capacity import Capacity, Scope, Strategy, capacity
+from energybench.training.evaluate import evaluate
+
+WAYS: dict[str, tuple[Fill, Rounding]] = {
+    "cleared": ("zeros", "truncate"),
+    "rounded": ("zeros", "nearest"),
+    "random": ("random", "truncate"),
+}
+"""Cleared as `stego` does it, rounded to the nearest instead, or filled as to hide something."""
+
+
+def capacities(
+    bench: Bench,
+    model: str,
+    scope: Scope = "weights",
+    strategy: Strategy = "sweep",
+    per_layer: bool = False,
+    say: Callable[[str], None] = lambda line: None,
+) -> dict[str, Capacity]:
+    """The capacity of `model` in each of `WAYS`, by "model, way".
+
+    The accuracy is that on the validation split, the tolerance the run's. `say` is told what comes
+    next. See `compression.capacity.capacity` for the rest.
+    """
+    network, _ = bench.pretrained(model).load(bench.device)
+    batches = bench.data.batches(
+        "validation", bench.image_size(model), bench.config.finetune.batch_size, seed=0
+    )
+
+    def score(network: nn.Module) -> float:
+        return evaluate(network, batches, bench.device, bench.config.precision).accuracy
+
+    found = {}
+    for way, (fill, rounding) in WAYS.items():
+        say(f"{model}: {way}")
+        found[f"{model}, {way}"] = capacity(
+            network,
+            score,
+            bench.config.tolerance_pp,
+            fill=fill,
+            scope=scope,
+            strategy=strategy,
+            rounding=rounding,
+            per_layer=per_layer,
+        )
+    return found
