@@ -4,23 +4,29 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from energybench.cache import cache_folder, publish
-from energybench.config import Cell, RunConfig
+from energybench.carbon import carbon_intensity
+from energybench.compression.base import Compression, precisions_of, required_precision
+from energybench.config import PRECISIONS, Cell, RunConfig
 from energybench.data.base import ImageData
 from energybench.errors import CellError, EnergybenchError, UsageError
 from energybench.hardware import Machine, describe_machine
 from energybench.loading import PretrainedModel, image_size, pretrained
-from energybench.meters.window import MeterSet, open_meters
+from energybench.lock import exclusive_use, resources
+from energybench.meters.base import MeterContext
+from energybench.meters.opening import open_meters
+from energybench.meters.window import MeterSet
 from energybench.progress import Progress
-from energybench.record import RunRecord, from_json
+from energybench.record import CarbonIntensity, RunRecord, from_json
 from energybench.registry import DATASETS, MODELS
-from energybench.training.precision import check_precision
+from energybench.training.precision import check_precision, native
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +41,8 @@ class Bench:
     meters: MeterSet
     machine: Machine
     progress: Progress
+    carbon: CarbonIntensity | None = None
+    """What the electricity emits; None where no country was named."""
     baselines: dict[tuple[str, int], RunRecord] = field(default_factory=dict)
     """Baseline records of this run by (model, seed), failed ones too."""
     on_demand: list[RunRecord] = field(default_factory=list)
@@ -46,6 +54,32 @@ class Bench:
         """Wait until the device has done all that it was given."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
+
+    def precisions(self, compression: Compression) -> list[str]:
+        """Arithmetics to choose from for fine-tuning what `compression` left, the run's own last.
+
+        Beside that they are the narrower ones that lose no bit and that the device executes
+        natively; a method that stands for one has only that. Raises `UsageError` where the device
+        does not have it.
+        """
+        own = self.config.precision
+        required = required_precision(compression)
+        if required is not None:
+            check_precision(required, self.device)
+            return [required]
+        narrower = PRECISIONS[PRECISIONS.index(own) + 1 :]
+        exact = [name for name in precisions_of(compression) if name in narrower]
+        return [*(name for name in exact if native(name, self.device) is None), own]
+
+    def exclusive_use(self, wait: bool, say: Callable[[str], None]) -> AbstractContextManager[None]:
+        """Hold the devices that this run measures, see `lock.exclusive_use`."""
+        names = resources(self.meters.sources, trains_on_cpu=self.device.type == "cpu")
+        return exclusive_use(names, wait, say)
+
+    def measure_idle(self) -> None:
+        """Measure the idle machine, a CUDA context open on the device where it is a GPU."""
+        if self.config.measure.idle_s > 0:
+            self.meters.measure_idle(self.config.measure.idle_s, self.synchronize)
 
     def close(self) -> None:
         """Close the meters."""
@@ -146,14 +180,15 @@ def open_bench(config: RunConfig, progress: Progress) -> Bench:
     check_precision(config.precision, device)
     data: ImageData = DATASETS.get(kind)(location)
     measure = config.measure
-    meters = open_meters(measure.meters, gpu_uuids=_gpu_uuids(device), replay=measure.replay)
+    carbon = None if measure.country is None else carbon_intensity(measure.country)
+    meters = open_meters(measure.meters, replace(_gpus(device), replay=measure.replay))
     if device.type == "cuda" and measure.meters == ("auto",) and "nvml" in meters.unavailable:
         meters.close()
         raise UsageError(
             f"the energy of {device} cannot be read: {meters.unavailable['nvml']}; "
             "name the meters to do without it, for instance --energy-meter=rapl"
         )
-    return Bench(config, data, device, meters, describe_machine(), progress)
+    return Bench(config, data, device, meters, describe_machine(), progress, carbon)
 
 
 def _device(name: str) -> torch.device:
@@ -178,7 +213,8 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _gpu_uuids(device: torch.device) -> tuple[str, ...]:
+def _gpus(device: torch.device) -> MeterContext:
     if device.type != "cuda":
-        return ()
-    return (str(torch.cuda.get_device_properties(device).uuid),)
+        return MeterContext()
+    uuid = str(torch.cuda.get_device_properties(device).uuid)
+    return MeterContext(gpu_uuids=(uuid,), gpu_indices=(device.index,))

@@ -5,7 +5,7 @@ import logging
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import torch
@@ -17,9 +17,12 @@ from energybench.compression.compose import build
 from energybench.config import Cell, FinetuneConfig
 from energybench.data.base import Batches, Split
 from energybench.errors import EnergybenchError
+from energybench.loading import PretrainedModel
+from energybench.meters.trace import Tracer, power_trace
 from energybench.meters.window import Window
 from energybench.models.zoo import ModelSpec
 from energybench.record import EnergyReading, EpochRecord, HeldOutTest, RunRecord
+from energybench.training.calibrate import calibrate
 from energybench.training.evaluate import evaluate
 from energybench.training.finetune import Finetuning, best_epoch, finetune
 
@@ -61,23 +64,30 @@ def _run(draft: "_Draft", timer: Timer) -> None:
     if cell != cell.reference:
         draft.reference = bench.reference(cell, lambda baseline: run_cell(baseline, bench))
 
+    with draft.traced():
+        _measure(draft, weights, timer)
+
+
+def _measure(draft: "_Draft", weights: PretrainedModel, timer: Timer) -> None:
+    bench = draft.bench
     with draft.phase("load"):
-        model, facts = weights.load(bench.device, cell.seed)
+        model, facts = weights.load(bench.device, draft.cell.seed)
         if facts["head_replaced"]:
             _fit_head(draft, model, weights.spec)
     draft.keep(weights=facts)
 
-    compression = build(cell.method)
+    compression = build(draft.cell.method)
     with draft.phase("compress"):
         report = compression.compress(model, draft.score, bench.config.tolerance_pp)
     draft.keep(compression=report, parameters=_trainable_parameters(model))
+    _choose_precision(draft, model, compression)
 
     timer(lambda: draft.guarded(lambda: _finetune(draft, model, compression)))
     draft.raise_guarded()
 
     compression.finalize(model)
     with draft.phase("evaluate"):
-        test = evaluate(model, draft.batches("test"), bench.device, bench.config.precision)
+        test = evaluate(model, draft.batches("test"), bench.device, draft.precision)
     draft.keep(
         test=HeldOutTest(test.accuracy, test.correct, len(test.labels), test.predictions.tolist())
     )
@@ -92,6 +102,22 @@ def _fit_head(draft: "_Draft", model: nn.Module, spec: ModelSpec) -> None:
     model.get_submodule(spec.head).requires_grad_(True)
     finetune(model, Baseline(), draft.finetuning(draft.bench.config.finetune, lambda epoch: None))
     model.requires_grad_(True)
+
+
+def _choose_precision(draft: "_Draft", model: nn.Module, compression: Compression) -> None:
+    """Settle the arithmetic of fine-tuning: the run's, the method's, or the cheapest that is exact.
+
+    Narrower is not always cheaper, so a few steps in each decide; they are a phase of their own.
+    """
+    bench = draft.bench
+    candidates = bench.precisions(compression)
+    draft.precision = candidates[0]
+    if len(candidates) > 1:
+        with draft.phase("calibrate"):
+            training = draft.finetuning(bench.config.finetune, lambda epoch: None)
+            calibration = calibrate(model, compression, candidates, training)
+        draft.precision = calibration.chosen
+        draft.keep(calibration=asdict(calibration))
 
 
 def _finetune(draft: "_Draft", model: nn.Module, compression: Compression) -> None:
@@ -120,8 +146,14 @@ class _Draft:
     epochs: list[EpochRecord] = field(default_factory=list)
     reference: tuple[RunRecord, str] | None = None
     error: str | None = None
+    tracer: Tracer | None = None
+    precision: str = field(init=False)
+    """The arithmetic from now on."""
     _kept: dict[str, Any] = field(default_factory=dict)
     _guarded: BaseException | None = None
+
+    def __post_init__(self) -> None:
+        self.precision = self.bench.config.precision
 
     def window(self) -> AbstractContextManager[Window]:
         """An energy window that waits for the device at both ends."""
@@ -131,12 +163,23 @@ class _Draft:
     def phase(self, name: str) -> Iterator[None]:
         """Measure the block as phase `name`, also when it fails."""
         window = None
+        if self.tracer is not None:
+            self.tracer.mark(name)
         try:
-            with self.window() as window:
+            with self.bench.meters.window(self.bench.synchronize, states=True) as window:
                 yield
         finally:
             if window is not None:
                 self.phases[name] = window.reading
+
+    @contextmanager
+    def traced(self) -> Iterator[None]:
+        """Sample the power of the block, if that was asked for."""
+        if not self.bench.config.measure.trace:
+            yield
+            return
+        with power_trace(self.bench.meters) as self.tracer:
+            yield
 
     def guarded(self, work: Callable[[], None]) -> None:
         """Do `work` and hold back its error: inside a benchmark it would cost the whole JSON."""
@@ -168,7 +211,7 @@ class _Draft:
             config=config,
             seed=self.cell.seed,
             device=self.bench.device,
-            precision=self.bench.config.precision,
+            precision=self.precision,
             window=self.window,
             watch=watch,
         )
@@ -212,6 +255,10 @@ class _Draft:
             phases=self.phases,
             epochs=self.epochs,
             flags=self.phases["finetune"].flags if "finetune" in self.phases else [],
+            precision=self.precision,
+            idle_watts=bench.meters.idle_watts,
+            carbon=bench.carbon,
+            trace=None if self.tracer is None else self.tracer.trace,
             **self._kept,
         )
         return _compared(record, self.reference)

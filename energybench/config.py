@@ -7,6 +7,7 @@ from typing import Any
 from energybench.errors import UsageError
 
 PRECISIONS = ("fp32", "tf32", "bf16")
+"""Arithmetics, widest first."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +54,16 @@ class MeasureConfig:
     """Trace file of the `replay` meter."""
     pue: float = 1.58
     """Power usage effectiveness: facility energy / IT energy. The paper's default."""
+    country: str | None = None
+    """ISO 3166-1 alpha-3 code of the grid whose emissions are reported; None for no emissions."""
+    idle_s: float = 5.0
+    """Quiet seconds in which idle power is measured before the first cell; 0 for none."""
+    trace: bool = False
+    """Whether each cell's power is sampled."""
 
     def __post_init__(self) -> None:
         _at_least("--energy-pue", self.pue, 1.0)
+        _at_least("--energy-idle", self.idle_s, 0.0)
 
 
 @dataclass(frozen=True)

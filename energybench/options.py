@@ -102,6 +102,14 @@ OPTIONS = (
         f"{MeasureConfig().pue:g}",
         "power usage effectiveness: facility energy / energy of the machine",
     ),
+    Option("country", str, None, "ISO code (FRA, USA...) of the grid whose emissions to report"),
+    Option(
+        "idle",
+        float,
+        f"{MeasureConfig().idle_s:g}",
+        "quiet seconds in which idle power is measured before the first cell; 0 for none",
+    ),
+    Option("trace", _yes_or_no, "false", "sample the power of each cell once a second"),
     Option("no-wait", _yes_or_no, "false", "fail when another measurement runs on this machine"),
 )
 
@@ -147,7 +155,12 @@ def read_options(text_of: Callable[[Option], str | None]) -> Options:
                 max_epochs=values["max-epochs"], batch_size=values["batch-size"]
             ),
             measure=MeasureConfig(
-                meters=values["meter"], replay=values["replay"], pue=values["pue"]
+                meters=values["meter"],
+                replay=values["replay"],
+                pue=values["pue"],
+                country=values["country"],
+                idle_s=values["idle"],
+                trace=values["trace"],
             ),
         ),
     )

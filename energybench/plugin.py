@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from energybench.bench import Bench
     from energybench.record import RunRecord
 
+pytest_plugins = ["energybench.plugin_energy"]
+
 MATRIX_MARK = "energy_matrix"
 
 
@@ -120,7 +122,6 @@ def pytest_runtestloop(session: pytest.Session) -> None:
     from contextlib import ExitStack
 
     from energybench.bench import open_bench
-    from energybench.lock import exclusive_use
     from energybench.progress import Progress
 
     run = config.stash[RUN]
@@ -132,9 +133,23 @@ def pytest_runtestloop(session: pytest.Session) -> None:
         run.bench = open_bench(run.options.run, progress)
         run.resources.callback(run.bench.close)
         run.bench.check_weights(models)
-        run.resources.enter_context(exclusive_use(wait=run.options.wait, say=say))
+        run.resources.enter_context(run.bench.exclusive_use(run.options.wait, say))
+        run.bench.measure_idle()
     except EnergybenchError as error:
         raise pytest.UsageError(str(error)) from error
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a cell whose method stands for an arithmetic that this device does not have."""
+    run, cell = item.config.stash[RUN], _cell(item)
+    if run.bench is None or cell is None:
+        return
+    from energybench.compression.compose import build
+
+    try:
+        run.bench.precisions(build(cell.method))
+    except UsageError as error:
+        pytest.skip(str(error))
 
 
 def _cell(item: pytest.Item) -> Cell | None:
@@ -164,8 +179,18 @@ def pytest_xdist_node_collection_finished(node: Any, ids: list[str]) -> None:
 
 
 @pytest.fixture
+def bench(pytestconfig: pytest.Config) -> "Bench":
+    """What the cells of this session share: device, open meters, data."""
+    found = pytestconfig.stash[RUN].bench
+    if found is None:
+        message = f"this needs @pytest.mark.{MATRIX_MARK}(models=..., methods=...)"
+        pytest.fail(message, pytrace=False)
+    return found
+
+
+@pytest.fixture
 def finetune(
-    benchmark: "BenchmarkFixture", pytestconfig: pytest.Config
+    benchmark: "BenchmarkFixture", bench: "Bench", pytestconfig: pytest.Config
 ) -> "Callable[[Cell], RunRecord]":
     """Run one cell under pytest-benchmark: load, compress, fine-tune (timed), evaluate.
 
@@ -178,9 +203,6 @@ def finetune(
     run = pytestconfig.stash[RUN]
 
     def run_benchmark(cell: Cell) -> "RunRecord":
-        if run.bench is None:
-            message = f"finetune needs @pytest.mark.{MATRIX_MARK}(models=..., methods=...)"
-            pytest.fail(message, pytrace=False)
         calls = []
 
         def timer(timed: Callable[[], None]) -> None:
@@ -192,7 +214,7 @@ def finetune(
             benchmark.pedantic(once, rounds=1, iterations=1)
 
         benchmark.group = cell.model
-        record = run_cell(cell, run.bench, timer)
+        record = run_cell(cell, bench, timer)
         if calls:
             benchmark.extra_info.update(record.headline(), energybench=record.to_json())
             run.timed.add(len(run.records))

@@ -1,9 +1,12 @@
 """What a cell leaves when it cannot go on."""
 
 import gc
+import json
 import logging
+import socket
 import weakref
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,11 +19,12 @@ from energybench.compression.base import Baseline, Score
 from energybench.config import Cell, FinetuneConfig, RunConfig
 from energybench.data.digits import open_digits
 from energybench.hardware import describe_machine
+from energybench.meters.opening import open_meters
 from energybench.meters.replay import ReplayMeter
 from energybench.meters.window import MeterSet
 from energybench.models.zoo import ModelSpec
 from energybench.progress import Progress
-from energybench.record import CompressionReport
+from energybench.record import CarbonIntensity, CompressionReport, from_json
 from energybench.registry import METHODS, MODELS
 
 CELL = Cell("resnet18", "stego")
@@ -117,3 +121,62 @@ def test_a_cache_that_cannot_be_written_costs_nothing_else(
         record = run_cell(CELL.reference, bench)
     assert record.status == "ok"
     assert "is not cached" in caplog.text
+
+
+def test_a_whole_cell_needs_no_network(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measured by all that `auto` finds here, with every way out refused."""
+    tried: list[object] = []
+
+    def refuse(*arguments: object, **named: object) -> None:
+        tried.append(arguments)
+        raise OSError("no network")
+
+    for name in ("connect", "connect_ex", "sendto", "listen"):
+        monkeypatch.setattr(socket.socket, name, refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(METHODS, "get", lambda name: Baseline)
+    with open_meters(["auto"]) as meters:
+        record = run_cell(CELL.reference, replace(bench, meters=meters))
+    assert (record.status, record.error) == ("ok", None)
+    assert record.kwh is not None
+    assert record.kwh > 0
+    assert tried == []
+
+
+def test_power_idle_and_emissions_are_in_the_record(bench: Bench) -> None:
+    measure = replace(bench.config.measure, trace=True)
+    bench = replace(
+        bench,
+        config=replace(bench.config, measure=measure),
+        carbon=CarbonIntensity("FRA", 0.05, "a test"),
+    )
+    bench.meters.idle_watts = {"cpu:0": 3.0}
+    record = run_cell(CELL.reference, bench)
+    reading = record.phases["finetune"]
+    assert record.idle_watts == {"cpu:0": 3.0}
+    assert reading.net_joules["cpu:0"] == pytest.approx(
+        (reading.it_joules or 0.0) - 3.0 * reading.duration_s
+    )
+    assert record.kwh_net is not None
+    assert record.kwh is not None
+    assert record.kwh_net < record.kwh
+    assert record.kg_co2e == pytest.approx(0.05 * record.kwh)
+    assert record.trace is not None
+    assert list(record.trace.marks) == ["load", "compress", "finetune", "evaluate"]
+    assert len(record.trace.time_s) == len(record.trace.watts["cpu:0"]) >= 1
+    headline = record.headline()
+    assert headline["kwh_net"] == record.kwh_net
+    assert headline["kg_co2e"] == record.kg_co2e
+    assert from_json(json.loads(json.dumps(record.to_json()))).to_json() == json.loads(
+        json.dumps(record.to_json())
+    )
+
+
+def test_idle_is_measured_unless_it_is_skipped(bench: Bench) -> None:
+    quiet = replace(bench.config.measure, idle_s=0.05)
+    measured = replace(bench, config=replace(bench.config, measure=quiet))
+    skipped = replace(bench, config=replace(bench.config, measure=replace(quiet, idle_s=0.0)))
+    skipped.measure_idle()
+    assert bench.meters.idle_watts == {}
+    measured.measure_idle()
+    assert bench.meters.idle_watts["cpu:0"] == pytest.approx(50.0 / 0.05, rel=0.5)

@@ -34,6 +34,9 @@ def test_every_option_arrives() -> None:
         batch_size="32",
         meter="nvml,rapl",
         pue="1",
+        country="FRA",
+        idle="0",
+        trace="true",
         no_wait="true",
     )
     assert options.models == ("resnet18", "vgg16")
@@ -44,7 +47,9 @@ def test_every_option_arrives() -> None:
     assert (run.dataset, run.weights, run.device) == ("folder:/data", "/w", "cuda:1")
     assert (run.precision, run.tolerance_pp) == ("bf16", 0.5)
     assert (run.finetune.max_epochs, run.finetune.batch_size) == (7, 32)
-    assert (run.measure.meters, run.measure.pue) == (("nvml", "rapl"), 1.0)
+    measure = run.measure
+    assert (measure.meters, measure.pue) == (("nvml", "rapl"), 1.0)
+    assert (measure.country, measure.idle_s, measure.trace) == ("FRA", 0.0, True)
 
 
 @pytest.mark.parametrize(
@@ -59,6 +64,8 @@ def test_every_option_arrives() -> None:
         ({"tolerance": "much"}, "--energy-tolerance=much is not a number"),
         ({"tolerance": "nan"}, "at least 0"),
         ({"pue": "0.9"}, "at least 1"),
+        ({"idle": "-1"}, "--energy-idle is -1; it must be at least 0"),
+        ({"trace": "maybe"}, "maybe is neither true nor false"),
         ({"seeds": "0"}, "--energy-seeds: 0 is less than 1"),
         ({"batch_size": "1"}, "at least 2"),
         ({"max_epochs": "0"}, "at least 1"),

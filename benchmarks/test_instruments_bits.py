@@ -1,0 +1,168 @@
+"""What the bits cost: clearing them, searching for how many, and holding them in training.
+
+Each ratio compares two things timed in turn within one run; it is printed, and kept in the
+benchmark's `extra_info`. Nothing here measures energy or fails for being slow.
+"""
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+MODELS = (
+    "alexnet",
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "inception_v3",
+    "densenet121",
+    "vgg16",
+    "convnext_base",
+)
+
+
+class Pair:
+    """Times `one` in turn with `other`, which runs before each round of the benchmark."""
+
+    def __init__(self, one: Callable[[], Any], other: Callable[[], Any]) -> None:
+        self.results: tuple[Any, Any] = None, None
+        self._actions = one, other
+        self._seconds: tuple[list[float], list[float]] = [], []
+
+    def measure(self, benchmark: Any, rounds: int, warm_up: int = 0) -> float:
+        """Median seconds of `one` over those of `other`."""
+        for _ in range(warm_up):
+            self._time(1)
+            self._time(0)
+        for seconds in self._seconds:
+            seconds.clear()
+        benchmark.pedantic(lambda: self._time(0), setup=lambda: self._time(1), rounds=rounds)
+        medians = [statistics.median(seconds) for seconds in self._seconds]
+        return medians[0] / medians[1]
+
+    def _time(self, which: int) -> None:
+        start = time.perf_counter()
+        result = self._actions[which]()
+        self._seconds[which].append(time.perf_counter() - start)
+        self.results = (result, self.results[1]) if which == 0 else (self.results[0], result)
+
+
+@pytest.fixture
+def tell(benchmark: Any, capsys: pytest.CaptureFixture[str]) -> Callable[..., None]:
+    """Keep figures in the benchmark's JSON, and print them."""
+
+    def keep(**figures: float | str) -> None:
+        benchmark.extra_info.update(figures)
+        with capsys.disabled():
+            told = (
+                f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
+                for name, value in figures.items()
+            )
+            print(f"\n{benchmark.name}: {', '.join(told)}")
+
+    return keep
+
+
+@pytest.fixture(scope="module")
+def digits() -> Any:
+    """The embedded data."""
+    from energybench.data.digits import open_digits
+
+    return open_digits()
+
+
+@pytest.fixture
+def load(digits: Any) -> Callable[[str], tuple[Any, Callable[[Any], float]]]:
+    """A network pretrained on digits, from the cache or now, and its validation accuracy."""
+    import torch
+
+    from energybench.loading import image_size, pretrained
+    from energybench.progress import Progress
+    from energybench.registry import MODELS
+    from energybench.training.evaluate import evaluate
+
+    def pretrained_model(name: str) -> tuple[Any, Callable[[Any], float]]:
+        device, spec = torch.device("cpu"), MODELS.get(name)
+        model, _ = pretrained(spec, digits, None, device, Progress(None)).load(device)
+        validation = digits.batches("validation", image_size(spec, digits), 64, 0)
+        return model, lambda model: evaluate(model, validation, device).accuracy
+
+    return pretrained_model
+
+
+@pytest.mark.parametrize("rounding", ["truncate", "nearest"])
+def test_clearing_bits_of_138_million_weights(benchmark, tell, rounding):
+    """Of vgg16, checks included, against one pass over the same memory that changes nothing."""
+    import torch
+
+    from energybench.compression.stego import clear_low_bits
+    from energybench.compression.weights import covered_weights
+    from energybench.vision import torchvision
+
+    with torch.device("meta"):
+        shapes = [w.shape for w in covered_weights(torchvision.models.vgg16()).values()]
+    weights = [torch.empty(shape).uniform_(-1.0, 1.0) for shape in shapes]
+    assert sum(weight.numel() for weight in weights) > 138_000_000
+
+    def clear() -> None:
+        for weight in weights:
+            clear_low_bits(weight, 16, rounding=rounding)
+
+    def one_pass() -> None:
+        for weight in weights:
+            weight.add_(0)
+
+    ratio = Pair(clear, one_pass).measure(benchmark, rounds=9, warm_up=1)
+    assert torch.equal(weights[0].bfloat16().float(), weights[0])
+    tell(clear_over_one_pass=ratio)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_bisection_and_sweep_of_capacity(benchmark, tell, load, model):
+    """They find the same capacity of a network pretrained on digits, in seven looks or 32."""
+    from energybench.compression.stego import capacity
+
+    network, score = load(model)
+    score(network)
+    pair = Pair(
+        lambda: capacity(network, score, 1.0),
+        lambda: capacity(network, score, 1.0, strategy="sweep"),
+    )
+    ratio = pair.measure(benchmark, rounds=1)
+    bisected, swept = pair.results
+    assert bisected.bits == swept.bits
+    assert set(bisected.curve) <= set(swept.curve)
+    tell(
+        sweep_over_bisect=1.0 / ratio,
+        bits=bisected.bits,
+        evaluations=bisected.evaluations,
+        monotone=str(swept.monotone),
+    )
+
+
+@pytest.mark.parametrize(("image_size", "rounds"), [(32, 30), (224, 3)], ids=["digits", "photos"])
+def test_holding_bits_in_training(benchmark, tell, load, image_size, rounds):
+    """`after_step` against the step of resnet18 before it, 32 images."""
+    import torch
+
+    from energybench.compression.stego import Stego
+
+    network, score = load("resnet18")
+    stego = Stego()
+    assert not stego.compress(network, score, 1.0).no_effect
+    images, labels = torch.randn(32, 3, image_size, image_size), torch.arange(32) % 10
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, fused=True)
+    network.train()
+
+    def step() -> None:
+        loss = torch.nn.functional.cross_entropy(network(images), labels)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+
+    ratio = Pair(lambda: stego.after_step(network), step).measure(benchmark, rounds, warm_up=2)
+    stego.finalize(network)
+    tell(after_step_over_step=ratio)

@@ -1,0 +1,100 @@
+"""Our reading of a GPU beside others', over one steady load; needs an NVIDIA GPU.
+
+    pytest benchmarks/test_instruments_gpu.py --benchmark-json=results/instruments-gpu.json
+
+Goal: within 1 % of Zeus over the same 30 s. The file also keeps how far polled power is from the
+counter, idle watts, the cost of a window and the update interval of each meter.
+"""
+
+import time
+
+import pytest
+
+from energybench.meters.base import MeterUnavailable
+from energybench.meters.measure import gpus, synchronize_torch
+from energybench.meters.nvml import NvmlMeter
+from energybench.meters.nvml_devices import in_use, initialized
+from energybench.meters.power import PolledPower
+from energybench.meters.window import MeterSet
+
+LOAD_S = 30.0
+
+
+@pytest.fixture
+def load():
+    """Matrix products on the GPU for `LOAD_S` seconds, waited for at the end."""
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("no GPU")
+    one = torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16)
+
+    def run() -> None:
+        end = time.perf_counter() + LOAD_S
+        while time.perf_counter() < end:
+            for _ in range(20):
+                one @ one
+            torch.cuda.synchronize()
+
+    run_s = time.perf_counter() + 2.0
+    while time.perf_counter() < run_s:  # clocks and temperature settle
+        one @ one
+        torch.cuda.synchronize()
+    return run
+
+
+@pytest.fixture
+def counter():
+    """The counter of the GPU in use."""
+    try:
+        meter = NvmlMeter(gpus().gpu_uuids)
+    except MeterUnavailable as error:
+        pytest.skip(str(error))
+    with MeterSet({"nvml": meter}) as meters:
+        yield meters
+
+
+def test_beside_zeus(benchmark, load, counter):
+    """The share by which Zeus' joules differ from ours."""
+    monitor = pytest.importorskip("zeus.monitor").ZeusMonitor(gpu_indices=[0], cpu_indices=[])
+    monitor.begin_window("load")
+    with counter.window(synchronize_torch, states=True) as window:
+        benchmark.pedantic(load, rounds=1)
+    theirs = monitor.end_window("load")
+    ours = window.reading
+    benchmark.extra_info |= {
+        "our_joules": ours.it_joules,
+        "our_seconds": ours.duration_s,
+        "zeus_joules": theirs.total_energy,
+        "zeus_seconds": theirs.time,
+        "zeus_over_ours": theirs.total_energy / ours.it_joules,
+        "flags": ours.flags,
+    }
+    assert theirs.total_energy == pytest.approx(ours.it_joules, rel=0.01)
+
+
+def test_polled_power_beside_the_counter(benchmark, load, counter):
+    """The share by which integrated power differs from the counter."""
+    nvml = initialized()
+    (gpu,) = in_use(nvml, None)
+    polled = PolledPower(lambda: nvml.nvmlDeviceGetPowerUsage(gpu.handle) / 1e3)
+    before = polled.joules()
+    with counter.window(synchronize_torch) as window:
+        benchmark.pedantic(load, rounds=1)
+    joules = polled.joules() - before
+    polled.close()
+    nvml.nvmlShutdown()
+    benchmark.extra_info |= {
+        "counter_joules": window.reading.it_joules,
+        "polled_joules": joules,
+        "polled_over_counter": joules / window.reading.it_joules,
+        "polling_cpu_s": polled.cpu_s,
+    }
+
+
+def test_what_doctor_sees(benchmark, load):
+    """Idle watts, the cost of a window and update intervals, as `energybench doctor` finds them."""
+    from energybench.doctor import diagnose
+
+    time.sleep(10.0)  # the load's heat and clocks
+    found = benchmark.pedantic(diagnose, args=(gpus(), 3.0, 10.0), rounds=1)
+    benchmark.extra_info["doctor"] = found.to_json()

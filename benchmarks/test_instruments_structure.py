@@ -1,0 +1,196 @@
+"""What pruning and factorizing cost: finding thresholds and ranks, and holding zeros in training.
+
+Each ratio compares two things timed in turn within one run; it is printed, and kept in the
+benchmark's `extra_info`. Nothing here measures energy or fails for being slow.
+"""
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+METHODS = (
+    "prune",
+    "prune-layerwise",
+    "prune-2to4",
+    "prune-channels",
+    "lowrank",
+    "lowrank+prune",
+    "prune-channels+prune-2to4",
+    "prune+stego",
+    "lowrank+prune+stego",
+)
+BATCH = 32
+ROUNDS = {32: 15, 224: 3}
+"""Pixels -> rounds: the embedded digits, whose step leaves the least room, and photographs."""
+
+
+def seconds(action: Callable[[], Any]) -> float:
+    """Wall-clock seconds of one call."""
+    start = time.perf_counter()
+    action()
+    return time.perf_counter() - start
+
+
+@pytest.fixture
+def tell(benchmark: Any, capsys: pytest.CaptureFixture[str]) -> Callable[..., None]:
+    """Keep figures in the benchmark's JSON, and print them."""
+
+    def keep(**figures: float | str) -> None:
+        benchmark.extra_info.update(figures)
+        with capsys.disabled():
+            told = (
+                f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
+                for name, value in figures.items()
+            )
+            print(f"\n{benchmark.name}: {', '.join(told)}")
+
+    return keep
+
+
+def test_pruning_threshold(benchmark: Any, tell: Callable[..., None]) -> None:
+    """Threshold and masks of 60 % of vgg16, against PyTorch's global_unstructured."""
+    import torch
+    from torch.nn.utils import prune as torch_prune
+
+    from energybench.compression.prune import Magnitudes
+    from energybench.compression.weights import covered_weights
+    from energybench.models.zoo import vgg16
+
+    torch.manual_seed(0)
+    model = vgg16.build(1000)
+    weights = [weight.detach() for weight in covered_weights(model).values()]
+    layers = [m for m in model.modules() if isinstance(m, torch.nn.Linear | torch.nn.Conv2d)]
+    count = round(0.6 * sum(weight.numel() for weight in weights))
+    masks: dict[str, list[torch.Tensor]] = {}
+    cuts = []
+
+    def ours() -> None:
+        cut = Magnitudes(weights, [count]).cut(count)
+        targets = [torch.empty_like(weight) for weight in weights]
+        cut.zero(zip(targets, weights, strict=True))
+        masks["ours"] = [target != 0 for target in targets]
+        cuts.append(cut)
+
+    def theirs() -> None:
+        torch_prune.global_unstructured(
+            [(layer, "weight") for layer in layers],
+            pruning_method=torch_prune.L1Unstructured,
+            amount=count,
+        )
+
+    def unprune() -> None:
+        masks["theirs"] = [layer.get_buffer("weight_mask").bool() for layer in layers]
+        for layer in layers:
+            original = layer.get_parameter("weight_orig")
+            torch_prune.remove(layer, "weight")
+            layer.weight = original
+
+    def setup() -> None:
+        times.append(seconds(theirs))
+        unprune()
+
+    times: list[float] = []
+    own: list[float] = []
+    benchmark.pedantic(lambda: own.append(seconds(ours)), setup=setup, rounds=2)
+    threshold = cuts[-1].threshold
+    differ = [one != other for one, other in zip(masks["ours"], masks["theirs"], strict=True)]
+    tied = [weight.abs() == threshold for weight in weights]
+    assert all(bool((d <= t).all()) for d, t in zip(differ, tied, strict=True)), "only ties differ"
+    assert all(sum(int((~m).sum()) for m in side) == count for side in masks.values())
+    tell(
+        ours_s=statistics.median(own),
+        torch_s=statistics.median(times),
+        times_faster=statistics.median(times) / statistics.median(own),
+        masks_differ_at_ties=float(sum(int(d.sum()) for d in differ)),
+    )
+
+
+def test_low_rank_search(benchmark: Any, tell: Callable[..., None]) -> None:
+    """All budgets tried on vgg16, against as many fresh SVDs of every layer.
+
+    One pass of `torch.linalg.svd` over all layers is timed, and multiplied by the number of budgets
+    tried. Scores cost nothing here.
+    """
+    import torch
+
+    from energybench.compression.lowrank import LowRank
+    from energybench.compression.weights import covered_weights, parameter_count
+    from energybench.models.zoo import vgg16
+
+    torch.manual_seed(0)
+    model = vgg16.build(1000)
+    matrices = [weight.detach().flatten(1) for weight in covered_weights(model).values()]
+    one_pass = sum(
+        seconds(lambda m=matrix: torch.linalg.svd(m, full_matrices=False)) for matrix in matrices
+    )
+    before = parameter_count(model)
+    reports = []
+
+    def search() -> None:
+        def half(now: torch.nn.Module) -> float:
+            return float(parameter_count(now) > 0.5 * before)
+
+        reports.append(LowRank().compress(model, half, 1.0))
+
+    own: list[float] = []
+    benchmark.pedantic(lambda: own.append(seconds(search)), rounds=1)
+    tried = len(reports[0].curve)
+    tell(
+        search_s=own[0],
+        one_svd_pass_s=one_pass,
+        budgets_tried=float(tried),
+        times_faster_than_fresh_svds=one_pass * tried / own[0],
+    )
+
+
+@pytest.mark.parametrize("pixels", ROUNDS)
+@pytest.mark.parametrize("method", METHODS)
+def test_after_step(method: str, pixels: int, benchmark: Any, tell: Callable[..., None]) -> None:
+    """What holding costs, as a share of a training step of resnet18 (the dense one)."""
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    from energybench.compression.compose import build
+    from energybench.models.zoo import resnet18
+
+    torch.manual_seed(0)
+    dense, model = resnet18.build(10), resnet18.build(10)
+    images, labels = torch.randn(BATCH, 3, pixels, pixels), torch.arange(BATCH) % 10
+    optimizer = torch.optim.SGD(
+        dense.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4, fused=True
+    )
+    calls = 0
+
+    def every_third_fails(now: torch.nn.Module) -> float:
+        nonlocal calls
+        calls += 1
+        with torch.inference_mode():
+            now.eval()(images[:2, :, :32, :32])
+        return float(calls % 3 != 0)
+
+    compression = build(method)
+    report = compression.compress(model, every_third_fails, 1.0)
+    assert report.compression_rate > 0.0
+    compression.after_step(model)
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        cross_entropy(dense(images), labels).backward()
+        optimizer.step()
+
+    steps: list[float] = []
+    holds: list[float] = []
+    benchmark.pedantic(
+        lambda: holds.append(seconds(lambda: compression.after_step(model))),
+        setup=lambda: steps.append(seconds(step)),
+        rounds=ROUNDS[pixels],
+    )
+    tell(
+        after_step_ms=1e3 * statistics.median(holds),
+        step_ms=1e3 * statistics.median(steps),
+        share=statistics.median(holds) / statistics.median(steps),
+        threads=str(torch.get_num_threads()),
+    )
