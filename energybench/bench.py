@@ -17,10 +17,10 @@ from energybench.compression.base import Compression, precisions_of, required_pr
 from energybench.config import PRECISIONS, Cell, RunConfig
 from energybench.data.base import ImageData
 from energybench.errors import CellError, EnergybenchError, UsageError
-from energybench.hardware import Machine, describe_machine
+from energybench.hardware import Machine, describe_machine, gpu_id
 from energybench.loading import PretrainedModel, image_size, pretrained
 from energybench.lock import exclusive_use, resources
-from energybench.meters.base import MeterContext
+from energybench.meters.base import MeterContext, kind_of
 from energybench.meters.opening import open_meters
 from energybench.meters.window import MeterSet
 from energybench.progress import Progress
@@ -29,6 +29,9 @@ from energybench.registry import DATASETS, MODELS
 from energybench.training.precision import check_precision, native
 
 log = logging.getLogger(__name__)
+
+_REPORTING = ("tolerance_pp", "pue")
+"""Of the protocol, what changes no measurement: a cached baseline takes this run's."""
 
 
 @dataclass
@@ -55,6 +58,12 @@ class Bench:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
+    def require_arithmetic(self, compression: Compression) -> None:
+        """Raise `UsageError` if the device does not have what `compression` stands for."""
+        required = required_precision(compression)
+        if required is not None:
+            check_precision(required, self.device)
+
     def precisions(self, compression: Compression) -> list[str]:
         """Arithmetics to choose from for fine-tuning what `compression` left, the run's own last.
 
@@ -62,10 +71,10 @@ class Bench:
         natively; a method that stands for one has only that. Raises `UsageError` where the device
         does not have it.
         """
+        self.require_arithmetic(compression)
         own = self.config.precision
         required = required_precision(compression)
         if required is not None:
-            check_precision(required, self.device)
             return [required]
         narrower = PRECISIONS[PRECISIONS.index(own) + 1 :]
         exact = [name for name in precisions_of(compression) if name in narrower]
@@ -73,7 +82,9 @@ class Bench:
 
     def exclusive_use(self, wait: bool, say: Callable[[str], None]) -> AbstractContextManager[None]:
         """Hold the devices that this run measures, see `lock.exclusive_use`."""
-        names = resources(self.meters.sources, trains_on_cpu=self.device.type == "cpu")
+        cuda = self.device.type == "cuda"
+        trained_on = [f"gpu:{gpu_id(f'GPU-{_uuid(self.device)}')}"] if cuda else []
+        names = resources([*self.meters.sources, *trained_on], trains_on_cpu=not cuda)
         return exclusive_use(names, wait, say)
 
     def measure_idle(self) -> None:
@@ -146,15 +157,17 @@ class Bench:
 
     def _cached_baseline(self, cell: Cell) -> RunRecord | None:
         try:
-            return from_json(json.loads(self._baseline_path(cell).read_text()))
+            record = from_json(json.loads(self._baseline_path(cell).read_text()))
         except (OSError, ValueError, UsageError):  # none yet, or of another version: made anew
             return None
+        ours = self.config.protocol()
+        return replace(record, protocol=record.protocol | {key: ours[key] for key in _REPORTING})
 
     def _baseline_path(self, cell: Cell) -> Path:
         """Keyed by all that can change a baseline's accuracy."""
         protocol = self.protocol()
-        for reporting in ("tolerance_pp", "pue"):
-            del protocol[reporting]
+        for key in _REPORTING:
+            del protocol[key]
         facts = {
             "protocol": protocol,
             "data": self.data.fingerprint,
@@ -173,8 +186,11 @@ class Bench:
         return str(found.facts.get("key") or (found.source, stat.st_size, stat.st_mtime_ns))
 
 
-def open_bench(config: RunConfig, progress: Progress) -> Bench:
-    """Check everything that a run needs and open it; raises `UsageError` before any training."""
+def open_bench(config: RunConfig, progress: Progress, for_energy: bool = True) -> Bench:
+    """Check everything that a run needs and open it; raises `UsageError` before any training.
+
+    A run `for_energy` needs the energy of the GPU that it uses; others do without.
+    """
     kind, _, location = config.dataset.partition(":")
     device = _device(config.device)
     check_precision(config.precision, device)
@@ -182,7 +198,9 @@ def open_bench(config: RunConfig, progress: Progress) -> Bench:
     measure = config.measure
     carbon = None if measure.country is None else carbon_intensity(measure.country)
     meters = open_meters(measure.meters, replace(_gpus(device), replay=measure.replay))
-    if device.type == "cuda" and measure.meters == ("auto",) and "nvml" in meters.unavailable:
+    gpu_is_read = any(kind_of(domain) == "gpu" for domain in meters.sources)
+    unread = device.type == "cuda" and not gpu_is_read
+    if for_energy and unread and measure.meters == ("auto",):
         meters.close()
         raise UsageError(
             f"the energy of {device} cannot be read: {meters.unavailable['nvml']}; "
@@ -216,5 +234,9 @@ def _device(name: str) -> torch.device:
 def _gpus(device: torch.device) -> MeterContext:
     if device.type != "cuda":
         return MeterContext()
-    uuid = str(torch.cuda.get_device_properties(device).uuid)
-    return MeterContext(gpu_uuids=(uuid,), gpu_indices=(device.index,))
+    return MeterContext(gpu_uuids=(_uuid(device),), gpu_indices=(device.index,))
+
+
+def _uuid(device: torch.device) -> str:
+    """As NVML has it, without its prefix."""
+    return str(torch.cuda.get_device_properties(device).uuid)

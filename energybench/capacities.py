@@ -7,6 +7,8 @@ from torch import nn
 from energybench.bench import Bench
 from energybench.compression.bits import Fill, Rounding
 from energybench.compression.capacity import Capacity, Scope, Strategy, capacity
+from energybench.errors import CellError
+from energybench.failures import is_out_of_memory
 from energybench.training.evaluate import evaluate
 
 WAYS: dict[str, tuple[Fill, Rounding]] = {
@@ -28,7 +30,7 @@ def capacities(
     """The capacity of `model` in each of `WAYS`, by "model, way".
 
     The accuracy is that on the validation split, the tolerance the run's. `say` is told what comes
-    next. See `compression.capacity.capacity` for the rest.
+    next. See `compression.capacity.capacity` for the rest. Raises `CellError` where memory ends.
     """
     network, _ = bench.pretrained(model).load(bench.device)
     batches = bench.data.batches(
@@ -41,14 +43,19 @@ def capacities(
     found = {}
     for way, (fill, rounding) in WAYS.items():
         say(f"{model}: {way}")
-        found[f"{model}, {way}"] = capacity(
-            network,
-            score,
-            bench.config.tolerance_pp,
-            fill=fill,
-            scope=scope,
-            strategy=strategy,
-            rounding=rounding,
-            per_layer=per_layer,
-        )
+        try:
+            found[f"{model}, {way}"] = capacity(
+                network,
+                score,
+                bench.config.tolerance_pp,
+                fill=fill,
+                scope=scope,
+                strategy=strategy,
+                rounding=rounding,
+                per_layer=per_layer,
+            )
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            raise CellError(f"out of memory with {model}; try --device=cpu") from error
     return found

@@ -17,6 +17,7 @@ from energybench.compression.compose import build
 from energybench.config import Cell, FinetuneConfig
 from energybench.data.base import Batches, Split
 from energybench.errors import EnergybenchError
+from energybench.failures import is_out_of_memory, one_line
 from energybench.loading import PretrainedModel
 from energybench.meters.trace import Tracer, power_trace
 from energybench.meters.window import Window
@@ -111,13 +112,14 @@ def _choose_precision(draft: "_Draft", model: nn.Module, compression: Compressio
     """
     bench = draft.bench
     candidates = bench.precisions(compression)
-    draft.precision = candidates[0]
-    if len(candidates) > 1:
-        with draft.phase("calibrate"):
-            training = draft.finetuning(bench.config.finetune, lambda epoch: None)
-            calibration = calibrate(model, compression, candidates, training)
-        draft.precision = calibration.chosen
-        draft.keep(calibration=asdict(calibration))
+    if len(candidates) == 1:
+        (draft.precision,) = candidates
+        return
+    with draft.phase("calibrate"):
+        training = draft.finetuning(bench.config.finetune, lambda epoch: None)
+        calibration = calibrate(model, compression, candidates, training)
+    draft.precision = calibration.chosen
+    draft.keep(calibration=asdict(calibration))
 
 
 def _finetune(draft: "_Draft", model: nn.Module, compression: Compression) -> None:
@@ -228,10 +230,10 @@ class _Draft:
 
     def fail(self, error: Exception) -> None:
         """Record why the cell could not go on; what nobody foresaw is logged with its traceback."""
-        if not isinstance(error, EnergybenchError) and not _is_out_of_memory(error):
+        if not isinstance(error, EnergybenchError) and not is_out_of_memory(error):
             story = "".join(traceback.format_exception(error))  # text: exc_info keeps the model
             log.error("%s failed\n%s", self.cell, story)
-        self.error = _one_line(error)
+        self.error = one_line(error)
 
     def record(self) -> RunRecord:
         """The record of all that was measured."""
@@ -281,29 +283,6 @@ def _compared(record: RunRecord, reference: tuple[RunRecord, str] | None) -> Run
 
 def _trainable_parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-
-
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "ALLOC_FAILED")
-"""In the messages of errors that PyTorch raises as plain RuntimeError."""
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _OUT_OF_MEMORY)
-
-
-def _one_line(error: Exception) -> str:
-    """The first line of the error's message; the last one of an error from a data worker."""
-    if _is_out_of_memory(error):
-        return "out of memory; lower --energy-batch-size"
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    if not lines:
-        return type(error).__name__
-    text = lines[-1] if lines[0].startswith("Caught ") else lines[0]
-    prefix = f"{type(error).__module__}.{type(error).__name__}: "
-    text = text.removeprefix(prefix)
-    return text if isinstance(error, EnergybenchError) else f"{type(error).__name__}: {text}"
 
 
 def _free_memory() -> None:

@@ -115,13 +115,19 @@ def _capacity(options: argparse.Namespace) -> None:
     )
     kind = {"scope": options.scope, "strategy": options.strategy, "per_layer": options.per_layer}
     curves: dict[str, Capacity] = {}
-    with closing(open_bench(config, Progress(sys.stderr))) as bench:
-        for name in names:
-            curves |= capacities(bench, name, **kind, say=_say)
-    print(capacity_table(curves))
-    if output is not None:
-        capacity_figure(curves, output, options.per_layer)
-        _say(f"wrote {output}")
+    with (
+        closing(open_bench(config, Progress(sys.stderr), for_energy=False)) as bench,
+        bench.exclusive_use(wait=True, say=_say),
+    ):
+        try:
+            for name in names:
+                found = capacities(bench, name, **kind, say=_say)
+                print(capacity_table(found), end="\n\n", flush=True)
+                curves |= found
+        finally:  # what is known is drawn, whatever ended the rest
+            if output is not None and curves:
+                capacity_figure(curves, output, options.per_layer)
+                _say(f"wrote {output}")
 
 
 def _say(line: str) -> None:
@@ -130,10 +136,15 @@ def _say(line: str) -> None:
 
 def _doctor(options: argparse.Namespace) -> None:
     from energybench.doctor import diagnose
+    from energybench.lock import exclusive_use, resources
     from energybench.meters.measure import gpus
+    from energybench.meters.opening import open_meters
     from energybench.report.doctor import diagnosis_text
 
-    found = diagnose(gpus(), options.observe, options.idle)
+    with open_meters(("auto",), gpus()) as meters:
+        names = resources(meters.sources, trains_on_cpu=True)
+    with exclusive_use(names, wait=True, say=_say):
+        found = diagnose(gpus(), options.observe, options.idle)
     print(diagnosis_text(found))
     if options.json:
         try:
@@ -147,7 +158,8 @@ def _pretrain(options: argparse.Namespace) -> None:
     from energybench.progress import Progress
 
     names = [MODELS.check(name) for name in options.models or MODELS.names()]
-    bench = open_bench(RunConfig(device=options.device), Progress(sys.stderr))
+    config = RunConfig(device=options.device)
+    bench = open_bench(config, Progress(sys.stderr), for_energy=False)
     with closing(bench), bench.exclusive_use(wait=True, say=_say):
         for name in names:
             found = bench.pretrained(name)

@@ -95,11 +95,11 @@ def _observe(
     """Watts and time between changes per domain, and the median time of a reading."""
     changes: dict[str, list[float]] = {domain: [] for domain in meter.domains()}
     last: dict[str, Any] = {}
-    readings = []
+    readings: list[float] = []
     with meters.window() as window:
         time.sleep(observe_s)
     began = now = time.perf_counter()
-    while now - began < observe_s:
+    while not readings or now - began < observe_s:
         read = meter.read_joules()
         then, now = now, time.perf_counter()
         readings.append(now - then)

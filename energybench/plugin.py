@@ -147,7 +147,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     from energybench.compression.compose import build
 
     try:
-        run.bench.precisions(build(cell.method))
+        run.bench.require_arithmetic(build(cell.method))
     except UsageError as error:
         pytest.skip(str(error))
 

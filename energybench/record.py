@@ -81,7 +81,7 @@ class EnergyReading:
     devices: dict[str, dict[str, DeviceState]] = field(default_factory=dict)
     """Domain -> its state at `start` and `end`, for devices that say and windows that ask."""
     background_cpu_s: float = 0.0
-    """CPU seconds that the meters' own threads used within the window."""
+    """CPU seconds that threads of our meters used within the window; CodeCarbon's are its own."""
 
     @property
     def it_joules(self) -> float | None:
@@ -280,6 +280,7 @@ class RunRecord:
             "within_tolerance": self.within_tolerance,
             "energy_source": self.energy_source,
             "compression_rate": self.compression.compression_rate if self.compression else None,
+            "no_effect": self.compression.no_effect if self.compression else None,
             "status": self.status,
         }
 

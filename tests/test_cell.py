@@ -18,14 +18,15 @@ from energybench.cell import run_cell
 from energybench.compression.base import Baseline, Score
 from energybench.config import Cell, FinetuneConfig, RunConfig
 from energybench.data.digits import open_digits
-from energybench.hardware import describe_machine
+from energybench.hardware import describe_machine, gpu_id
 from energybench.meters.opening import open_meters
 from energybench.meters.replay import ReplayMeter
 from energybench.meters.window import MeterSet
 from energybench.models.zoo import ModelSpec
 from energybench.progress import Progress
-from energybench.record import CarbonIntensity, CompressionReport, from_json
+from energybench.record import CarbonIntensity, CompressionReport, EpochRecord, from_json
 from energybench.registry import METHODS, MODELS
+from energybench.training.finetune import Finetuning, finetune
 
 CELL = Cell("resnet18", "stego")
 
@@ -180,3 +181,104 @@ def test_idle_is_measured_unless_it_is_skipped(bench: Bench) -> None:
     assert bench.meters.idle_watts == {}
     measured.measure_idle()
     assert bench.meters.idle_watts["cpu:0"] == pytest.approx(50.0 / 0.05, rel=0.5)
+
+
+class Halved(Baseline):
+    """Says that its weights fit narrower arithmetics."""
+
+    required_precision: str | None = None
+
+    def precisions(self) -> tuple[str, ...]:
+        return ("bf16", "tf32")
+
+
+class InBf16(Halved):
+    """Stands for one arithmetic."""
+
+    required_precision = "bf16"
+
+
+@pytest.mark.parametrize(
+    ("own", "natives", "expected"),
+    [
+        ("fp32", {"bf16", "tf32"}, ["bf16", "tf32", "fp32"]),
+        ("fp32", {"tf32"}, ["tf32", "fp32"]),
+        ("fp32", set(), ["fp32"]),
+        ("tf32", {"bf16", "tf32"}, ["bf16", "tf32"]),
+        ("bf16", {"bf16", "tf32"}, ["bf16"]),
+    ],
+)
+def test_narrower_arithmetic_is_chosen_among_what_is_exact_and_native(
+    bench: Bench,
+    monkeypatch: pytest.MonkeyPatch,
+    own: str,
+    natives: set[str],
+    expected: list[str],
+) -> None:
+    monkeypatch.setattr(
+        "energybench.bench.native", lambda name, device: None if name in natives else "not here"
+    )
+    bench = replace(bench, config=replace(bench.config, precision=own))
+    assert bench.precisions(Halved()) == expected
+    assert bench.precisions(Baseline()) == [own]
+    assert bench.precisions(InBf16()) == ["bf16"]
+
+
+def test_the_cheapest_arithmetic_is_found_and_its_search_is_on_the_bill(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("energybench.bench.native", lambda name, device: None)
+    monkeypatch.setattr(METHODS, "get", {"baseline": Baseline, "stego": Halved}.__getitem__)
+    bench = replace(bench, config=replace(bench.config, finetune=FinetuneConfig(max_epochs=1)))
+    bench.meters.idle_watts = {}
+    record = run_cell(CELL, bench)
+    assert record.status == "ok"
+    assert list(record.phases) == ["load", "compress", "calibrate", "finetune", "evaluate"]
+    assert record.calibration is not None
+    assert record.precision == record.calibration["chosen"]
+    assert set(record.calibration["candidates"]) == {"bf16", "tf32", "fp32"}
+    assert record.kwh_total is not None
+    assert record.kwh is not None
+    assert record.kwh_total > record.kwh
+    baseline = bench.baselines["resnet18", 0]
+    assert (baseline.precision, baseline.calibration) == ("fp32", None)
+
+
+def test_a_control_trains_in_its_own_arithmetic(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr(METHODS, "get", {"baseline": Baseline, "stego": InBf16}.__getitem__)
+
+    def remember(model: nn.Module, compression: object, run: Finetuning) -> list[EpochRecord]:
+        seen.append(run.precision)
+        return finetune(model, InBf16(), run)
+
+    monkeypatch.setattr("energybench.cell.finetune", remember)
+    record = run_cell(CELL, bench)
+    assert (record.status, record.precision) == ("ok", "bf16")
+    assert "calibrate" not in record.phases
+    assert seen == ["fp32", "bf16"], "the reference, then the control"
+
+
+def test_a_cached_baseline_is_compared_at_this_runs_pue(bench: Bench) -> None:
+    earlier = run_cell(CELL.reference, bench)
+    measure = replace(bench.config.measure, pue=1.1)
+    later = replace(bench, config=replace(bench.config, measure=measure), baselines={})
+    found, source = later.reference(CELL, lambda cell: pytest.fail("it is in the cache"))
+    assert source == "cache"
+    assert (earlier.pue, found.pue) == (1.58, 1.1)
+    assert earlier.kwh is not None
+    assert found.kwh == pytest.approx(earlier.kwh * 1.1 / 1.58)
+
+
+def test_the_gpu_that_is_trained_on_is_held_also_where_nobody_reads_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ENERGYBENCH_LOCKS", str(tmp_path / "locks"))
+    uuid = "8932f937-d72c-4106-c12f-20bd9faed9f6"
+    monkeypatch.setattr("energybench.bench._uuid", lambda device: uuid)
+    bench = replace(bench, device=torch.device("cuda", 0))
+    with bench.exclusive_use(wait=False, say=pytest.fail):
+        held = {path.stem for path in (tmp_path / "locks").glob("*.lock")}
+    assert held == {"cpu", f"gpu-{gpu_id(f'GPU-{uuid}')}"}

@@ -3,9 +3,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from torch import nn
 
 from energybench.cli import main
+from energybench.models.zoo import ModelSpec
 from energybench.record import CompressionReport, EnergyReading, HeldOutTest, RunRecord
+from energybench.registry import MODELS
+
+
+class Tiny(ModelSpec):
+    def build(self, classes: int, photographs: bool = False) -> nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, classes))
 
 
 def record(method: str, joules: float) -> dict[str, Any]:
@@ -76,3 +84,35 @@ def test_list_and_unknown_names(capsys: pytest.CaptureFixture[str]) -> None:
     assert "did you mean resnet18" in capsys.readouterr().err
     assert main(["show", "nothing.json"]) == 2
     assert "cannot read nothing.json" in capsys.readouterr().err
+
+
+def test_capacity_of_a_network_as_table_and_graph(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = Tiny("tiny", 0, "1", small_image_size=8)
+    monkeypatch.setattr(MODELS, "get", lambda name: spec)
+    monkeypatch.setenv("ENERGYBENCH_CACHE", str(tmp_path))
+    graph = tmp_path / "capacity.svg"
+    assert main(["capacity", "--model=resnet18", "--strategy=bisect", "-o", str(graph)]) == 0
+    out = capsys.readouterr().out
+    for way in ("cleared", "rounded", "random"):
+        assert f"resnet18, {way}" in out
+        assert f"resnet18, {way}" in graph.read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--model=resnet19"], "did you mean resnet1"),
+        (["-o", "graph.pdf"], "neither .svg nor .png"),
+        (["-o", "no/such/graph.svg"], "its folder does not exist"),
+        (["--dataset=digit"], "did you mean digits"),
+        (["--tolerance=-1"], "at least 0"),
+    ],
+)
+def test_capacity_says_in_one_line_what_is_wrong(
+    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["capacity", *arguments]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert says in line

@@ -78,6 +78,11 @@ def test_this_machine_at_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "Idle, 0.05 s" in out
 
 
+def test_no_time_to_observe_is_still_a_reading(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--observe=0", "--idle=0"]) == 0
+    assert "a reading takes" in capsys.readouterr().out
+
+
 def test_a_file_that_cannot_be_written_is_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

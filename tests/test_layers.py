@@ -17,7 +17,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "units", "registry", "cache", "progress", "vision", "quiet"),
     ("record", "config", "hardware", "lock", "matrix", "carbon"),
     ("meters", "data", "models", "compression", "training"),
-    ("loading",),
+    ("loading", "failures"),
     ("bench",),
     ("doctor", "capacities"),
     ("cell", "report"),

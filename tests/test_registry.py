@@ -15,7 +15,7 @@ def test_every_name_resolves(registry: Registry) -> None:
 def test_an_unknown_name_comes_with_the_nearest() -> None:
     with pytest.raises(UsageError, match=re.escape("did you mean resnet18")):
         MODELS.check("resnet8")
-    with pytest.raises(UsageError, match="known: baseline, stego"):
+    with pytest.raises(UsageError, match=r"known: baseline, .*stego"):
         METHODS.check("xyzzy")
 
 

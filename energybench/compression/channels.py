@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from energybench.compression.base import STRUCTURE, Score
 from energybench.compression.dependencies import ChannelSet, Site, channel_sets
-from energybench.compression.search import boundary, measure
+from energybench.compression.search import apply, boundary, measure
 from energybench.compression.weights import covered_weights, parameter_count, require_weights
 from energybench.errors import CellError
 from energybench.record import CompressionReport
@@ -57,7 +57,7 @@ class PruneChannels:
             model, score, tolerance_pp, fractions, trial, EVALUATIONS, reference=reference
         )
         if found.setting is not None:
-            trial.apply(found.setting)
+            apply(trial, found.setting)
         fraction = found.setting or 0.0
         count = trial.counts.get(fraction, 0)
         rate = 1.0 - parameter_count(model) / before
@@ -140,6 +140,8 @@ class _Removing:
             self.apply(max(self.counts))
             with torch.no_grad():
                 model.eval()(example)
+        except torch.OutOfMemoryError:
+            raise
         except RuntimeError as error:
             first = str(error).splitlines()[0]
             raise CellError(

@@ -132,8 +132,17 @@ def strongest(
     """
     found = boundary(model, score, tolerance_pp, settings, trial, budget)
     if found.setting is not None:
-        trial.apply(found.setting)
+        apply(trial, found.setting)
     return found
+
+
+def apply(trial: Trial, setting: float) -> None:
+    """Put the model into `setting` for good; after an error it is as it was."""
+    try:
+        trial.apply(setting)
+    except BaseException:
+        trial.restore()
+        raise
 
 
 def settle(reference: float, curve: Iterable[tuple[float, float]], tolerance_pp: float) -> Found:

@@ -53,9 +53,10 @@ def _other_processes(nvml: Any, handle: Any) -> int | None:
     if running is None:
         return None
     ours = _own_processes()
-    others = {process.pid for process in running} - ours
-    seen = len(others) < len(running)
-    return len(others) - 1 if others and not seen and _in_container() else len(others)
+    pids = {process.pid for process in running}
+    others = pids - ours
+    unseen = not pids & ours
+    return len(others) - 1 if others and unseen and _in_container() else len(others)
 
 
 def _own_processes() -> set[int]:

@@ -5,13 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import repeat
 
-from energybench.meters.window import MeterSet
+from energybench.meters.window import MARGIN, MeterSet
 from energybench.record import EnergyReading
 
 LOOK_S = 0.01
 """How often the clock is looked at: a look costs less than a ten-thousandth of this."""
-MARGIN = 1.05
-"""The window is this much longer than the meters ask, so that no rounding makes it short."""
 
 
 @dataclass(frozen=True)

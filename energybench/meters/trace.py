@@ -24,8 +24,14 @@ class Tracer:
         self.trace.marks[name] = time.perf_counter() - self._began
 
     def append(self, window: Window) -> None:
-        """Add a sample that has just ended."""
+        """Add a sample that has just ended.
+
+        One under half a period, which only the last can be, would show a counter's steps: it is
+        left out unless it is the only one.
+        """
         reading = window.reading
+        if self.trace.time_s and reading.duration_s < self.trace.period_s / 2:
+            return
         self.trace.time_s.append(time.perf_counter() - self._began)
         for domain, watts in self.trace.watts.items():
             joules = reading.joules[domain]
@@ -36,8 +42,7 @@ class Tracer:
 def power_trace(meters: MeterSet, period_s: float = PERIOD_S) -> Iterator[Tracer]:
     """Sample the mean watts of every domain each `period_s` while the block runs.
 
-    The trace fills up as it goes, and ends with the block's last, shorter sample. Sampling costs
-    energy itself, which is why nobody samples unasked.
+    The trace fills up as it goes. Sampling costs energy itself: nobody samples unasked.
     """
     tracer = Tracer(period_s, meters.sources)
     done = threading.Event()

@@ -11,6 +11,11 @@ from typing import Any, Self
 from energybench.meters.base import Meter, MeterUnavailable, kind_of
 from energybench.record import DeviceState, EnergyReading
 
+MARGIN = 1.05
+"""Windows made as long as the meters ask are this much longer, so that no rounding counts."""
+THROTTLED_SHARE = 0.01
+"""Of a window's time that clocks were held down, from which it is marked."""
+
 
 class Window:
     """Energy from one moment to the next; made by `MeterSet.window`."""
@@ -104,9 +109,12 @@ class MeterSet:
             window.finish()
 
     def measure_idle(self, seconds: float, synchronize: Callable[[], None] | None = None) -> None:
-        """Keep quiet for `seconds` and take the mean power of that time as `idle_watts`."""
+        """Keep quiet for `seconds` and take the mean power of that time as `idle_watts`.
+
+        It is longer where the meters do not resolve so short a time.
+        """
         with self.window(synchronize) as window:
-            time.sleep(seconds)
+            time.sleep(max(seconds, MARGIN * self.min_window_s))
         reading = window.reading
         self.idle_watts = {
             domain: joules / reading.duration_s
@@ -177,7 +185,7 @@ class MeterSet:
             duration_s=duration_s,
             joules=joules,
             sources={domain: self.sources[domain] for domain in known},
-            flags=[*(["short_window"] if short else []), *device_flags(devices)],
+            flags=[*(["short_window"] if short else []), *device_flags(devices, duration_s)],
             unavailable=self.unavailable
             | {
                 domain: self._failed.get(domain, "its meter gave no valid reading")
@@ -193,15 +201,24 @@ class MeterSet:
         )
 
 
-def device_flags(devices: Mapping[str, Mapping[str, DeviceState]]) -> list[str]:
-    """`throttled` and `contaminated`, as the states of all devices at both ends tell."""
+def device_flags(devices: Mapping[str, Mapping[str, DeviceState]], duration_s: float) -> list[str]:
+    """`throttled` and `contaminated`, as the states of all devices at both ends tell.
+
+    `throttled` is a lack of power or cooling at an end, or for over 1 % of the time between.
+    """
     states = [state for ends in devices.values() for state in ends.values()]
     throttled = any(state.throttle_reasons for state in states) or any(
-        (ends["end"].throttled_s or 0.0) > (ends["start"].throttled_s or 0.0)
+        _throttled_s(ends["start"], ends["end"]) > THROTTLED_SHARE * duration_s
         for ends in devices.values()
     )
     contaminated = any(state.other_processes for state in states)
     return [*(["throttled"] if throttled else []), *(["contaminated"] if contaminated else [])]
+
+
+def _throttled_s(start: DeviceState, end: DeviceState) -> float:
+    if start.throttled_s is None or end.throttled_s is None:
+        return 0.0
+    return end.throttled_s - start.throttled_s
 
 
 def _paired(

@@ -93,6 +93,8 @@ def _gpus(device: Any, indices: Sequence[int] | None) -> Iterator[tuple[str, Cou
     if indices is not None and not indices:
         raise MeterUnavailable("no GPU in use")
     gpus = device.get_gpus()
+    if type(gpus).__name__ == "NVIDIAGPUs":  # would read the boards that nvml refuses, MIG's too
+        raise MeterUnavailable("NVIDIA's GPUs are for the meter nvml")
     if indices is None and len(gpus) > 1:
         raise MeterUnavailable(f"{len(gpus)} GPUs, and none is named as the one in use")
     for index in range(len(gpus)) if indices is None else indices:

@@ -34,8 +34,8 @@ def result_table(
     energy: facility energy of fine-tuning; CO2e: its emissions, where a country was named. saving:
     against the same model's and seed's baseline among `records`, of that energy and of the energy
     that includes the method's own search. `layout` is one of tabulate's table formats: `simple`,
-    `github`, `tsv`... `cached` are baselines of earlier runs by (model, seed); savings against those
-    are marked.
+    `github`, `tsv`... `cached` are baselines of earlier runs by (model, seed); savings against
+    those are marked.
     """
     from tabulate import tabulate  # here: only a run that measured something needs it
 

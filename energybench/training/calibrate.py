@@ -39,11 +39,11 @@ class Calibration:
     criterion: Criterion | None
     """What is least for `chosen`; None with one candidate, for which nothing is measured.
 
-    Joules decide unless they are an estimate, are not all there, or their windows are shorter than
-    the meter resolves; then seconds do.
+    Measured joules decide, estimated ones left out; unless there are none, some could not be read,
+    or their windows are shorter than the meter resolves: then seconds do.
     """
     candidates: dict[str, dict[str, float | None]] = field(default_factory=dict)
-    """Candidate -> its median `seconds_per_step` and `joules_per_step`, None if not read."""
+    """Candidate -> its median `seconds_per_step` and measured `joules_per_step`; None: not read."""
     steps: int = 0
     """Measured in each candidate."""
 
@@ -135,12 +135,12 @@ def _decide(readings: dict[str, list[EnergyReading]], steps: int) -> Calibration
     costs = {
         candidate: {
             "seconds_per_step": _median([reading.duration_s for reading in own], steps),
-            "joules_per_step": _median([reading.it_joules for reading in own], steps),
+            "joules_per_step": _median([_measured_joules(reading) for reading in own], steps),
         }
         for candidate, own in readings.items()
     }
     every = [reading for own in readings.values() for reading in own]
-    by_joules = all(_is_measured(reading) and not _is_too_short(reading) for reading in every)
+    by_joules = not any(_measured_joules(one) is None or _is_too_short(one) for one in every)
     criterion: Criterion = "joules_per_step" if by_joules else "seconds_per_step"
     chosen = min(costs, key=lambda candidate: costs[candidate][criterion] or 0.0)
     return Calibration(chosen, criterion, costs, steps * len(readings[chosen]))
@@ -151,12 +151,20 @@ def _median(values: list[float | None], steps: int) -> float | None:
     return statistics.median(known) / steps if len(known) == len(values) else None
 
 
-def _is_measured(reading: EnergyReading) -> bool:
-    return reading.it_joules is not None and not set(reading.sources.values()) <= _ESTIMATES
+def _measured_joules(reading: EnergyReading) -> float | None:
+    """The sum over domains that are not estimated; None if there is none, or one was not read."""
+    if reading.it_joules is None:
+        return None
+    measured = [
+        joules
+        for domain, joules in reading.joules.items()
+        if joules is not None and reading.sources[domain] not in _ESTIMATES
+    ]
+    return sum(measured) if measured else None
 
 
 def _is_too_short(reading: EnergyReading) -> bool:
-    return _is_measured(reading) and "short_window" in reading.flags
+    return _measured_joules(reading) is not None and "short_window" in reading.flags
 
 
 @contextmanager

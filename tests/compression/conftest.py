@@ -9,31 +9,15 @@ import torch
 from hypothesis import settings
 from torch import Tensor, nn
 
-from energybench.compression.weights import covered_weights
+from energybench.compression.base import Compression
+from energybench.compression.weights import Zeros, covered_weights
 from energybench.record import CompressionReport
 
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
 
 Score = Callable[[nn.Module], float]
-Constraint = Callable[[nn.Module, CompressionReport], Callable[[], None]]
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Declare the marker of the long tests."""
-    config.addinivalue_line(
-        "markers", "every_model: all methods on all nine networks; runs only with -m every_model"
-    )
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip the long tests unless `-m` names them."""
-    if "every_model" in config.option.markexpr:
-        return
-    skip = pytest.mark.skip(reason="all nine networks: run with -m every_model")
-    for item in items:
-        if item.get_closest_marker("every_model"):
-            item.add_marker(skip)
+Constraint = Callable[[Compression, nn.Module, CompressionReport], Callable[[], None]]
 
 
 def _clear_bits(weight: Tensor) -> int:
@@ -42,15 +26,27 @@ def _clear_bits(weight: Tensor) -> int:
     return 32 if together == 0 else (together & -together).bit_length() - 1
 
 
+def _pruned(compression: Compression) -> dict[str, Tensor]:
+    """Where each mask of the parts holds zeros; clear bits make others, which may come back."""
+    pruned: dict[str, Tensor] = {}
+    for part in getattr(compression, "_parts", (compression,)):
+        for name, kept in getattr(part, "_zeros", Zeros({}))._kept.items():
+            pruned[name] = pruned.get(name, False) | (kept == 0)
+    return pruned
+
+
 @pytest.fixture(scope="session")
 def constraint() -> Constraint:
     """Takes a model just compressed; what it returns asserts that each part's constraint holds."""
 
-    def of(model: nn.Module, report: CompressionReport) -> Callable[[], None]:
+    def of(
+        compression: Compression, model: nn.Module, report: CompressionReport
+    ) -> Callable[[], None]:
         parts = [part for part in report.parts or [report] if not part.no_effect]
-        masked = any(part.method in ("prune", "prune-layerwise", "prune-2to4") for part in parts)
         bits = max((int(part.settings.get("bits", 0)) for part in parts), default=0)
-        zeros = {name: weight.detach() == 0 for name, weight in covered_weights(model).items()}
+        zeros = _pruned(compression)
+        masked = any(part.method in ("prune", "prune-layerwise", "prune-2to4") for part in parts)
+        assert masked == any(bool(mask.any()) for mask in zeros.values())
         shapes = {name: value.shape for name, value in model.state_dict().items()}
         pairs = [name for part in parts for name in part.error]
 
@@ -59,7 +55,7 @@ def constraint() -> Constraint:
             assert all(isinstance(model.get_submodule(name), nn.Sequential) for name in pairs)
             for name, weight in covered_weights(model).items():
                 assert _clear_bits(weight.detach()) >= bits
-                if masked:
+                if name in zeros:
                     assert not weight.detach()[zeros[name]].any()
 
         return holds

@@ -12,6 +12,7 @@ from energybench.compression.base import (
     BITS,
     MASK,
     STRUCTURE,
+    Compression,
     Score,
     precisions_of,
     required_precision,
@@ -22,7 +23,7 @@ from energybench.compression.stego import Stego
 from energybench.errors import UsageError
 from energybench.record import CompressionReport
 
-Constraint = Callable[[nn.Module, CompressionReport], Callable[[], None]]
+Constraint = Callable[[Compression, nn.Module, CompressionReport], Callable[[], None]]
 
 
 @pytest.mark.parametrize(
@@ -177,7 +178,7 @@ def test_every_constraint_holds_at_once(
         return float(calls % (patience + 2) != 0)
 
     compression = build(method)
-    holds = constraint(model, compression.compress(model, score, 1.0))
+    holds = constraint(compression, model, compression.compress(model, score, 1.0))
     holds()
     for hold in [compression.after_step] * 3 + [compression.finalize]:
         with torch.no_grad():

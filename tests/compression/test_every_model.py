@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from energybench.compression.base import Compression
 from energybench.compression.compose import build
 from energybench.record import CompressionReport
 from energybench.registry import METHODS, MODELS
@@ -13,7 +14,7 @@ from energybench.registry import METHODS, MODELS
 METHOD_NAMES = [*METHODS.names(), "prune-channels+lowrank+prune-2to4+stego", "lowrank+prune+stego"]
 IN_SHORT = "resnet18"
 
-Constraint = Callable[[nn.Module, CompressionReport], Callable[[], None]]
+Constraint = Callable[[Compression, nn.Module, CompressionReport], Callable[[], None]]
 
 
 @pytest.mark.parametrize("method", METHOD_NAMES)
@@ -46,7 +47,7 @@ def test_applies_trains_and_holds(name: str, method: str, constraint: Constraint
     if calls:
         assert report.compression_rate > 0.0
         assert not report.no_effect
-    holds = constraint(model, report)
+    holds = constraint(compression, model, report)
     holds()
     before = [parameter.detach().clone() for parameter in list(model.parameters())[:3]]
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9, weight_decay=1e-4)

@@ -15,7 +15,7 @@ from energybench.meters import nvml_state
 from energybench.meters.base import MeterUnavailable
 from energybench.meters.nvml import NvmlMeter
 from energybench.meters.nvml_devices import all_gpus, in_use, visible_uuids
-from energybench.meters.window import MeterSet
+from energybench.meters.window import MeterSet, device_flags
 from energybench.record import DeviceState
 
 FIRST = f"gpu:{gpu_id(A100)}"
@@ -272,7 +272,7 @@ def flags_after(nvml: FakeNvml, **changes: Any) -> list[str]:
         ({"event_reasons": 0x04}, True),  # power cap
         ({"event_reasons": 0x20}, True),  # thermal
         ({"event_reasons": 0x48}, True),  # hardware, thermal
-        ({"violation_ns": 5}, True),  # throttled between the ends only
+        ({"violation_ns": 10**9}, True),  # throttled between the ends only
         ({"states": False}, False),
     ],
 )
@@ -280,6 +280,18 @@ def test_throttling_marks_the_reading(
     nvml: FakeNvml, changes: dict[str, int], throttled: bool
 ) -> None:
     assert ("throttled" in flags_after(nvml, **changes)) == throttled
+
+
+@pytest.mark.parametrize(
+    ("start_s", "end_s", "throttled"),
+    [(5.0, 5.9, False), (5.0, 6.1, True), (None, 1000.0, False), (5.0, None, False)],
+)
+def test_throttling_counts_from_one_per_cent_of_the_time(
+    start_s: float | None, end_s: float | None, throttled: bool
+) -> None:
+    devices = {FIRST: {"start": DeviceState(throttled_s=start_s), "end": DeviceState(None)}}
+    devices[FIRST]["end"] = DeviceState(throttled_s=end_s)
+    assert ("throttled" in device_flags(devices, duration_s=100.0)) == throttled
 
 
 def test_other_processes_on_the_gpu_mark_the_reading(
@@ -301,5 +313,6 @@ def test_in_a_container_one_unknown_process_is_this_one(
 ) -> None:
     monkeypatch.setattr(nvml_state, "_in_container", lambda: True)
     assert "contaminated" not in flags_after(nvml, pids=(4_000_001,))
+    assert "contaminated" not in flags_after(nvml, pids=(4_000_001, 4_000_001))
     assert "contaminated" in flags_after(nvml, pids=(4_000_001, 4_000_002))
     assert "contaminated" in flags_after(nvml, pids=(os.getpid(), 4_000_001))

@@ -37,6 +37,16 @@ def test_a_trace_samples_power_and_marks_phases() -> None:
     assert "energybench-trace" not in [thread.name for thread in threading.enumerate()]
 
 
+def test_a_last_sample_too_short_to_mean_anything_is_left_out() -> None:
+    meters = MeterSet({"fake": Steady({"cpu:0": 0.0})})
+    with power_trace(meters, period_s=0.2) as tracer:
+        time.sleep(0.25)
+    assert len(tracer.trace.time_s) == len(tracer.trace.watts["cpu:0"]) == 1
+    with power_trace(meters, period_s=60.0) as tracer:
+        time.sleep(0.01)
+    assert len(tracer.trace.time_s) == 1, "it is all there is"
+
+
 def test_a_recorded_trace_can_be_replayed(tmp_path: Path) -> None:
     meters = MeterSet({"fake": Steady({"cpu:0": 0.0})})
     with power_trace(meters, period_s=0.02) as tracer:

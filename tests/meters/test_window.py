@@ -226,6 +226,19 @@ def test_idle_power_is_taken_off_beside_the_gross_energy(clock: Any) -> None:
     assert window.reading.it_joules == 103.0
 
 
+def test_idle_power_is_measured_as_long_as_the_meters_need(clock: Any) -> None:
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        clock.now_ns += int(seconds * 1e9)
+
+    clock.sleep = sleep
+    MeterSet({"fake": FakeMeter({"gpu:0": 0.0}, min_window_s=2.0)}).measure_idle(0.1)
+    MeterSet({"fake": FakeMeter({"gpu:0": 0.0}, min_window_s=2.0)}).measure_idle(5.0)
+    assert slept == [pytest.approx(2.1), 5.0]
+
+
 def test_net_energy_is_not_known_in_part(clock: Any) -> None:
     meter = FakeMeter({"cpu:0": 0.0, "dram:0": 0.0})
     meters = MeterSet({"fake": meter})

@@ -134,6 +134,15 @@ def test_no_device_is_unavailable_and_not_zero(device: Device) -> None:
         ZeusMeter([0])
 
 
+def test_nvidia_is_not_read_where_nvml_refuses(device: Device) -> None:
+    class NVIDIAGPUs(Gpus):
+        """Named as Zeus names it."""
+
+    device.gpus = NVIDIAGPUs([1000])
+    with pytest.raises(MeterUnavailable, match="NVIDIA's GPUs are for the meter nvml"):
+        ZeusMeter([0])
+
+
 def test_a_device_that_fails_has_a_reason(device: Device) -> None:
     device.gpus, device.cpus = Gpus([1000]), Cpus(dram_mj=None)
     meter = ZeusMeter([0])

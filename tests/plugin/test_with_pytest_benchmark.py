@@ -124,3 +124,28 @@ def test_a_corrupt_checkpoint_ends_before_any_training(session: pytest.Pytester)
     result = session.runpytest_subprocess("--energy-weights=tiny.safetensors")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["ERROR: cannot read weights from tiny.safetensors: *"])
+
+
+def test_a_control_that_the_device_does_not_have_is_skipped(session: pytest.Pytester) -> None:
+    methods = "--energy-methods=baseline,baseline-tf32,baseline-bf16"
+    result = session.runpytest_subprocess(methods, "--energy-device=cpu", "-rs", *QUICK)
+    result.assert_outcomes(passed=2, skipped=1)
+    result.stdout.fnmatch_lines(
+        ["tiny*baseline-bf16 ?bf16?*replay*", "SKIPPED*tf32 needs an NVIDIA GPU of the Ampere*"]
+    )
+
+
+def test_emissions_and_idle_power_where_they_are_asked_for(session: pytest.Pytester) -> None:
+    result = session.runpytest_subprocess(
+        "--energy-country=FRA",
+        "--energy-idle=0.05",
+        "--energy-trace",
+        "--benchmark-json=a.json",
+        *QUICK,
+    )
+    result.stdout.fnmatch_lines(["model*energy*CO2e*saving*", "tiny*baseline*Wh*g*replay*"])
+    for entry in json.loads((session.path / "a.json").read_text())["benchmarks"]:
+        extra = entry["extra_info"]
+        assert extra["kg_co2e"] == pytest.approx(extra["kwh"] * 0.056, rel=0.05)
+        assert extra["energybench"]["idle_watts"] == {"cpu:0": pytest.approx(1000.0, rel=0.5)}
+        assert extra["energybench"]["trace"]["marks"].keys() >= {"load", "finetune"}

@@ -1,6 +1,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -116,6 +116,17 @@ def test_seconds_decide_where_joules_are_estimated_or_missing(source: str) -> No
     found = chosen(meter, "fp32", "tf32", "bf16")
     assert (found.chosen, found.criterion) == ("tf32", "seconds_per_step")
     assert {steps for _, steps in meter.windows} == {1}, "an estimate's windows were lengthened"
+
+
+def test_only_what_is_measured_is_weighed() -> None:
+    """Beside a counter an estimate would weigh in for the fastest: it grows with time."""
+    sources = {"gpu:0": COUNTER, "cpu:estimate": ESTIMATE}
+    reading = EnergyReading(1.0, {"gpu:0": 7.0, "cpu:estimate": 90.0}, sources)
+    assert module._measured_joules(reading) == 7.0
+    unread = replace(reading, joules={"gpu:0": None, "cpu:estimate": 90.0})
+    assert module._measured_joules(unread) is None
+    estimated = EnergyReading(1.0, {"cpu:estimate": 90.0}, {"cpu:estimate": ESTIMATE})
+    assert module._measured_joules(estimated) is None
 
 
 def test_seconds_decide_where_a_reading_failed() -> None:

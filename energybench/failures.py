@@ -1,0 +1,28 @@
+"""What to tell people of an error that PyTorch, or anything else, raised."""
+
+import torch
+
+from energybench.errors import EnergybenchError
+
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "ALLOC_FAILED")
+"""In the messages of errors that PyTorch raises as plain RuntimeError."""
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether the host or the device had no memory left."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _OUT_OF_MEMORY)
+
+
+def one_line(error: Exception) -> str:
+    """The first line of the error's message; the last one of an error from a data worker."""
+    if is_out_of_memory(error):
+        return "out of memory; lower --energy-batch-size"
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    text = lines[-1] if lines[0].startswith("Caught ") else lines[0]
+    prefix = f"{type(error).__module__}.{type(error).__name__}: "
+    text = text.removeprefix(prefix)
+    return text if isinstance(error, EnergybenchError) else f"{type(error).__name__}: {text}"
