@@ -6,6 +6,7 @@ Accuracies are fractions (0..1), energies joules, durations seconds; a name carr
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from typing import Any
 
 from energybench.errors import UsageError
@@ -294,7 +295,7 @@ def from_json(data: Any) -> RunRecord:
 
     Raises `UsageError` for a record of a newer version or of another shape.
     """
-    from pydantic import TypeAdapter, ValidationError  # here: costs 0.1 s, needed only to read
+    from pydantic import ValidationError
 
     version = data.get("schema_version") if isinstance(data, dict) else None
     if not isinstance(version, int):
@@ -310,8 +311,16 @@ def from_json(data: Any) -> RunRecord:
         data = MIGRATIONS[version](data)
         version += 1
     try:
-        return TypeAdapter(RunRecord).validate_python(data)
+        record: RunRecord = _adapter().validate_python(data)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise UsageError(f"not an energybench record: {where}: {first['msg']}") from error
+    return record
+
+
+@cache
+def _adapter() -> Any:
+    from pydantic import TypeAdapter  # here: costs 0.1 s, needed only to read
+
+    return TypeAdapter(RunRecord)

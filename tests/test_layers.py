@@ -15,7 +15,7 @@ ROOT = Path(energybench.__file__).parent
 # Highest layer last; a module may import from its own layer only within its own package.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "units", "registry", "cache", "progress", "vision", "quiet"),
-    ("record", "config", "hardware", "lock", "matrix", "carbon"),
+    ("record", "config", "hardware", "lock", "matrix", "carbon", "stats"),
     ("meters", "data", "models", "compression", "training"),
     ("loading", "failures"),
     ("bench",),

@@ -1,0 +1,68 @@
+"""Why a ratio of energies is what it is: epochs, steps per epoch, seconds per step, watts."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from energybench.record import RunRecord
+
+NAMES = ("epochs", "steps per epoch", "seconds per step", "watts")
+"""Their product is the IT energy of fine-tuning, joules."""
+
+
+@dataclass(frozen=True)
+class Factors:
+    """A ratio of energies as a product of four ratios."""
+
+    logs: dict[str, float]
+    """Name in `NAMES` -> natural logarithm of that factor's ratio."""
+
+    @property
+    def log_ratio(self) -> float:
+        """Natural logarithm of the energy's ratio."""
+        return math.fsum(self.logs.values())
+
+    @property
+    def ratios(self) -> dict[str, float]:
+        """Name -> ratio of that factor."""
+        return {name: math.exp(value) for name, value in self.logs.items()}
+
+    @property
+    def shares(self) -> dict[str, float] | None:
+        """Name -> its share of the log ratio; they add up to 1. None where nothing changed."""
+        total = self.log_ratio
+        if total == 0.0:
+            return None
+        return {name: value / total for name, value in self.logs.items()}
+
+
+def parts(record: RunRecord) -> dict[str, float] | None:
+    """Name in `NAMES` -> value in `record`; None where one is not known or zero.
+
+    A step's seconds and the watts are of the whole fine-tuning, with its validations: only so is
+    their product its energy.
+    """
+    reading = record.phases.get("finetune")
+    steps = sum(epoch.steps for epoch in record.epochs)
+    if reading is None or steps == 0 or not reading.watts or reading.watts <= 0.0:
+        return None
+    epochs = len(record.epochs)
+    values = (epochs, steps / epochs, reading.duration_s / steps, reading.watts)
+    return dict(zip(NAMES, map(float, values), strict=True))
+
+
+def factors(pairs: Sequence[tuple[RunRecord, RunRecord]]) -> Factors | None:
+    """Of the geometric mean of energies first / second; None where a part is not known.
+
+    The mean of each factor's logarithm over the pairs: their sum is exactly the log of that mean.
+    """
+    logs: dict[str, list[float]] = {name: [] for name in NAMES}
+    for record, base in pairs:
+        ours, theirs = parts(record), parts(base)
+        if ours is None or theirs is None:
+            return None
+        for name in NAMES:
+            logs[name].append(math.log(ours[name] / theirs[name]))
+    if not pairs:
+        return None
+    return Factors({name: math.fsum(values) / len(values) for name, values in logs.items()})

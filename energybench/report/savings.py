@@ -1,0 +1,209 @@
+"""What each method saved against its baseline, paired by seed, and what speaks against it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from statistics import fmean
+
+from energybench.record import RunRecord
+from energybench.report.cells import Row, RowKey, in_order, rows
+from energybench.report.factors import Factors, factors
+from energybench.stats import Estimate, means, ratios
+
+BASELINE = "baseline"
+CONTROL = "baseline-"
+"""How the names of uncompressed controls in another arithmetic begin."""
+MANY_EPOCHS = 1.5
+"""Times the baseline's epochs, beyond which the paper finds that a method is unlikely to save."""
+_OF_THE_METHOD = ("tolerance_pp", "budget")
+"""Of a setting, what a baseline does not depend on."""
+
+Pair = tuple[RunRecord, RunRecord]
+"""A record and its baseline, of one seed."""
+
+
+@dataclass(frozen=True)
+class Saving:
+    """One model x method x setting against a baseline.
+
+    Ratios are geometric means over the seeds, the method's over the baseline's: 0.6 saves 40 %.
+    """
+
+    key: RowKey
+    base: str
+    """The method it is compared with."""
+    pairs: tuple[Pair, ...]
+    energy: Estimate | None
+    """Ratio of `kwh`; None where an energy is not known or the two were read differently."""
+    with_search: Estimate | None
+    """Ratio of `kwh_total`, the method's own search included."""
+    drop_pp: Estimate | None
+    """Mean accuracy drop, percentage points; None where an accuracy is not known."""
+    factors: Factors | None
+    control: str | None = None
+    """The strongest control measured: the cheapest uncompressed arithmetic within tolerance."""
+    against_control: Estimate | None = None
+    """Ratio of `kwh` to the control's."""
+    flags: tuple[str, ...] = field(default=())
+    """What a reader must know, each a phrase."""
+
+    @property
+    def model(self) -> str:
+        """The network."""
+        return self.key.model
+
+    @property
+    def method(self) -> str:
+        """What was done to it."""
+        return self.key.method
+
+    @property
+    def saved(self) -> float | None:
+        """Share of the energy saved; negative where it cost more."""
+        return None if self.energy is None else 1.0 - self.energy.value
+
+    @property
+    def estimated(self) -> bool:
+        """Whether any energy is an estimate instead of a measurement."""
+        return any("estimate" in record.energy_source for pair in self.pairs for record in pair)
+
+
+def savings(records: Iterable[RunRecord]) -> list[Saving]:
+    """Every method in `records` against the baseline of its model, data and protocol."""
+    found = rows(records)
+    by_core: dict[RowKey, dict[str, Row]] = {}
+    for key, row in found.items():
+        by_core.setdefault(_core(key), {}).setdefault(key.method, {}).update(row)
+    paired = {
+        key: _pairs(found[key], by_core[_core(key)].get(BASELINE, {}))
+        for key in in_order(found)
+        if key.method != BASELINE
+    }
+    result = _against(BASELINE, {key: pairs for key, pairs in paired.items() if pairs})
+    controls = _strongest_controls(result)
+    return [_judged(saving) for saving in _with_controls(result, controls, by_core)]
+
+
+def _core(key: RowKey) -> RowKey:
+    """What a row shares with its baseline and its controls."""
+    core = tuple(item for item in key.setting if item[0] not in _OF_THE_METHOD)
+    return RowKey(key.model, "", core)
+
+
+def _pairs(row: Row, base: Row) -> tuple[Pair, ...]:
+    return tuple((record, base[seed]) for seed, record in sorted(row.items()) if seed in base)
+
+
+def _against(base: str, paired: dict[RowKey, tuple[Pair, ...]]) -> list[Saving]:
+    """All at once: the bootstrap of many rows takes hardly longer than that of one."""
+    keys = list(paired)
+    energy = energy_ratios([paired[key] for key in keys], "kwh")
+    with_search = energy_ratios([paired[key] for key in keys], "kwh_total")
+    drops = _drops([paired[key] for key in keys])
+    return [
+        Saving(
+            key=key,
+            base=base,
+            pairs=paired[key],
+            energy=energy[i],
+            with_search=with_search[i],
+            drop_pp=drops[i],
+            factors=factors(paired[key]) if energy[i] is not None else None,
+        )
+        for i, key in enumerate(keys)
+    ]
+
+
+def energy_ratios(paired: Sequence[Sequence[Pair]], name: str) -> list[Estimate | None]:
+    """Per row of pairs the ratio of the energy `name`, a property of the record.
+
+    None where there is no pair, one of the energies is not known or not positive, or the two of a
+    pair were read in different ways: a measurement and an estimate are not comparable.
+    """
+    values: list[list[tuple[float, float]]] = []
+    for pairs in paired:
+        row = [(getattr(ours, name), getattr(theirs, name)) for ours, theirs in pairs]
+        comparable = all(ours.energy_source == theirs.energy_source for ours, theirs in pairs)
+        known = all(ours and theirs and ours > 0 and theirs > 0 for ours, theirs in row)
+        values.append(row if comparable and known else [])
+    found = iter(ratios([row for row in values if row]))
+    return [next(found) if row else None for row in values]
+
+
+def _drops(paired: Sequence[Sequence[Pair]]) -> list[Estimate | None]:
+    values: list[list[float]] = []
+    for pairs in paired:
+        row = [record.drop_pp for record, _ in pairs]
+        known = [value for value in row if value is not None]
+        values.append(known if len(known) == len(row) else [])
+    found = iter(means([row for row in values if row]))
+    return [next(found) if row else None for row in values]
+
+
+def _strongest_controls(found: Sequence[Saving]) -> dict[RowKey, str]:
+    """Core -> the cheapest control there that saves and stays within the tolerance."""
+    best: dict[RowKey, Saving] = {}
+    for saving in found:
+        if not saving.method.startswith(CONTROL) or "+" in saving.method:
+            continue
+        if saving.energy is None or saving.energy.value >= 1.0 or _beyond(saving):
+            continue
+        other = best.get(_core(saving.key))
+        if other is None or other.energy is None or saving.energy.value < other.energy.value:
+            best[_core(saving.key)] = saving
+    return {core: saving.method for core, saving in best.items()}
+
+
+def _with_controls(
+    found: Sequence[Saving], controls: dict[RowKey, str], by_core: dict[RowKey, dict[str, Row]]
+) -> list[Saving]:
+    rows_of_pairs = []
+    for saving in found:
+        core = _core(saving.key)
+        control = controls.get(core)
+        row = {record.seed: record for record, _ in saving.pairs}
+        against = by_core[core][control] if control and control != saving.method else {}
+        rows_of_pairs.append(_pairs(row, against))
+    against_control = energy_ratios(rows_of_pairs, "kwh")
+    return [
+        replace(
+            saving,
+            control=controls.get(_core(saving.key)) if pairs else None,
+            against_control=ratio,
+        )
+        for saving, pairs, ratio in zip(found, rows_of_pairs, against_control, strict=True)
+    ]
+
+
+def _judged(saving: Saving) -> Saving:
+    """With its flags: the paper's signatures of failure, and what the energy is really due to."""
+    flags = []
+    epochs = fmean(len(ours.epochs) for ours, _ in saving.pairs)
+    base_epochs = fmean(len(theirs.epochs) for _, theirs in saving.pairs)
+    if base_epochs and epochs > MANY_EPOCHS * base_epochs:
+        flags.append(f"{epochs / base_epochs:.1f} x the baseline's epochs")
+    beyond = _beyond(saving)
+    if beyond:
+        of = f" in {beyond} of {len(saving.pairs)} seeds" if len(saving.pairs) > 1 else ""
+        flags.append(f"drop beyond tolerance{of}")
+    if any(ours.compression and ours.compression.no_effect for ours, _ in saving.pairs):
+        flags.append("nothing compressed within tolerance")
+    flags += _payback(saving)
+    if saving.energy and saving.energy.value < 1.0 and saving.against_control is not None:
+        if saving.against_control.value >= 1.0:
+            flags.append(f"the arithmetic's saving: {saving.control} saves as much")
+    return replace(saving, flags=tuple(flags))
+
+
+def _beyond(saving: Saving) -> int:
+    return sum(ours.within_tolerance is False for ours, _ in saving.pairs)
+
+
+def _payback(saving: Saving) -> list[str]:
+    """How many fine-tunings it takes until the saving covers the search, where one does not."""
+    if saving.energy is None or saving.energy.value >= 1.0 or saving.with_search is None:
+        return []
+    cost = fmean((ours.kwh_total or 0.0) - (ours.kwh or 0.0) for ours, _ in saving.pairs)
+    gain = fmean((theirs.kwh or 0.0) - (ours.kwh or 0.0) for ours, theirs in saving.pairs)
+    if gain <= 0.0 or cost <= gain:
+        return []
+    return [f"search pays back after {-int(-cost // gain)} fine-tunings"]

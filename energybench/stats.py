@@ -1,0 +1,101 @@
+"""Means of paired differences, and intervals for them."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+MIN_PAIRS = 5
+"""Fewer pairs get no interval: resampling cannot tell their spread."""
+CONFIDENCE = 0.95
+RESAMPLES = 1999
+_SEED = 20250601
+_BATCH = 8_000_000
+"""Numbers resampled at a time: 64 MB."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over pairs, with its interval where there are enough of them."""
+
+    value: float
+    low: float | None
+    """Lower end of the `CONFIDENCE` interval; None with fewer than `MIN_PAIRS` pairs."""
+    high: float | None
+    pairs: int
+
+    def exp(self) -> "Estimate":
+        """Of a mean of logarithms, the geometric mean."""
+        low = None if self.low is None else _exp(self.low)
+        high = None if self.high is None else _exp(self.high)
+        return Estimate(_exp(self.value), low, high, self.pairs)
+
+
+def means(rows: Sequence[Sequence[float]]) -> list[Estimate]:
+    """The mean of each row of paired differences; a row has at least one.
+
+    The interval is the studentized bootstrap (B. Efron, R. Tibshirani: An Introduction to the
+    Bootstrap, 1993, section 12.5) of SciPy's resamples. It holds its level from five pairs on,
+    also for skewed differences; the percentile and BCa intervals hold 81 to 87 % there where
+    95 % are asked for. The resamples are the same in every call: the same rows give the same
+    intervals.
+    """
+    if any(len(row) == 0 for row in rows):
+        raise ValueError("a mean needs at least one difference")
+    ends: list[tuple[float, float] | None] = [None] * len(rows)
+    by_length: dict[int, list[int]] = {}
+    for number, row in enumerate(rows):
+        if len(row) >= MIN_PAIRS:
+            by_length.setdefault(len(row), []).append(number)
+    for numbers in by_length.values():
+        found = _intervals([rows[number] for number in numbers])
+        for number, interval in zip(numbers, found, strict=True):
+            ends[number] = interval
+    return [
+        Estimate(math.fsum(row) / len(row), *(interval or (None, None)), len(row))
+        for row, interval in zip(rows, ends, strict=True)
+    ]
+
+
+def ratios(rows: Sequence[Sequence[tuple[float, float]]]) -> list[Estimate]:
+    """The geometric mean of each row's ratios; a row is pairs (numerator, denominator), all > 0."""
+    logs = [[math.log(above / below) for above, below in row] for row in rows]
+    return [estimate.exp() for estimate in means(logs)]
+
+
+def _intervals(rows: Sequence[Sequence[float]]) -> list[tuple[float, float]]:
+    """The studentized intervals of rows of one length."""
+    import numpy as np
+    from scipy.stats import bootstrap
+
+    data = np.asarray(rows, dtype=np.float64)
+    count = data.shape[1]
+    centre = data.mean(axis=1, keepdims=True)
+    error = data.std(axis=1, ddof=1) / math.sqrt(count)
+
+    def studentized(sample: Any, axis: int) -> Any:
+        """(mean - the data's mean) / standard error; 0 where a resample is one value repeated."""
+        away = sample.mean(axis=axis) - (centre if sample.ndim == 3 else centre[:, 0])
+        spread = sample.std(axis=axis, ddof=1) / math.sqrt(count)
+        flat = spread <= np.abs(away) * 1e-12
+        return np.where(flat, 0.0, away / np.where(flat, 1.0, spread))
+
+    found = bootstrap(
+        (data,),
+        studentized,
+        axis=1,
+        n_resamples=RESAMPLES,
+        batch=max(1, _BATCH // data.size),
+        method="percentile",
+        rng=np.random.default_rng(_SEED),
+    )
+    tail = (1.0 - CONFIDENCE) / 2.0
+    below, above = np.quantile(found.bootstrap_distribution, [tail, 1.0 - tail], axis=-1)
+    middle = centre[:, 0]
+    lows, highs = middle - above * error, middle - below * error
+    return [(float(low), float(high)) for low, high in zip(lows, highs, strict=True)]
+
+
+def _exp(value: float) -> float:
+    """Infinite instead of an error: an interval of few wild pairs can reach that far."""
+    return math.exp(value) if value < 709.0 else math.inf
