@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 MIN_PAIRS = 5
@@ -42,19 +42,16 @@ def means(rows: Sequence[Sequence[float]]) -> list[Estimate]:
     """
     if any(len(row) == 0 for row in rows):
         raise ValueError("a mean needs at least one difference")
-    ends: list[tuple[float, float] | None] = [None] * len(rows)
+    result = [Estimate(math.fsum(row) / len(row), None, None, len(row)) for row in rows]
     by_length: dict[int, list[int]] = {}
     for number, row in enumerate(rows):
         if len(row) >= MIN_PAIRS:
             by_length.setdefault(len(row), []).append(number)
     for numbers in by_length.values():
         found = _intervals([rows[number] for number in numbers])
-        for number, interval in zip(numbers, found, strict=True):
-            ends[number] = interval
-    return [
-        Estimate(math.fsum(row) / len(row), *(interval or (None, None)), len(row))
-        for row, interval in zip(rows, ends, strict=True)
-    ]
+        for number, (low, high) in zip(numbers, found, strict=True):
+            result[number] = replace(result[number], low=low, high=high)
+    return result
 
 
 def ratios(rows: Sequence[Sequence[tuple[float, float]]]) -> list[Estimate]:

@@ -165,11 +165,9 @@ def _with_controls(
         rows_of_pairs.append(_pairs(row, against))
     against_control = energy_ratios(rows_of_pairs, "kwh")
     return [
-        replace(
-            saving,
-            control=controls.get(_core(saving.key)) if pairs else None,
-            against_control=ratio,
-        )
+        replace(saving, control=controls[_core(saving.key)], against_control=ratio)
+        if pairs
+        else saving
         for saving, pairs, ratio in zip(found, rows_of_pairs, against_control, strict=True)
     ]
 
@@ -188,9 +186,9 @@ def _judged(saving: Saving) -> Saving:
     if any(ours.compression and ours.compression.no_effect for ours, _ in saving.pairs):
         flags.append("nothing compressed within tolerance")
     flags += _payback(saving)
-    if saving.energy and saving.energy.value < 1.0 and saving.against_control is not None:
-        if saving.against_control.value >= 1.0:
-            flags.append(f"the arithmetic's saving: {saving.control} saves as much")
+    saves = saving.energy is not None and saving.energy.value < 1.0
+    if saves and saving.against_control is not None and saving.against_control.value >= 1.0:
+        flags.append(f"the arithmetic's saving: {saving.control} saves as much")
     return replace(saving, flags=tuple(flags))
 
 
