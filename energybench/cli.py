@@ -2,26 +2,34 @@
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from energybench import __version__
+from energybench import __version__, cli_compare
 from energybench.config import RunConfig
 from energybench.errors import EnergybenchError, UsageError
 from energybench.registry import DATASETS, METERS, METHODS, MODELS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; 0 when it went well, 2 with one line on standard error otherwise."""
+    """Run one command and return its exit status.
+
+    0 when it went well, 1 where `compare` finds a limit exceeded, 2 with one line on standard error
+    for a mistake.
+    """
     options = _parser().parse_args(arguments)
     try:
-        options.run(options)
+        status: int | None = options.run(options)
     except EnergybenchError as error:
         print(f"energybench: {error}", file=sys.stderr)
         return 2
-    return 0
+    except BrokenPipeError:  # the reader had enough: head, less
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return status or 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -36,6 +44,8 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("runs", nargs="+", metavar="RUN.json", help="as pytest-benchmark saved it")
     show.add_argument("--format", default="simple", choices=["simple", "github", "tsv"])
     show.set_defaults(run=_show)
+
+    cli_compare.add_command(commands)
 
     doctor = commands.add_parser("doctor", help="what can be measured on this machine")
     doctor.add_argument(

@@ -110,6 +110,8 @@ OPTIONS = (
         "quiet seconds in which idle power is measured before the first cell; 0 for none",
     ),
     Option("trace", _yes_or_no, "false", "sample the power of each cell once a second"),
+    Option("compare", str, None, "saved run, or id in .benchmarks/, to compare this one with"),
+    Option("compare-fail", str, None, "how much worse is a failure: kwh:5%,accuracy:1pp"),
     Option("no-wait", _yes_or_no, "false", "fail when another measurement runs on this machine"),
 )
 
@@ -122,6 +124,8 @@ class Options:
     methods: tuple[str, ...] | None
     seeds: int
     wait: bool
+    compare: str | None
+    compare_fail: str | None
     run: RunConfig
 
 
@@ -145,6 +149,8 @@ def read_options(text_of: Callable[[Option], str | None]) -> Options:
         methods=values["methods"],
         seeds=values["seeds"],
         wait=not values["no-wait"],
+        compare=values["compare"],
+        compare_fail=values["compare-fail"],
         run=RunConfig(
             dataset=values["dataset"],
             weights=values["weights"],

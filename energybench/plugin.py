@@ -3,7 +3,7 @@
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from energybench.bench import Bench
     from energybench.record import RunRecord
 
-pytest_plugins = ["energybench.plugin_energy"]
+pytest_plugins = ["energybench.plugin_energy", "energybench.plugin_compare"]
 
 MATRIX_MARK = "energy_matrix"
 
@@ -39,6 +39,11 @@ class Run:
     timed: set[int] = field(default_factory=set)
     """Indices of the records that pytest-benchmark has a timing for."""
     resources: "ExitStack | None" = None
+
+    @property
+    def measured(self) -> "list[RunRecord]":
+        """All records of this session, references on demand first."""
+        return [*(self.bench.on_demand if self.bench else ()), *self.records]
 
 
 RUN = pytest.StashKey[Run]()
@@ -249,16 +254,21 @@ def pytest_benchmark_update_json(
     }
 
 
-@pytest.hookimpl(trylast=True)
+@pytest.hookimpl(wrapper=True, trylast=True)
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
+) -> Generator[None]:
     """The table of energy, epochs and accuracy, after pytest-benchmark's own."""
-    run = config.stash[RUN]
+    try:
+        return (yield)
+    finally:  # also when pytest-benchmark's comparison ends the session here
+        _write_table(terminalreporter, config.stash[RUN])
+
+
+def _write_table(terminalreporter: pytest.TerminalReporter, run: Run) -> None:
     if run.bench is None or not run.records:
         return
     from energybench.report.table import result_table
 
     terminalreporter.write_sep("-", "energybench: energy of fine-tuning")
-    records = [*run.bench.on_demand, *run.records]
-    terminalreporter.write_line(result_table(records, cached=run.bench.cached))
+    terminalreporter.write_line(result_table(run.measured, cached=run.bench.cached))

@@ -22,8 +22,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("doctor", "capacities"),
     ("cell", "report"),
     ("options",),
-    ("plugin", "cli"),
-    ("plugin_energy",),
+    ("plugin", "cli_compare"),
+    ("plugin_energy", "plugin_compare", "cli"),
 )
 SIBLINGS_ALLOWED = {
     ("training", "compression.base"),

@@ -43,6 +43,7 @@ class Saving:
     """The strongest control measured: the cheapest uncompressed arithmetic within tolerance."""
     against_control: Estimate | None = None
     """Ratio of `kwh` to the control's."""
+    control_factors: Factors | None = None
     flags: tuple[str, ...] = field(default=())
     """What a reader must know, each a phrase."""
 
@@ -165,7 +166,12 @@ def _with_controls(
         rows_of_pairs.append(_pairs(row, against))
     against_control = energy_ratios(rows_of_pairs, "kwh")
     return [
-        replace(saving, control=controls[_core(saving.key)], against_control=ratio)
+        replace(
+            saving,
+            control=controls[_core(saving.key)],
+            against_control=ratio,
+            control_factors=factors(pairs) if ratio is not None else None,
+        )
         if pairs
         else saving
         for saving, pairs, ratio in zip(found, rows_of_pairs, against_control, strict=True)

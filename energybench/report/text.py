@@ -1,0 +1,40 @@
+"""Numbers as people read them."""
+
+from energybench.stats import Estimate
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """A share, 0..1, in percent; "-" for None."""
+    return "-" if share is None else f"{100 * share:.{digits}f} %"
+
+
+def points(value: float | None) -> str:
+    """Percentage points with their sign; "-" for None."""
+    return "-" if value is None else f"{value:+.2f} pp"
+
+
+def saving(ratio: Estimate | None) -> str:
+    """What a ratio of energies saves, in percent, with its interval: "+34.0 % [30.1, 37.5]"."""
+    if ratio is None:
+        return "-"
+    text = f"{100 * (1 - ratio.value):+.1f} %"
+    if ratio.low is None or ratio.high is None:
+        return text
+    return f"{text} [{100 * (1 - ratio.high):+.1f}, {100 * (1 - ratio.low):+.1f}]"
+
+
+def times(ratio: Estimate | None) -> str:
+    """A ratio with its interval: "0.660 [0.625, 0.699]"; "-" for None."""
+    if ratio is None:
+        return "-"
+    text = f"{ratio.value:.3f}"
+    if ratio.low is None or ratio.high is None:
+        return text
+    return f"{text} [{ratio.low:.3f}, {ratio.high:.3f}]"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """With that many significant digits; whole numbers as such; "-" for None."""
+    if value is None:
+        return "-"
+    return f"{value:.0f}" if value == int(value) else f"{value:.{digits}g}"
