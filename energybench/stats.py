@@ -10,8 +10,6 @@ MIN_PAIRS = 5
 CONFIDENCE = 0.95
 RESAMPLES = 1999
 _SEED = 20250601
-_BATCH = 8_000_000
-"""Numbers resampled at a time: 64 MB."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +33,9 @@ def means(rows: Sequence[Sequence[float]]) -> list[Estimate]:
     """The mean of each row of paired differences; a row has at least one.
 
     The interval is the studentized bootstrap (B. Efron, R. Tibshirani: An Introduction to the
-    Bootstrap, 1993, section 12.5) of SciPy's resamples. It holds its level from five pairs on,
-    also for skewed differences; the percentile and BCa intervals hold 81 to 87 % there where
-    95 % are asked for. The resamples are the same in every call: the same rows give the same
-    intervals.
+    Bootstrap, 1993, section 12.5). It holds its level from five pairs on; the percentile and BCa
+    intervals hold 81 to 87 % of five or six pairs where 95 % are asked for. The resamples are the
+    same in every call: the same rows give the same intervals.
     """
     if any(len(row) == 0 for row in rows):
         raise ValueError("a mean needs at least one difference")
@@ -61,36 +58,38 @@ def ratios(rows: Sequence[Sequence[tuple[float, float]]]) -> list[Estimate]:
 
 
 def _intervals(rows: Sequence[Sequence[float]]) -> list[tuple[float, float]]:
-    """The studentized intervals of rows of one length."""
+    """The studentized intervals of rows of one length, all on the same resamples."""
     import numpy as np
-    from scipy.stats import bootstrap
 
     data = np.asarray(rows, dtype=np.float64)
-    count = data.shape[1]
-    centre = data.mean(axis=1, keepdims=True)
-    error = data.std(axis=1, ddof=1) / math.sqrt(count)
-
-    def studentized(sample: Any, axis: int) -> Any:
-        """(mean - the data's mean) / standard error; 0 where a resample is one value repeated."""
-        away = sample.mean(axis=axis) - (centre if sample.ndim == 3 else centre[:, 0])
-        spread = sample.std(axis=axis, ddof=1) / math.sqrt(count)
-        flat = spread <= np.abs(away) * 1e-12
-        return np.where(flat, 0.0, away / np.where(flat, 1.0, spread))
-
-    found = bootstrap(
-        (data,),
-        studentized,
-        axis=1,
-        n_resamples=RESAMPLES,
-        batch=max(1, _BATCH // data.size),
-        method="percentile",
-        rng=np.random.default_rng(_SEED),
-    )
+    middle = data.mean(axis=1)
+    error = data.std(axis=1, ddof=1) / math.sqrt(data.shape[1])
     tail = (1.0 - CONFIDENCE) / 2.0
-    below, above = np.quantile(found.bootstrap_distribution, [tail, 1.0 - tail], axis=-1)
-    middle = centre[:, 0]
+    below, above = np.quantile(studentized(data), [tail, 1.0 - tail], axis=1)
     lows, highs = middle - above * error, middle - below * error
     return [(float(low), float(high)) for low, high in zip(lows, highs, strict=True)]
+
+
+def studentized(data: Any) -> Any:
+    """(resample's mean - row's mean) / resample's standard error, by row and resample.
+
+    `data` is an array of rows x values; a resample takes as many values with replacement, the same
+    places in every row. 0 where it takes one value only. How often each place is taken gives sums
+    and sums of squares as matrix products, without a copy of the data per resample.
+    """
+    import numpy as np
+
+    count = data.shape[1]
+    places = np.random.default_rng(_SEED).integers(0, count, (RESAMPLES, count))
+    offsets = places + count * np.arange(RESAMPLES)[:, None]
+    taken = np.bincount(offsets.ravel(), minlength=RESAMPLES * count)
+    weights = taken.reshape(RESAMPLES, count).T.astype(np.float64)
+
+    away = data - data.mean(axis=1, keepdims=True)
+    mean = away @ weights / count
+    variance = (away**2 @ weights - count * mean**2) / (count - 1)
+    flat = variance <= 1e-20 * (away**2).sum(axis=1, keepdims=True)
+    return np.where(flat, 0.0, mean / np.sqrt(np.where(flat, 1.0, variance) / count))
 
 
 def _exp(value: float) -> float:

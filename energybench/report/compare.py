@@ -9,7 +9,7 @@ from typing import Any
 from energybench.record import RunRecord
 from energybench.report.cells import Row, RowKey, in_order, labels, rows
 from energybench.report.mismatch import mismatches
-from energybench.report.savings import Pair, Saving, energy_ratios, savings
+from energybench.report.savings import Pair, Saving, energy_ratios, saved_in
 from energybench.stats import Estimate
 
 
@@ -81,10 +81,7 @@ def compare(runs: Mapping[str, Sequence[RunRecord]], across: Collection[str] = (
     """
     found = {run: rows(records, across) for run, records in runs.items()}
     names = tuple(runs)
-    saved = {
-        run: {_without(one.key, across): one for one in savings(records)}
-        for run, records in runs.items()
-    }
+    saved = {run: {one.key: one for one in saved_in(table)} for run, table in found.items()}
     keys = in_order(dict.fromkeys(key for table in found.values() for key in table))
     least = min(2, len(names))
     shown = [key for key in keys if sum(key in table for table in found.values()) >= least]
@@ -111,7 +108,7 @@ def compare(runs: Mapping[str, Sequence[RunRecord]], across: Collection[str] = (
         run: tuple(record for record in records if record.status != "ok")
         for run, records in runs.items()
     }
-    notes = (*mismatches(runs, found, across), *_unlike_sources(result))
+    notes = (*mismatches(runs, found), *_unlike_sources(result))
     return Comparison(names, result, notes, failed)
 
 
@@ -171,10 +168,6 @@ def _ratios(drafts: Sequence[_Draft]) -> dict[tuple[RowKey, str], Estimate]:
         for (key, run, _), estimate in zip(places, estimates, strict=True)
         if estimate is not None
     }
-
-
-def _without(key: RowKey, across: Collection[str]) -> RowKey:
-    return key._replace(setting=tuple(item for item in key.setting if item[0] not in across))
 
 
 def _unlike_sources(found: Iterable[ComparedRow]) -> list[str]:

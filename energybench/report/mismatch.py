@@ -1,10 +1,9 @@
 """What of several runs does not line up, in sentences."""
 
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from energybench.record import RunRecord
-from energybench.report.cells import Row, RowKey, differences, setting
+from energybench.report.cells import Row, RowKey, differences
 
 _NAMED = 4
 """Cells named in one line; the rest are counted."""
@@ -16,11 +15,10 @@ CellId = tuple[str, str, int]
 def mismatches(
     runs: Mapping[str, Sequence[RunRecord]],
     found: Mapping[str, Mapping[RowKey, Row]],
-    across: Collection[str],
 ) -> list[str]:
     """Lines on the cells of `runs` that cannot be compared with the first run's, and why."""
     first, *others = runs
-    lines = [*_failures(runs), *_duplicates(runs, across)]
+    lines = [*_failures(runs), *_duplicates(runs, found)]
     ours = _by_cell(found[first])
     for other in others:
         theirs = _by_cell(found[other])
@@ -48,17 +46,20 @@ def _failures(runs: Mapping[str, Sequence[RunRecord]]) -> list[str]:
     ]
 
 
-def _duplicates(runs: Mapping[str, Sequence[RunRecord]], across: Collection[str]) -> list[str]:
+def _duplicates(
+    runs: Mapping[str, Sequence[RunRecord]], found: Mapping[str, Mapping[RowKey, Row]]
+) -> list[str]:
     lines = []
     for run, records in runs.items():
-        counts = Counter(
-            (record.model, record.method, record.seed, setting(record, across))
+        kept = {id(record) for row in found[run].values() for record in row.values()}
+        twice = [
+            (record.model, record.method, record.seed)
             for record in records
-            if record.status == "ok"
-        )
-        twice = [(model, method, seed) for (model, method, seed, _), n in counts.items() if n > 1]
+            if record.status == "ok" and id(record) not in kept
+        ]
         if twice:
-            lines.append(f"measured more than once in {run}, the last counts: {_names(twice)}")
+            cells = list(dict.fromkeys(twice))
+            lines.append(f"measured more than once in {run}, the last counts: {_names(cells)}")
     return lines
 
 

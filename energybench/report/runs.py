@@ -37,7 +37,7 @@ def read_runs(names: Sequence[str], need_records: bool = True) -> list[Run]:
     paths = [path for name in names for path in _paths(name)]
     paths = list(dict.fromkeys(paths))
     labels = _labels(paths)
-    with _no_collection():  # of garbage: a large file makes millions of objects and no garbage
+    with _no_garbage():
         return [_read(path, label, need_records) for path, label in zip(paths, labels, strict=True)]
 
 
@@ -100,11 +100,13 @@ def _json(path: Path) -> Any:
 
 
 @contextmanager
-def _no_collection() -> Iterator[None]:
+def _no_garbage() -> Iterator[None]:
+    """Spare the collector: a large file makes millions of objects, and they all stay."""
     was_on = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         if was_on:
+            gc.freeze()
             gc.enable()

@@ -1,6 +1,6 @@
 """What each method saved against its baseline, paired by seed, and what speaks against it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean
 
@@ -70,7 +70,11 @@ class Saving:
 
 def savings(records: Iterable[RunRecord]) -> list[Saving]:
     """Every method in `records` against the baseline of its model, data and protocol."""
-    found = rows(records)
+    return saved_in(rows(records))
+
+
+def saved_in(found: Mapping[RowKey, Row]) -> list[Saving]:
+    """`savings`, of records that are lined up already."""
     by_core: dict[RowKey, dict[str, Row]] = {}
     for key, row in found.items():
         by_core.setdefault(_core(key), {}).setdefault(key.method, {}).update(row)
