@@ -6,7 +6,7 @@ Accuracies are fractions (0..1), energies joules, durations seconds; a name carr
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 from energybench.errors import UsageError
@@ -84,7 +84,7 @@ class EnergyReading:
     background_cpu_s: float = 0.0
     """CPU seconds that threads of our meters used within the window; CodeCarbon's are its own."""
 
-    @property
+    @cached_property
     def it_joules(self) -> float | None:
         """Sum over the domains; None if there is none, or one of them could not be read."""
         known = [value for value in self.joules.values() if value is not None]
@@ -215,12 +215,12 @@ class RunRecord:
         """Largest drop allowed, in percentage points."""
         return float(self.protocol["tolerance_pp"])
 
-    @property
+    @cached_property
     def kwh(self) -> float | None:
         """Facility energy of fine-tuning, kWh: the paper's quantity."""
         return self._facility_kwh("finetune")
 
-    @property
+    @cached_property
     def kwh_total(self) -> float | None:
         """Facility energy of the compression's own search, calibration and fine-tuning, kWh."""
         calibrate = ("calibrate",) if "calibrate" in self.phases else ()
@@ -262,7 +262,7 @@ class RunRecord:
         """Whether the drop is at most the tolerance; None when the drop is not known."""
         return None if self.drop_pp is None else self.drop_pp <= self.tolerance_pp + ROUNDING_PP
 
-    @property
+    @cached_property
     def energy_source(self) -> str:
         """The distinct sources of the fine-tuning's energy, joined by "+"; "none" without any."""
         phase = self.phases.get("finetune")
