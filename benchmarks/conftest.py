@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-ON_REQUEST = ("test_instruments*.py", "test_step.py")
-"""Files that run only when they are named by path: they are no part of the paper's matrix."""
+HERE = Path(__file__).resolve().parent
+ON_REQUEST = ("test_instruments*.py", "test_step.py", "studies")
+"""What runs only when it, or something in it, is named by path: no part of the paper's matrix."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -20,8 +21,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave out what runs on request only, unless it is named."""
-    if not any(collection_path.match(pattern) for pattern in ON_REQUEST):
+    path = collection_path.resolve()
+    asked_for_alone = [
+        place
+        for place in (path, *path.parents)
+        if place.parent == HERE and any(place.match(pattern) for pattern in ON_REQUEST)
+    ]
+    if not asked_for_alone:
         return None
     start = config.invocation_params.dir
-    named = {(start / argument.partition("::")[0]).resolve() for argument in config.args}
-    return None if collection_path.resolve() in named else True
+    named = [(start / argument.partition("::")[0]).resolve() for argument in config.args]
+    return None if any(one.is_relative_to(asked_for_alone[0]) for one in named) else True

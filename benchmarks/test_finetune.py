@@ -5,21 +5,12 @@ L. Mei, M. Stamp: Energy Considerations for Large Pretrained Neural Networks, ar
 
 import pytest
 
-MODELS = (
-    "alexnet",
-    "resnet18",
-    "resnet34",
-    "resnet50",
-    "resnet101",
-    "inception_v3",
-    "densenet121",
-    "vgg16",
-    "convnext_base",
-)
+from energybench.matrix import PAPER_MODELS
+
 METHODS = ("baseline", "stego", "prune", "lowrank")
 
 
-@pytest.mark.energy_matrix(models=MODELS, methods=METHODS)
+@pytest.mark.energy_matrix(models=PAPER_MODELS, methods=METHODS)
 def test_finetune(cell, finetune):
     """Fails when the accuracy drop against the baseline exceeds the tolerance."""
     finetune(cell)

@@ -11,17 +11,7 @@ from typing import Any
 
 import pytest
 
-MODELS = (
-    "alexnet",
-    "resnet18",
-    "resnet34",
-    "resnet50",
-    "resnet101",
-    "inception_v3",
-    "densenet121",
-    "vgg16",
-    "convnext_base",
-)
+from energybench.matrix import PAPER_MODELS
 
 
 class Pair:
@@ -120,7 +110,7 @@ def test_clearing_bits_of_138_million_weights(benchmark, tell, rounding):
     tell(clear_over_one_pass=ratio)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", PAPER_MODELS)
 def test_bisection_and_sweep_of_capacity(benchmark, tell, load, model):
     """They find the same capacity of a network pretrained on digits, in seven looks or 32."""
     from energybench.compression.stego import capacity

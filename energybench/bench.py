@@ -30,8 +30,8 @@ from energybench.training.precision import check_precision, native
 
 log = logging.getLogger(__name__)
 
-_REPORTING = ("tolerance_pp", "pue")
-"""Of the protocol, what changes no measurement: a cached baseline takes this run's."""
+_REPORTING = ("tolerance_pp", "budget", "pue")
+"""Of the protocol, what changes no measurement of a baseline: a cached one takes this run's."""
 
 
 @dataclass
@@ -52,6 +52,19 @@ class Bench:
     """Those of them that ran only because another cell needed its reference."""
     cached: dict[tuple[str, int], RunRecord] = field(default_factory=dict)
     """Baselines of earlier runs that served as references, by (model, seed)."""
+
+    def overridden(self, tolerance_pp: float | None = None, budget: str | None = None) -> "Bench":
+        """This run with another tolerance (percentage points) or budget of epochs for one cell.
+
+        Meters, data, baselines and all else are shared; None leaves what was asked for. Raises
+        `UsageError` for a value that the option would refuse, too.
+        """
+        config = self.config
+        if tolerance_pp is not None:
+            config = replace(config, tolerance_pp=tolerance_pp)
+        if budget is not None:
+            config = replace(config, finetune=replace(config.finetune, budget=budget))
+        return replace(self, config=config)
 
     def synchronize(self) -> None:
         """Wait until the device has done all that it was given."""

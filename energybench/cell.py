@@ -89,9 +89,8 @@ def _measure(draft: "_Draft", weights: PretrainedModel, timer: Timer) -> None:
     compression.finalize(model)
     with draft.phase("evaluate"):
         test = evaluate(model, draft.batches("test"), bench.device, draft.precision)
-    draft.keep(
-        test=HeldOutTest(test.accuracy, test.correct, len(test.labels), test.predictions.tolist())
-    )
+    predictions = " ".join(map(str, test.predictions.tolist()))
+    draft.keep(test=HeldOutTest(test.accuracy, test.correct, len(test.labels), predictions))
 
 
 def _fit_head(draft: "_Draft", model: nn.Module, spec: ModelSpec) -> None:
@@ -124,8 +123,9 @@ def _choose_precision(draft: "_Draft", model: nn.Module, compression: Compressio
 
 def _finetune(draft: "_Draft", model: nn.Module, compression: Compression) -> None:
     cell, bench, config = draft.cell, draft.bench, draft.bench.config.finetune
+    most = draft.equal_epochs or config.max_epochs
     with (
-        bench.progress.bar(f"{cell.model} {cell.method}", config.max_epochs) as step,
+        bench.progress.bar(f"{cell.model} {cell.method}", most) as step,
         draft.phase("finetune"),
     ):
 
@@ -134,7 +134,8 @@ def _finetune(draft: "_Draft", model: nn.Module, compression: Compression) -> No
             watts = "" if epoch.joules is None else f", {epoch.joules / epoch.duration_s:.0f} W"
             step(f"loss {epoch.train_loss:.3f}, validation {epoch.validation_loss:.3f}{watts}")
 
-        finetune(model, compression, draft.finetuning(config, watch))
+        run = replace(draft.finetuning(config, watch), epochs=draft.equal_epochs)
+        finetune(model, compression, run)
     draft.keep(best_epoch=best_epoch(draft.epochs))
 
 
@@ -156,6 +157,14 @@ class _Draft:
 
     def __post_init__(self) -> None:
         self.precision = self.bench.config.precision
+
+    @property
+    def equal_epochs(self) -> int | None:
+        """Epochs to train for exactly: the reference's, if that was asked for."""
+        if self.bench.config.finetune.budget != "equal" or self.reference is None:
+            return None
+        baseline, _ = self.reference
+        return len(baseline.epochs)
 
     def window(self) -> AbstractContextManager[Window]:
         """An energy window that waits for the device at both ends."""
@@ -271,13 +280,13 @@ def _compared(record: RunRecord, reference: tuple[RunRecord, str] | None) -> Run
     baseline, source = reference or (record, "this cell")
     if record.test is None or baseline.test is None:
         return record
-    pairs = zip(record.test.predictions, baseline.test.predictions, strict=True)
+    mine, theirs = record.test.predictions.split(), baseline.test.predictions.split()
     return replace(
         record,
         reference_accuracy=baseline.test.accuracy,
         reference_correct=baseline.test.correct,
         reference_source=source,
-        disagreements=sum(mine != theirs for mine, theirs in pairs),
+        disagreements=sum(a != b for a, b in zip(mine, theirs, strict=True)),
     )
 
 

@@ -8,6 +8,8 @@ from energybench.errors import UsageError
 
 PRECISIONS = ("fp32", "tf32", "bf16")
 """Arithmetics, widest first."""
+BUDGETS = ("early-stopping", "equal")
+"""How long a method trains: until it stops improving, or for exactly its baseline's epochs."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +41,14 @@ class FinetuneConfig:
     min_delta: float = 0.05
     max_epochs: int = 50
     batch_size: int = 64
+    budget: str = "early-stopping"
+    """One of `BUDGETS`; the baseline itself always stops early."""
 
     def __post_init__(self) -> None:
         _at_least("--energy-max-epochs", self.max_epochs, 1)
         _at_least("--energy-batch-size", self.batch_size, 2)
+        if self.budget not in BUDGETS:
+            raise UsageError(f"unknown budget {self.budget!r}; known: {', '.join(BUDGETS)}")
 
 
 @dataclass(frozen=True)

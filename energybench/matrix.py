@@ -6,6 +6,19 @@ from collections.abc import Sequence
 from energybench.config import Cell
 from energybench.registry import MODELS, method_parts
 
+PAPER_MODELS = (
+    "alexnet",
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "inception_v3",
+    "densenet121",
+    "vgg16",
+    "convnext_base",
+)
+"""The nine networks of arXiv 2506.01311."""
+
 
 def cells(models: Sequence[str], methods: Sequence[str], seeds: int) -> list[Cell]:
     """Every model x seed x method.
@@ -24,3 +37,17 @@ def cells(models: Sequence[str], methods: Sequence[str], seeds: int) -> list[Cel
             first = ["baseline"] if "baseline" in methods else []
             result += [Cell(model, method, seed) for method in (*first, *others)]
     return result
+
+
+def with_tolerances(
+    matrix: Sequence[Cell], tolerances_pp: Sequence[float]
+) -> list[tuple[Cell, float | None]]:
+    """Every cell at every tolerance, in percentage points.
+
+    A baseline, which has nothing to tolerate, is there once, at None: the run's own tolerance.
+    """
+    pairs: list[tuple[Cell, float | None]] = []
+    for cell in matrix:
+        own: Sequence[float | None] = (None,) if cell == cell.reference else tolerances_pp
+        pairs += [(cell, tolerance_pp) for tolerance_pp in own]
+    return pairs

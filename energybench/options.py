@@ -88,6 +88,12 @@ OPTIONS = (
         "largest accuracy drop against the baseline, in percentage points",
     ),
     Option("max-epochs", int, str(FinetuneConfig().max_epochs), "most epochs of a fine-tuning"),
+    Option(
+        "budget",
+        str,
+        FinetuneConfig().budget,
+        "epochs of a method: early-stopping, or equal to its baseline's",
+    ),
     Option("batch-size", int, str(FinetuneConfig().batch_size), "images per training step"),
     Option(
         "meter",
@@ -158,7 +164,9 @@ def read_options(text_of: Callable[[Option], str | None]) -> Options:
             precision=values["precision"],
             tolerance_pp=values["tolerance"],
             finetune=FinetuneConfig(
-                max_epochs=values["max-epochs"], batch_size=values["batch-size"]
+                max_epochs=values["max-epochs"],
+                batch_size=values["batch-size"],
+                budget=values["budget"],
             ),
             measure=MeasureConfig(
                 meters=values["meter"],

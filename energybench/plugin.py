@@ -11,7 +11,7 @@ import pytest
 
 from energybench.config import Cell
 from energybench.errors import EnergybenchError, UsageError
-from energybench.matrix import cells
+from energybench.matrix import cells, with_tolerances
 from energybench.options import OPTIONS, Option, Options, read_options
 
 if TYPE_CHECKING:
@@ -70,8 +70,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Read the options, so that a wrong one ends the session at once."""
     config.addinivalue_line(
         "markers",
-        f"{MATRIX_MARK}(models, methods): run the test once per model x method x seed, "
-        "as its argument `cell`",
+        f"{MATRIX_MARK}(models, methods, tolerances_pp=None): run the test once per model x "
+        "method x seed, as its argument `cell`; with tolerances once per tolerance of each, as its "
+        "argument `tolerance_pp`, and for a baseline once with None",
     )
 
     def text_of(option: Option) -> str | None:
@@ -91,6 +92,7 @@ def _terminal() -> TextIO | None:
     return open(os.dup(sys.stdout.fileno()), "w", encoding=sys.stdout.encoding)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make a test of every cell of the matrix."""
     mark = metafunc.definition.get_closest_marker(MATRIX_MARK)
@@ -98,17 +100,22 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     options = metafunc.config.stash[RUN].options
     try:
-        models, methods = _matrix_arguments(*mark.args, **mark.kwargs)
+        models, methods, tolerances_pp = _matrix_arguments(*mark.args, **mark.kwargs)
         matrix = cells(options.models or models, options.methods or methods, options.seeds)
     except (TypeError, UsageError) as error:
         raise pytest.UsageError(f"{metafunc.definition.nodeid}: {error}") from error
-    metafunc.parametrize("cell", matrix, ids=str)
+    if tolerances_pp is None:
+        metafunc.parametrize("cell", matrix, ids=str)
+        return
+    pairs = with_tolerances(matrix, tolerances_pp)
+    names = [str(cell) + ("" if pp is None else f"-{pp:g}pp") for cell, pp in pairs]
+    metafunc.parametrize(("cell", "tolerance_pp"), pairs, ids=names)
 
 
 def _matrix_arguments(
-    models: Sequence[str], methods: Sequence[str]
-) -> tuple[Sequence[str], Sequence[str]]:
-    return models, methods
+    models: Sequence[str], methods: Sequence[str], tolerances_pp: Sequence[float] | None = None
+) -> tuple[Sequence[str], Sequence[str], Sequence[float] | None]:
+    return models, methods, tolerances_pp
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -177,13 +184,13 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_node_collection_finished(node: Any, ids: list[str]) -> None:
     """Refuse to measure several cells at once."""
-    if any(re.search(r"\[.+-.+-seed\d+\]$", name) for name in ids):
+    if any(re.search(r"\[.+-.+-seed\d+(-[^]]+)?\]$", name) for name in ids):
         raise pytest.UsageError(
             "energy is measured one cell at a time; run the benchmarks without -n"
         )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def bench(pytestconfig: pytest.Config) -> "Bench":
     """What the cells of this session share: device, open meters, data."""
     found = pytestconfig.stash[RUN].bench
@@ -196,18 +203,26 @@ def bench(pytestconfig: pytest.Config) -> "Bench":
 @pytest.fixture
 def finetune(
     benchmark: "BenchmarkFixture", bench: "Bench", pytestconfig: pytest.Config
-) -> "Callable[[Cell], RunRecord]":
+) -> "Callable[..., RunRecord]":
     """Run one cell under pytest-benchmark: load, compress, fine-tune (timed), evaluate.
 
     `finetune(cell)` returns the cell's record after adding it to the benchmark's `extra_info`,
     and fails the test when the cell failed or its accuracy drop exceeds the tolerance.
+    `finetune(cell, tolerance_pp=2.0, budget="equal")` asks something else for this cell than the
+    options did; None leaves what they say.
     """
     from energybench.cell import run_cell
     from energybench.report.table import tolerance_failure
 
     run = pytestconfig.stash[RUN]
 
-    def run_benchmark(cell: Cell) -> "RunRecord":
+    def run_benchmark(
+        cell: Cell, tolerance_pp: float | None = None, budget: str | None = None
+    ) -> "RunRecord":
+        try:
+            own = bench.overridden(tolerance_pp, budget)
+        except UsageError as error:
+            pytest.fail(str(error), pytrace=False)
         calls = []
 
         def timer(timed: Callable[[], None]) -> None:
@@ -219,7 +234,7 @@ def finetune(
             benchmark.pedantic(once, rounds=1, iterations=1)
 
         benchmark.group = cell.model
-        record = run_cell(cell, bench, timer)
+        record = run_cell(cell, own, timer)
         if calls:
             benchmark.extra_info.update(record.headline(), energybench=record.to_json())
             run.timed.add(len(run.records))

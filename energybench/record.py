@@ -4,23 +4,38 @@ Accuracies are fractions (0..1), energies joules, durations seconds; a name carr
 "Not available" is None with a reason beside it, never 0.
 """
 
-from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any
 
-from energybench.errors import UsageError
+from energybench.schema import Migrations, read_versioned
 from energybench.units import kwh
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 ROUNDING_PP = 1e-9
 """Percentage points forgiven, so that a drop of exactly the tolerance is within it."""
 
-MIGRATIONS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
+MIGRATIONS: Migrations = {
     1: lambda data: data | {"schema_version": 2},  # what version 2 adds has defaults
+    2: lambda data: _with_words(_with_budget(data)) | {"schema_version": 3},
 }
-"""Schema version -> the step that turns such a record into one of the next version."""
+
+
+def _with_budget(data: dict[str, Any]) -> dict[str, Any]:
+    """Until version 3 every method stopped early."""
+    protocol = data.get("protocol")
+    if not isinstance(protocol, dict):
+        return data  # which is refused with the field's name
+    return data | {"protocol": protocol | {"budget": "early-stopping"}}
+
+
+def _with_words(data: dict[str, Any]) -> dict[str, Any]:
+    """Until version 3 predictions were a list."""
+    test = data.get("test")
+    if not isinstance(test, dict) or not isinstance(test.get("predictions"), list):
+        return data
+    return data | {"test": test | {"predictions": " ".join(map(str, test["predictions"]))}}
 
 
 @dataclass(frozen=True)
@@ -152,8 +167,8 @@ class HeldOutTest:
     accuracy: float
     correct: int
     total: int
-    predictions: list[int]
-    """Class index per test image, in the split's order."""
+    predictions: str
+    """Class index per test image, in the split's order, in words: "7 0 3" (small, fast to read)."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +186,8 @@ class RunRecord:
     weights: dict[str, Any]
     """`source`, `key`, `head_replaced`, and for digits the pretrained `test_accuracy`."""
     protocol: dict[str, Any]
-    """`FinetuneConfig` and what else shapes the numbers: device, precision, tolerance_pp, pue."""
+    """`FinetuneConfig` (`budget` among it) and what else shapes the numbers: device, precision,
+    tolerance_pp, pue."""
     machine: dict[str, Any]
     status: str = "ok"
     error: str | None = None
@@ -295,32 +311,4 @@ def from_json(data: Any) -> RunRecord:
 
     Raises `UsageError` for a record of a newer version or of another shape.
     """
-    from pydantic import ValidationError
-
-    version = data.get("schema_version") if isinstance(data, dict) else None
-    if not isinstance(version, int):
-        raise UsageError("not an energybench record: it has no schema_version; record it again")
-    if version > SCHEMA_VERSION:
-        raise UsageError(
-            f"the record has schema version {version}, this energybench reads up to "
-            f"{SCHEMA_VERSION}; upgrade energybench to read it"
-        )
-    while version < SCHEMA_VERSION:
-        if version not in MIGRATIONS:
-            raise UsageError(f"no migration from schema version {version}; record it again")
-        data = MIGRATIONS[version](data)
-        version += 1
-    try:
-        record: RunRecord = _adapter().validate_python(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"not an energybench record: {where}: {first['msg']}") from error
-    return record
-
-
-@cache
-def _adapter() -> Any:
-    from pydantic import TypeAdapter  # here: costs 0.1 s, needed only to read
-
-    return TypeAdapter(RunRecord)
+    return read_versioned(data, RunRecord, "record", SCHEMA_VERSION, MIGRATIONS)

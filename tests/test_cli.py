@@ -29,7 +29,7 @@ def record(method: str, joules: float) -> dict[str, Any]:
         machine={},
         phases={"compress": search, "finetune": reading},
         compression=CompressionReport(method, {}, 0.25, None, None),
-        test=HeldOutTest(0.9, 9, 10, []),
+        test=HeldOutTest(0.9, 9, 10, ""),
         reference_accuracy=0.9,
     ).to_json()
 

@@ -14,7 +14,7 @@ ROOT = Path(energybench.__file__).parent
 
 # Highest layer last; a module may import from its own layer only within its own package.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "units", "registry", "cache", "progress", "vision", "quiet"),
+    ("errors", "units", "registry", "cache", "progress", "vision", "quiet", "schema"),
     ("record", "config", "hardware", "lock", "matrix", "carbon", "stats"),
     ("meters", "data", "models", "compression", "training"),
     ("loading", "failures"),
@@ -29,6 +29,7 @@ SIBLINGS_ALLOWED = {
     ("training", "compression.base"),
     ("registry", "errors"),
     ("cache", "errors"),
+    ("schema", "errors"),
     ("matrix", "config"),
     ("carbon", "record"),
 }

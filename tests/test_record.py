@@ -35,7 +35,7 @@ def record(**changes: Any) -> RunRecord:
         "epochs": [EpochRecord(1, 0.5, 0.4, 0.9, 7, 448, 1.0, 50.0, 448.0, None)],
         "best_epoch": 1,
         "compression": CompressionReport("stego", {"bits": 8}, 0.25, 0.9, 0.89, [(8, 0.89)]),
-        "test": HeldOutTest(0.89, 89, 100, [1, 2, 3]),
+        "test": HeldOutTest(0.89, 89, 100, "1 2 3"),
         "reference_accuracy": 0.9,
         "reference_correct": 90,
     }
@@ -96,14 +96,28 @@ def test_a_record_with_a_wrong_field_names_it() -> None:
         from_json(broken)
 
 
+def golden(version: int) -> list[RunRecord]:
+    return read_run(Path(__file__).parent / "golden" / f"run-v{version}.json")
+
+
 def test_records_of_the_first_version_still_read() -> None:
-    old = Path(__file__).parent / "golden" / "run-v1.json"
-    baseline, stego = read_run(old)
+    baseline, stego = golden(1)
     assert (baseline.method, stego.method) == ("baseline", "stego")
     assert baseline.schema_version == stego.schema_version == SCHEMA_VERSION
     assert stego.kwh == pytest.approx(4.06e-5, rel=0.02)
     assert stego.drop_pp == pytest.approx(0.5)
     assert (stego.carbon, stego.trace, stego.kwh_net) == (None, None, None)
+    assert stego.test is not None
+    assert len(stego.test.predictions.split()) == stego.test.total
+
+
+def test_records_of_the_second_version_still_read() -> None:
+    (prune,) = golden(2)
+    assert prune.schema_version == SCHEMA_VERSION
+    assert prune.protocol["budget"] == "early-stopping"
+    assert prune.kwh == pytest.approx(1.2207e-4, rel=1e-4)
+    assert prune.test is not None
+    assert prune.test.predictions.startswith("1 4 0 1")
 
 
 def test_calibration_counts_as_the_methods_own_cost() -> None:

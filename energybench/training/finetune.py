@@ -39,6 +39,8 @@ class Finetuning:
     """Opens the energy window around an epoch."""
     watch: Callable[[EpochRecord], None]
     """Is told of every finished epoch."""
+    epochs: int | None = None
+    """Train for exactly so many; None: until `config` stops early, at most its `max_epochs`."""
 
 
 def finetune(model: nn.Module, compression: Compression, run: Finetuning) -> list[EpochRecord]:
@@ -54,14 +56,14 @@ def finetune(model: nn.Module, compression: Compression, run: Finetuning) -> lis
     stopping = EarlyStopping(run.config.patience, run.config.min_delta)
     epochs: list[EpochRecord] = []
     best_loss, best_state = math.inf, dict[str, Tensor]()
-    for number in range(1, run.config.max_epochs + 1):
+    for number in range(1, (run.epochs or run.config.max_epochs) + 1):
         record = _one_epoch(number, model, compression, optimizer, run)
         epochs.append(record)
         run.watch(record)
         if record.validation_loss < best_loss:
             best_loss = record.validation_loss
             best_state = {name: value.clone() for name, value in model.state_dict().items()}
-        if stopping.should_stop(record.validation_loss):
+        if run.epochs is None and stopping.should_stop(record.validation_loss):
             break
     model.load_state_dict(best_state)
     return epochs

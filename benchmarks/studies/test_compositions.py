@@ -1,0 +1,25 @@
+"""What methods save together: each of the three alone, and every combination of them.
+
+pytest benchmarks/studies/test_compositions.py --benchmark-json=compositions.json
+"""
+
+import pytest
+
+from energybench.matrix import PAPER_MODELS
+
+METHODS = (
+    "baseline",
+    "stego",
+    "prune",
+    "lowrank",
+    "prune+stego",
+    "lowrank+stego",
+    "lowrank+prune",
+    "lowrank+prune+stego",
+)
+
+
+@pytest.mark.energy_matrix(models=PAPER_MODELS, methods=METHODS)
+def test_compositions(cell, finetune):
+    """Fails when the accuracy drop against the baseline exceeds the tolerance."""
+    finetune(cell)

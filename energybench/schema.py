@@ -1,0 +1,52 @@
+"""Dataclasses out of JSON that may be older than this energybench, newer, or something else."""
+
+from collections.abc import Callable, Hashable, Mapping
+from functools import cache
+from typing import Any, TypeVar, cast
+
+from energybench.errors import UsageError
+
+T = TypeVar("T")
+
+Migrations = Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]]
+"""Schema version -> the step that turns such data into data of the next version."""
+
+
+def read_versioned(
+    data: Any, kind: type[T], noun: str, newest: int, migrations: Migrations | None = None
+) -> T:
+    """The dataclass `kind` out of plain dicts, lists and numbers with a `schema_version`.
+
+    Data of an older version goes through `migrations` up to version `newest`. Raises `UsageError`,
+    which calls the data a `noun`, for a newer version or another shape.
+    """
+    from pydantic import ValidationError
+
+    version = data.get("schema_version") if isinstance(data, dict) else None
+    if not isinstance(version, int):
+        raise UsageError(f"not an energybench {noun}: it has no schema_version; record it again")
+    if version > newest:
+        raise UsageError(
+            f"the {noun} has schema version {version}, this energybench reads up to {newest}; "
+            "upgrade energybench to read it"
+        )
+    steps = migrations or {}
+    while version < newest:
+        if version not in steps:
+            raise UsageError(f"no migration from schema version {version}; record it again")
+        data = steps[version](data)
+        version += 1
+    try:
+        found: T = _adapter(cast(Hashable, kind)).validate_python(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UsageError(f"not an energybench {noun}: {where}: {first['msg']}") from error
+    return found
+
+
+@cache
+def _adapter(kind: Hashable) -> Any:
+    from pydantic import TypeAdapter  # here: costs 0.1 s, needed only to read
+
+    return TypeAdapter(kind)
