@@ -1,6 +1,6 @@
 """Dataclasses out of JSON that may be older than this energybench, newer, or something else."""
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, TypeVar, cast
 
@@ -37,7 +37,7 @@ def read_versioned(
         data = steps[version](data)
         version += 1
     try:
-        found: T = _adapter(cast(Hashable, kind)).validate_python(data)
+        found: T = _adapter(cast(Any, kind)).validate_python(data)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -46,7 +46,7 @@ def read_versioned(
 
 
 @cache
-def _adapter(kind: Hashable) -> Any:
+def _adapter(kind: Any) -> Any:
     from pydantic import TypeAdapter  # here: costs 0.1 s, needed only to read
 
     return TypeAdapter(kind)
