@@ -88,7 +88,7 @@ def studentized(data: Any) -> Any:
     away = data - data.mean(axis=1, keepdims=True)
     mean = away @ weights / count
     variance = (away**2 @ weights - count * mean**2) / (count - 1)
-    flat = variance <= 1e-20 * (away**2).sum(axis=1, keepdims=True)
+    flat = variance <= 1e-12 * (away**2).sum(axis=1, keepdims=True)  # of rounding alone
     return np.where(flat, 0.0, mean / np.sqrt(np.where(flat, 1.0, variance) / count))
 
 

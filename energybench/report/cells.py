@@ -1,9 +1,11 @@
 """What makes two cells comparable, and records lined up by it."""
 
 from collections.abc import Collection, Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from energybench.errors import UsageError
 from energybench.record import RunRecord
 from energybench.registry import METHODS
 
@@ -30,22 +32,31 @@ Row = dict[int, RunRecord]
 
 
 def setting(record: RunRecord, across: Collection[str] = ()) -> Setting:
-    """What `record` was measured under, except the machine and the names in `across`."""
-    source = str(record.weights.get("source", ""))
-    values = {
-        "data": record.dataset.get("name"),
-        "fingerprint": record.dataset.get("fingerprint"),
-        "image_size": record.dataset.get("image_size"),
-        "weights": Path(source).name if Path(source).is_absolute() else source,
-        **record.protocol,
-    }
-    return tuple(
-        sorted(
-            (name, value)
-            for name, value in values.items()
-            if name not in DEVICE_FACTS and name not in across
-        )
+    """What `record` was measured under, except the machine and the names in `across`.
+
+    Raises `UsageError` for values that cannot be compared.
+    """
+    items = (
+        ("data", record.dataset.get("name")),
+        ("fingerprint", record.dataset.get("fingerprint")),
+        ("image_size", record.dataset.get("image_size")),
+        ("weights", str(record.weights.get("source", ""))),
+        *record.protocol.items(),
     )
+    try:
+        return _setting(items, frozenset(across))
+    except TypeError as error:  # a list, where only a damaged file has one
+        raise UsageError(f"{record.model} {record.method}: its protocol is not readable") from error
+
+
+@cache
+def _setting(items: Setting, across: frozenset[str]) -> Setting:
+    """One object for all cells that share it: they are many."""
+    values = dict(items)
+    if Path(values["weights"]).is_absolute():
+        values["weights"] = Path(values["weights"]).name
+    left_out = across.union(DEVICE_FACTS)
+    return tuple(sorted((name, value) for name, value in values.items() if name not in left_out))
 
 
 def rows(records: Iterable[RunRecord], across: Collection[str] = ()) -> dict[RowKey, Row]:

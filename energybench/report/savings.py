@@ -1,7 +1,8 @@
 """What each method saved against its baseline, paired by seed, and what speaks against it."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from statistics import fmean
 
 from energybench.record import RunRecord
@@ -38,13 +39,13 @@ class Saving:
     """Ratio of `kwh_total`, the method's own search included."""
     drop_pp: Estimate | None
     """Mean accuracy drop, percentage points; None where an accuracy is not known."""
-    factors: Factors | None
     control: str | None = None
     """The strongest control measured: the cheapest uncompressed arithmetic within tolerance."""
+    control_pairs: tuple[Pair, ...] = ()
+    """With that control's records."""
     against_control: Estimate | None = None
     """Ratio of `kwh` to the control's."""
-    control_factors: Factors | None = None
-    flags: tuple[str, ...] = field(default=())
+    flags: tuple[str, ...] = ()
     """What a reader must know, each a phrase."""
 
     @property
@@ -61,6 +62,16 @@ class Saving:
     def saved(self) -> float | None:
         """Share of the energy saved; negative where it cost more."""
         return None if self.energy is None else 1.0 - self.energy.value
+
+    @cached_property
+    def factors(self) -> Factors | None:
+        """Of the ratio to the baseline; None where `energy` is."""
+        return None if self.energy is None else factors(self.pairs)
+
+    @cached_property
+    def control_factors(self) -> Factors | None:
+        """Of the ratio to the control; None where `against_control` is."""
+        return None if self.against_control is None else factors(self.control_pairs)
 
     @property
     def estimated(self) -> bool:
@@ -112,7 +123,6 @@ def _against(base: str, paired: dict[RowKey, tuple[Pair, ...]]) -> list[Saving]:
             energy=energy[i],
             with_search=with_search[i],
             drop_pp=drops[i],
-            factors=factors(paired[key]) if energy[i] is not None else None,
         )
         for i, key in enumerate(keys)
     ]
@@ -173,8 +183,8 @@ def _with_controls(
         replace(
             saving,
             control=controls[_core(saving.key)],
+            control_pairs=pairs,
             against_control=ratio,
-            control_factors=factors(pairs) if ratio is not None else None,
         )
         if pairs
         else saving

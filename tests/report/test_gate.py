@@ -1,0 +1,91 @@
+from collections.abc import Sequence
+
+import pytest
+from saved_runs import cell, failed
+
+from energybench.errors import UsageError
+from energybench.record import RunRecord
+from energybench.report.compare import compare
+from energybench.report.gate import Verdict, judge, parse_limits
+
+
+def verdict(old: Sequence[RunRecord], new: Sequence[RunRecord], limits: str) -> Verdict:
+    return judge(compare({"old": old, "new": new}), parse_limits(limits))
+
+
+def test_limits_are_read() -> None:
+    limits = parse_limits("kwh:5%, accuracy:1pp,duration:10 %,epochs:0%")
+    assert [str(limit) for limit in limits] == [
+        "kwh:5%",
+        "accuracy:1pp",
+        "duration:10%",
+        "epochs:0%",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "is no limit"),
+        ("kwh", "is no limit"),
+        ("kwh:5%,", "is no limit"),
+        ("kwh:-5%", "is no limit"),
+        ("kwh:1e3%", "is no limit"),
+        ("joules:5%", "no metric 'joules'"),
+        ("kwh:5pp", "a limit of kwh is in %, as in kwh:5%"),
+        ("accuracy:1%", "in pp, as in accuracy:1pp"),
+        ("kwh:1.2.3%", "is not a number"),
+    ],
+)
+def test_what_is_no_limit(text: str, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        parse_limits(text)
+
+
+def test_fewer_than_five_seeds_go_by_the_mean() -> None:
+    found = verdict([cell()], [cell(joules=1060.0)], "kwh:5%")
+    assert found.offences == ("resnet18 baseline in new: kwh +6.00 %, limit 5 % (1 seed)",)
+    assert verdict([cell()], [cell(joules=1040.0)], "kwh:5%").offences == ()
+    assert verdict([cell()], [cell(joules=500.0)], "kwh:5%").offences == ()
+
+
+def test_five_seeds_count_when_the_interval_clears_the_limit() -> None:
+    old = [cell(seed=seed) for seed in range(6)]
+    noisy = [
+        cell(seed=seed, joules=1000.0 * f) for seed, f in enumerate((1.4, 0.8, 1.3, 0.9, 1.2, 1.0))
+    ]
+    assert verdict(old, noisy, "kwh:5%").offences == ()  # +8 % in the mean, and nothing shown
+    steady = [cell(seed=seed, joules=1080.0 + seed) for seed in range(6)]
+    (line,) = verdict(old, steady, "kwh:5%").offences
+    assert line.startswith("resnet18 baseline in new: kwh +8.25 % [+8.")
+    assert line.endswith("limit 5 % (6 seeds)")
+
+
+@pytest.mark.parametrize(
+    ("changes", "limit", "says"),
+    [
+        ({"correct": 96}, "accuracy:1pp", "accuracy -2.00 pp, limit 1 pp"),
+        ({"seconds": 12.0}, "duration:10%", "duration +20.00 %, limit 10 %"),
+        ({"epochs": 5}, "epochs:10%", "epochs +25.00 %, limit 10 %"),
+        ({"search_joules": 500.0}, "kwh_total:10%", "kwh_total +50.00 %, limit 10 %"),
+    ],
+)
+def test_every_metric(changes: dict[str, int], limit: str, says: str) -> None:
+    (line,) = verdict([cell()], [cell(**changes)], limit).offences  # type: ignore[arg-type]
+    assert says in line
+    assert verdict([cell(**changes)], [cell()], limit).offences == ()  # type: ignore[arg-type]
+
+
+def test_a_cell_that_fails_now_is_an_offence() -> None:
+    both = [cell(), cell("stego")]
+    (line,) = verdict(both, [cell(), failed("stego")], "kwh:5%").offences
+    assert line == "resnet18 stego seed 0 in new: failed: the loss is not finite"
+    assert verdict([cell(), failed("stego")], [cell(), failed("stego")], "kwh:5%").offences == ()
+
+
+def test_what_is_not_known_is_not_passed_silently() -> None:
+    found = verdict([cell(), cell("stego")], [cell(joules=None), cell("stego")], "kwh:5%,epochs:5%")
+    assert found.offences == ()
+    assert found.unknown == ("kwh:5% not applied to 1 of 2 rows: not known",)
+    unlike = verdict([cell()], [cell(joules=9e9, source="codecarbon_estimate")], "kwh:5%")
+    assert unlike.unknown == ("kwh:5% not applied to 1 of 1 rows: not known",)
