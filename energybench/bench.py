@@ -5,7 +5,7 @@ import json
 import logging
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,10 @@ class Bench:
     """Those of them that ran only because another cell needed its reference."""
     cached: dict[tuple[str, int], RunRecord] = field(default_factory=dict)
     """Baselines of earlier runs that served as references, by (model, seed)."""
+    finished: Callable[[str, RunRecord], None] = lambda key, record: None
+    """Is told of every cell that has ended, well or not, before anything else goes on."""
+    resumed: Callable[[str], RunRecord | None] = lambda key: None
+    """What an earlier run left of the cell with this key, if it is not to run again."""
 
     def overridden(self, tolerance_pp: float | None = None, budget: str | None = None) -> "Bench":
         """This run with another tolerance (percentage points) or budget of epochs for one cell.
@@ -151,7 +155,9 @@ class Bench:
             baseline, source = cached, "cache"
             self.cached[cell.model, cell.seed] = cached
         else:
-            baseline, source = run(cell.reference), "this run"
+            resumed = self.resumed(self.key(cell.reference))
+            baseline, source = resumed or run(cell.reference), "this run"
+            self.baselines[cell.model, cell.seed] = baseline
             self.on_demand.append(baseline)
         if baseline.status != "ok" or baseline.test is None:
             raise CellError(f"no reference: {cell.reference} failed: {baseline.error}")
@@ -181,22 +187,47 @@ class Bench:
         protocol = self.protocol()
         for key in _REPORTING:
             del protocol[key]
-        facts = {
-            "protocol": protocol,
+        key = _hash(self._facts(cell) | {"protocol": protocol})
+        return cache_folder("baselines") / f"{cell.model}-seed{cell.seed}-{key}.json"
+
+    def key(self, cell: Cell) -> str:
+        """Equal for cells of which one may stand for the other, on whatever day they ran.
+
+        Model, method and seed, data and weights, protocol, hardware, versions, and the way energy
+        is read.
+        """
+        measure = self.config.measure
+        return _hash(
+            self._facts(cell)
+            | {
+                "cell": asdict(cell),
+                "protocol": self.protocol(),
+                "sources": self.meters.sources,
+                "measure": [measure.replay, measure.country, measure.trace],
+            }
+        )
+
+    def _facts(self, cell: Cell) -> dict[str, Any]:
+        return {
             "data": self.data.fingerprint,
             "image_size": self.image_size(cell.model),
             "weights": self._weights_key(cell.model),
             "machine": self.machine.fingerprint,
         }
-        key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
-        return cache_folder("baselines") / f"{cell.model}-seed{cell.seed}-{key}.json"
 
     def _weights_key(self, model: str) -> str:
-        found = self.pretrained(model)
+        try:
+            found = self.pretrained(model)
+        except EnergybenchError as error:  # as the cell that needs them says
+            return f"not available: {error}"
         if found.path is None:
             return found.source
         stat = found.path.stat()
         return str(found.facts.get("key") or (found.source, stat.st_size, stat.st_mtime_ns))
+
+
+def _hash(facts: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def open_bench(config: RunConfig, progress: Progress, for_energy: bool = True) -> Bench:

@@ -1,12 +1,9 @@
 """One cell, start to end: load, compress, fine-tune, finalize, evaluate, record."""
 
 import gc
-import logging
-import traceback
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, replace
 
 import torch
 from torch import nn
@@ -14,20 +11,15 @@ from torch import nn
 from energybench.bench import Bench
 from energybench.compression.base import Baseline, Compression
 from energybench.compression.compose import build
-from energybench.config import Cell, FinetuneConfig
-from energybench.data.base import Batches, Split
-from energybench.errors import EnergybenchError
-from energybench.failures import is_out_of_memory, one_line
+from energybench.config import Cell
+from energybench.data.base import Split
+from energybench.draft import Draft
 from energybench.loading import PretrainedModel
-from energybench.meters.trace import Tracer, power_trace
-from energybench.meters.window import Window
 from energybench.models.zoo import ModelSpec
-from energybench.record import EnergyReading, EpochRecord, HeldOutTest, RunRecord
+from energybench.record import EpochRecord, HeldOutTest, RunRecord
 from energybench.training.calibrate import calibrate
 from energybench.training.evaluate import evaluate
-from energybench.training.finetune import Finetuning, best_epoch, finetune
-
-log = logging.getLogger(__name__)
+from energybench.training.finetune import best_epoch, finetune
 
 _SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
@@ -38,26 +30,34 @@ Timer = Callable[[Callable[[], None]], None]
 def run_cell(cell: Cell, bench: Bench, timer: Timer = lambda timed: timed()) -> RunRecord:
     """Run `cell` and return its record; `timer` calls the fine-tuning.
 
-    A cell that cannot go on is recorded as failed, with what it measured until then.
+    A cell that cannot go on is recorded as failed, with what it measured until then. One that is
+    interrupted is recorded so, `bench.finished` is told, and the interruption goes on.
     """
-    record = _record(cell, bench, timer)
-    if cell == cell.reference:
+    record, interruption = _record(cell, bench, timer)
+    if cell == cell.reference and interruption is None:
         bench.keep_baseline(cell, record)
+    bench.finished(bench.key(cell), record)
     _free_memory()
+    if interruption is not None:
+        raise interruption
     return record
 
 
-def _record(cell: Cell, bench: Bench, timer: Timer) -> RunRecord:
-    """Nothing of the cell but its record is alive when this returns."""
-    draft = _Draft(cell, bench)
+def _record(cell: Cell, bench: Bench, timer: Timer) -> tuple[RunRecord, BaseException | None]:
+    """The record, and what interrupted the cell; of one that ended, nothing else is alive then."""
+    draft = Draft(cell, bench)
+    interruption: BaseException | None = None
     try:
         _run(draft, timer)
     except Exception as error:
         draft.fail(error)
-    return draft.record()
+    except BaseException as error:
+        draft.interrupt(error)
+        interruption = error
+    return draft.record(), interruption
 
 
-def _run(draft: "_Draft", timer: Timer) -> None:
+def _run(draft: Draft, timer: Timer) -> None:
     cell, bench = draft.cell, draft.bench
     weights = bench.pretrained(cell.model)
     for split in _SPLITS:
@@ -69,7 +69,7 @@ def _run(draft: "_Draft", timer: Timer) -> None:
         _measure(draft, weights, timer)
 
 
-def _measure(draft: "_Draft", weights: PretrainedModel, timer: Timer) -> None:
+def _measure(draft: Draft, weights: PretrainedModel, timer: Timer) -> None:
     bench = draft.bench
     with draft.phase("load"):
         model, facts = weights.load(bench.device, draft.cell.seed)
@@ -93,7 +93,7 @@ def _measure(draft: "_Draft", weights: PretrainedModel, timer: Timer) -> None:
     draft.keep(test=HeldOutTest(test.accuracy, test.correct, len(test.labels), predictions))
 
 
-def _fit_head(draft: "_Draft", model: nn.Module, spec: ModelSpec) -> None:
+def _fit_head(draft: Draft, model: nn.Module, spec: ModelSpec) -> None:
     """Train only the new head, by the same protocol: any search succeeds at an accuracy of chance.
 
     First the head, then everything: A. Kumar et al., arXiv 2202.10054.
@@ -104,7 +104,7 @@ def _fit_head(draft: "_Draft", model: nn.Module, spec: ModelSpec) -> None:
     model.requires_grad_(True)
 
 
-def _choose_precision(draft: "_Draft", model: nn.Module, compression: Compression) -> None:
+def _choose_precision(draft: Draft, model: nn.Module, compression: Compression) -> None:
     """Settle the arithmetic of fine-tuning: the run's, the method's, or the cheapest that is exact.
 
     Narrower is not always cheaper, so a few steps in each decide; they are a phase of their own.
@@ -121,7 +121,7 @@ def _choose_precision(draft: "_Draft", model: nn.Module, compression: Compressio
     draft.keep(calibration=asdict(calibration))
 
 
-def _finetune(draft: "_Draft", model: nn.Module, compression: Compression) -> None:
+def _finetune(draft: Draft, model: nn.Module, compression: Compression) -> None:
     cell, bench, config = draft.cell, draft.bench, draft.bench.config.finetune
     most = draft.equal_epochs or config.max_epochs
     with (
@@ -137,157 +137,6 @@ def _finetune(draft: "_Draft", model: nn.Module, compression: Compression) -> No
         run = replace(draft.finetuning(config, watch), epochs=draft.equal_epochs)
         finetune(model, compression, run)
     draft.keep(best_epoch=best_epoch(draft.epochs))
-
-
-@dataclass
-class _Draft:
-    """A record in the making: what was measured so far, whatever happens next."""
-
-    cell: Cell
-    bench: Bench
-    phases: dict[str, EnergyReading] = field(default_factory=dict)
-    epochs: list[EpochRecord] = field(default_factory=list)
-    reference: tuple[RunRecord, str] | None = None
-    error: str | None = None
-    tracer: Tracer | None = None
-    precision: str = field(init=False)
-    """The arithmetic from now on."""
-    _kept: dict[str, Any] = field(default_factory=dict)
-    _guarded: BaseException | None = None
-
-    def __post_init__(self) -> None:
-        self.precision = self.bench.config.precision
-
-    @property
-    def equal_epochs(self) -> int | None:
-        """Epochs to train for exactly: the reference's, if that was asked for."""
-        if self.bench.config.finetune.budget != "equal" or self.reference is None:
-            return None
-        baseline, _ = self.reference
-        return len(baseline.epochs)
-
-    def window(self) -> AbstractContextManager[Window]:
-        """An energy window that waits for the device at both ends."""
-        return self.bench.meters.window(self.bench.synchronize)
-
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """Measure the block as phase `name`, also when it fails."""
-        window = None
-        if self.tracer is not None:
-            self.tracer.mark(name)
-        try:
-            with self.bench.meters.window(self.bench.synchronize, states=True) as window:
-                yield
-        finally:
-            if window is not None:
-                self.phases[name] = window.reading
-
-    @contextmanager
-    def traced(self) -> Iterator[None]:
-        """Sample the power of the block, if that was asked for."""
-        if not self.bench.config.measure.trace:
-            yield
-            return
-        with power_trace(self.bench.meters) as self.tracer:
-            yield
-
-    def guarded(self, work: Callable[[], None]) -> None:
-        """Do `work` and hold back its error: inside a benchmark it would cost the whole JSON."""
-        try:
-            work()
-        except BaseException as error:  # also Ctrl-C, which raise_guarded passes on
-            self._guarded = error
-
-    def raise_guarded(self) -> None:
-        """Raise the error that `guarded` held back, if any."""
-        error, self._guarded = self._guarded, None
-        if error is not None:
-            raise error
-
-    def batches(self, split: Split) -> Batches:
-        """The cell's view of one split."""
-        bench, cell = self.bench, self.cell
-        return bench.data.batches(
-            split, bench.image_size(cell.model), bench.config.finetune.batch_size, cell.seed
-        )
-
-    def finetuning(
-        self, config: FinetuneConfig, watch: Callable[[EpochRecord], None]
-    ) -> Finetuning:
-        """How the cell's model is trained."""
-        return Finetuning(
-            train=self.batches("train"),
-            validation=self.batches("validation"),
-            config=config,
-            seed=self.cell.seed,
-            device=self.bench.device,
-            precision=self.precision,
-            window=self.window,
-            watch=watch,
-        )
-
-    def score(self, model: nn.Module) -> float:
-        """Validation accuracy, for searches."""
-        config = self.bench.config
-        validation = self.batches("validation")
-        return evaluate(model, validation, self.bench.device, config.precision).accuracy
-
-    def keep(self, **fields: Any) -> None:
-        """Set fields of the record."""
-        self._kept.update(fields)
-
-    def fail(self, error: Exception) -> None:
-        """Record why the cell could not go on; what nobody foresaw is logged with its traceback."""
-        if not isinstance(error, EnergybenchError) and not is_out_of_memory(error):
-            story = "".join(traceback.format_exception(error))  # text: exc_info keeps the model
-            log.error("%s failed\n%s", self.cell, story)
-        self.error = one_line(error)
-
-    def record(self) -> RunRecord:
-        """The record of all that was measured."""
-        bench, cell = self.bench, self.cell
-        record = RunRecord(
-            model=cell.model,
-            method=cell.method,
-            seed=cell.seed,
-            dataset={
-                "name": bench.data.name,
-                "fingerprint": bench.data.fingerprint,
-                "classes": bench.data.classes,
-                "image_size": bench.image_size(cell.model),
-                "splits": dict(bench.data.split_sizes),
-            },
-            weights=self._kept.pop("weights", {}),
-            protocol=bench.protocol(),
-            machine=bench.machine.to_json(),
-            status="failed" if self.error else "ok",
-            error=self.error,
-            phases=self.phases,
-            epochs=self.epochs,
-            flags=self.phases["finetune"].flags if "finetune" in self.phases else [],
-            precision=self.precision,
-            idle_watts=bench.meters.idle_watts,
-            carbon=bench.carbon,
-            trace=None if self.tracer is None else self.tracer.trace,
-            **self._kept,
-        )
-        return _compared(record, self.reference)
-
-
-def _compared(record: RunRecord, reference: tuple[RunRecord, str] | None) -> RunRecord:
-    """`record` with the reference's accuracy in it; a baseline is its own reference."""
-    baseline, source = reference or (record, "this cell")
-    if record.test is None or baseline.test is None:
-        return record
-    mine, theirs = record.test.predictions.split(), baseline.test.predictions.split()
-    return replace(
-        record,
-        reference_accuracy=baseline.test.accuracy,
-        reference_correct=baseline.test.correct,
-        reference_source=source,
-        disagreements=sum(a != b for a, b in zip(mine, theirs, strict=True)),
-    )
 
 
 def _trainable_parameters(model: nn.Module) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from energybench import __version__, cli_compare
+from energybench import __version__, cli_compare, cli_journal, cli_reports
 from energybench.config import RunConfig
 from energybench.errors import EnergybenchError, UsageError
 from energybench.registry import DATASETS, METERS, METHODS, MODELS
@@ -40,12 +40,9 @@ def _parser() -> argparse.ArgumentParser:
     listing = commands.add_parser("list", help="what can be named in --energy-* options")
     listing.set_defaults(run=_list)
 
-    show = commands.add_parser("show", help="the result table of saved runs")
-    show.add_argument("runs", nargs="+", metavar="RUN.json", help="as pytest-benchmark saved it")
-    show.add_argument("--format", default="simple", choices=["simple", "github", "tsv"])
-    show.set_defaults(run=_show)
-
+    cli_reports.add_commands(commands)
     cli_compare.add_command(commands)
+    cli_journal.add_commands(commands)
 
     doctor = commands.add_parser("doctor", help="what can be measured on this machine")
     doctor.add_argument(
@@ -96,20 +93,13 @@ def _list(options: argparse.Namespace) -> None:
         print(f"{registry.kind + 's:':<12}{', '.join(registry.names())}")
 
 
-def _show(options: argparse.Namespace) -> None:
-    from energybench.report.runs import read_run
-    from energybench.report.table import result_table
-
-    for run in options.runs:
-        print(result_table(read_run(run), options.format))
-
-
 def _capacity(options: argparse.Namespace) -> None:
     from energybench.bench import open_bench
     from energybench.capacities import capacities
     from energybench.compression.capacity import Capacity
     from energybench.progress import Progress
-    from energybench.report.capacity import capacity_figure, capacity_table, check_figure_path
+    from energybench.report.capacity import capacity_figure, capacity_table
+    from energybench.report.style import check_figure_path
 
     output = Path(options.output) if options.output else None
     if output is not None:

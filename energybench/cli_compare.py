@@ -24,7 +24,7 @@ def add_command(commands: "argparse._SubParsersAction[Any]") -> None:
         "runs",
         nargs="+",
         metavar="RUN",
-        help="JSON as pytest-benchmark saved it, or an id in .benchmarks/ such as 0001",
+        help="JSON as pytest-benchmark saved it, an id in .benchmarks/ such as 0001, or a journal",
     )
     compare.add_argument("--by", choices=["run", "machine"], default="run", help="default: run")
     compare.add_argument(
@@ -53,7 +53,10 @@ def _compare(options: argparse.Namespace) -> int:
 
     across = _across(options.across)
     limits = parse_limits(options.fail_on) if options.fail_on else ()
-    groups = _groups(read_runs(options.runs), options.by)
+    runs = read_runs(options.runs)
+    for note in (note for run in runs for note in run.notes):
+        print(f"energybench: {note}", file=sys.stderr)
+    groups = _groups(runs, options.by)
     if limits and len(groups) < 2:
         what = "machines" if options.by == "machine" else "runs"
         raise UsageError(f"--fail-on needs two {what} to compare; name another RUN")

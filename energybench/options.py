@@ -6,6 +6,7 @@ from typing import Any
 
 from energybench.config import FinetuneConfig, MeasureConfig, RunConfig
 from energybench.errors import UsageError
+from energybench.journal import DEFAULT_PATH
 from energybench.registry import DATASETS, METERS, MODELS, method_parts
 
 
@@ -95,6 +96,8 @@ OPTIONS = (
         "epochs of a method: early-stopping, or equal to its baseline's",
     ),
     Option("batch-size", int, str(FinetuneConfig().batch_size), "images per training step"),
+    Option("journal", str, str(DEFAULT_PATH), "file that each finished cell is added to, at once"),
+    Option("resume", _yes_or_no, "false", "skip the cells that the journal has"),
     Option(
         "meter",
         _list_of(_meter),
@@ -132,6 +135,8 @@ class Options:
     wait: bool
     compare: str | None
     compare_fail: str | None
+    journal: str
+    resume: bool
     run: RunConfig
 
 
@@ -157,6 +162,8 @@ def read_options(text_of: Callable[[Option], str | None]) -> Options:
         wait=not values["no-wait"],
         compare=values["compare"],
         compare_fail=values["compare-fail"],
+        journal=values["journal"],
+        resume=values["resume"],
         run=RunConfig(
             dataset=values["dataset"],
             weights=values["weights"],

@@ -1,10 +1,13 @@
-"""The pytest plugin: options, the matrix of cells, the fixture that runs one, JSON and table."""
+"""The pytest plugin: options, the matrix of cells, and what they share while they run."""
 
 import os
 import re
+import signal
 import sys
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import pytest
@@ -17,12 +20,15 @@ from energybench.options import OPTIONS, Option, Options, read_options
 if TYPE_CHECKING:
     from contextlib import ExitStack
 
-    from pytest_benchmark.fixture import BenchmarkFixture
-
     from energybench.bench import Bench
+    from energybench.journal import Keeper
     from energybench.record import RunRecord
 
-pytest_plugins = ["energybench.plugin_energy", "energybench.plugin_compare"]
+pytest_plugins = [
+    "energybench.plugin_cell",
+    "energybench.plugin_energy",
+    "energybench.plugin_compare",
+]
 
 MATRIX_MARK = "energy_matrix"
 
@@ -35,9 +41,12 @@ class Run:
     terminal: TextIO | None = None
     """The terminal itself, where there is one: not captured while tests run."""
     bench: "Bench | None" = None
+    keeper: "Keeper | None" = None
     records: "list[RunRecord]" = field(default_factory=list)
     timed: set[int] = field(default_factory=set)
     """Indices of the records that pytest-benchmark has a timing for."""
+    resumed: int = 0
+    """How many of the records an earlier run has measured."""
     resources: "ExitStack | None" = None
 
     @property
@@ -134,6 +143,7 @@ def pytest_runtestloop(session: pytest.Session) -> None:
     from contextlib import ExitStack
 
     from energybench.bench import open_bench
+    from energybench.journal import Journal, Keeper
     from energybench.progress import Progress
 
     run = config.stash[RUN]
@@ -142,13 +152,29 @@ def pytest_runtestloop(session: pytest.Session) -> None:
     try:
         say: Callable[[str], None] = reporter.write_line if reporter else lambda line: None
         progress = Progress(run.terminal, reporter.ensure_newline if reporter else lambda: None)
+        run.keeper = Keeper(Journal(Path(run.options.journal)), run.options.resume)
         run.bench = open_bench(run.options.run, progress)
         run.resources.callback(run.bench.close)
         run.bench.check_weights(models)
         run.resources.enter_context(run.bench.exclusive_use(run.options.wait, say))
         run.bench.measure_idle()
+        run.resources.enter_context(terminated_like_interrupted())
     except EnergybenchError as error:
         raise pytest.UsageError(str(error)) from error
+
+
+@contextmanager
+def terminated_like_interrupted() -> Iterator[None]:
+    """SIGTERM ends the session as Ctrl-C does: with its JSON, its table and its journal."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt(signal.Signals(number).name)
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -198,92 +224,3 @@ def bench(pytestconfig: pytest.Config) -> "Bench":
         message = f"this needs @pytest.mark.{MATRIX_MARK}(models=..., methods=...)"
         pytest.fail(message, pytrace=False)
     return found
-
-
-@pytest.fixture
-def finetune(
-    benchmark: "BenchmarkFixture", bench: "Bench", pytestconfig: pytest.Config
-) -> "Callable[..., RunRecord]":
-    """Run one cell under pytest-benchmark: load, compress, fine-tune (timed), evaluate.
-
-    `finetune(cell)` returns the cell's record after adding it to the benchmark's `extra_info`,
-    and fails the test when the cell failed or its accuracy drop exceeds the tolerance.
-    `finetune(cell, tolerance_pp=2.0, budget="equal")` asks something else for this cell than the
-    options did; None leaves what they say.
-    """
-    from energybench.cell import run_cell
-    from energybench.report.table import tolerance_failure
-
-    run = pytestconfig.stash[RUN]
-
-    def run_benchmark(
-        cell: Cell, tolerance_pp: float | None = None, budget: str | None = None
-    ) -> "RunRecord":
-        try:
-            own = bench.overridden(tolerance_pp, budget)
-        except UsageError as error:
-            pytest.fail(str(error), pytrace=False)
-        calls = []
-
-        def timer(timed: Callable[[], None]) -> None:
-            def once() -> None:
-                calls.append(timed)
-                if len(calls) == 1:  # --benchmark-cprofile calls again, to profile
-                    timed()
-
-            benchmark.pedantic(once, rounds=1, iterations=1)
-
-        benchmark.group = cell.model
-        record = run_cell(cell, own, timer)
-        if calls:
-            benchmark.extra_info.update(record.headline(), energybench=record.to_json())
-            run.timed.add(len(run.records))
-        run.records.append(record)
-        failure = tolerance_failure(record)
-        if failure is not None:
-            pytest.fail(failure, pytrace=False)
-        return record
-
-    return run_benchmark
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_benchmark_update_machine_info(machine_info: dict[str, Any]) -> None:
-    """Add the stable facts that identify this machine; a comparison asks for them at the start."""
-    from energybench.hardware import describe_machine
-
-    machine_info["energybench"] = describe_machine().to_json()
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_benchmark_update_json(
-    config: pytest.Config, benchmarks: list[Any], output_json: dict[str, Any]
-) -> None:
-    """Add the records that no benchmark carries: cells that failed early, references on demand."""
-    run = config.stash[RUN]
-    if run.bench is None:
-        return
-    untimed = [record for i, record in enumerate(run.records) if i not in run.timed]
-    output_json["energybench"] = {
-        "records": [record.to_json() for record in (*run.bench.on_demand, *untimed)]
-    }
-
-
-@pytest.hookimpl(wrapper=True, trylast=True)
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> Generator[None]:
-    """The table of energy, epochs and accuracy, after pytest-benchmark's own."""
-    try:
-        return (yield)
-    finally:  # also when pytest-benchmark's comparison ends the session here
-        _write_table(terminalreporter, config.stash[RUN])
-
-
-def _write_table(terminalreporter: pytest.TerminalReporter, run: Run) -> None:
-    if run.bench is None or not run.records:
-        return
-    from energybench.report.table import result_table
-
-    terminalreporter.write_sep("-", "energybench: energy of fine-tuning")
-    terminalreporter.write_line(result_table(run.measured, cached=run.bench.cached))

@@ -175,7 +175,7 @@ class HeldOutTest:
 class RunRecord:
     """One cell, start to end.
 
-    `status` is "ok" or "failed"; a failed cell keeps what it measured.
+    `status` is "ok", "failed" or "interrupted"; a cell that was cut short keeps what it measured.
     """
 
     model: str

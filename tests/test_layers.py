@@ -17,13 +17,13 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "units", "registry", "cache", "progress", "vision", "quiet", "schema"),
     ("record", "config", "hardware", "lock", "matrix", "carbon", "stats"),
     ("meters", "data", "models", "compression", "training"),
-    ("loading", "failures"),
+    ("loading", "failures", "journal"),
     ("bench",),
-    ("doctor", "capacities"),
+    ("doctor", "capacities", "draft"),
     ("cell", "report"),
     ("options",),
-    ("plugin", "cli_compare"),
-    ("plugin_energy", "plugin_compare", "cli"),
+    ("plugin", "cli_compare", "cli_journal", "cli_reports"),
+    ("plugin_cell", "plugin_energy", "plugin_compare", "cli"),
 )
 SIBLINGS_ALLOWED = {
     ("training", "compression.base"),

@@ -6,26 +6,21 @@ from typing import TYPE_CHECKING, Any
 
 from energybench.compression.capacity import Capacity
 from energybench.errors import UsageError
+from energybench.report.style import (
+    MARKERS,
+    PALETTE,
+    check_figure_path,
+    look,
+    new_figure,
+    save_figure,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-SUFFIXES = (".svg", ".png")
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Of M. Okabe and K. Ito, told apart by any kind of colour vision; the yellow is too pale here."""
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
-"""Seven colours and nine markers: 63 curves differ in one or the other."""
 _NAMED_LAYERS = 30
 """As many have room for their names."""
-_STYLE: dict[Any, Any] = {
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "svg.fonttype": "none",  # text stays text
-    "svg.hashsalt": "energybench",  # the same file from the same numbers
-}
 
 
 def capacity_figure(curves: Mapping[str, Capacity], path: Path, per_layer: bool = False) -> None:
@@ -44,20 +39,9 @@ def capacity_figure(curves: Mapping[str, Capacity], path: Path, per_layer: bool 
         for label, found in curves.items():
             if not found.layers:
                 raise UsageError(f"{label} has no capacity per layer; measure it with per_layer")
-    import matplotlib as mpl  # here: takes 0.2 s, and only a figure needs it
-
-    with mpl.rc_context(_STYLE):
+    with look(ink="#000000", grid="#d5d8dc"):
         figure = _layers_figure(curves) if per_layer else _curves_figure(curves)
-        metadata = {"Date": None} if path.suffix.lower() == ".svg" else None
-        figure.savefig(path, dpi=150, metadata=metadata)
-
-
-def check_figure_path(path: Path) -> None:
-    """Raise `UsageError` unless a figure can be written to `path`."""
-    if path.suffix.lower() not in SUFFIXES:
-        raise UsageError(f"{path} is neither {' nor '.join(SUFFIXES)}; choose one of them")
-    if not path.absolute().parent.is_dir():
-        raise UsageError(f"cannot write {path}: its folder does not exist; make it first")
+        save_figure(figure, path)
 
 
 def capacity_table(curves: Mapping[str, Capacity], layout: str = "simple") -> str:
@@ -101,19 +85,17 @@ def capacity_table(curves: Mapping[str, Capacity], layout: str = "simple") -> st
 
 
 def _curves_figure(curves: Mapping[str, Capacity]) -> "Figure":
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7.0, 4.4), layout="constrained")
+    figure = new_figure(7.0, 4.4)
     axes = figure.add_subplot()
     same = len({(one.reference, one.tolerance_pp) for one in curves.values()}) == 1
     for number, (label, found) in enumerate(curves.items()):
-        colour = _COLOURS[number % len(_COLOURS)]
+        colour = PALETTE[number % len(PALETTE)]
         bits, accuracy = zip(*((bits, 100 * value) for bits, value in found.curve), strict=True)
         axes.plot(
             bits,
             accuracy,
             color=colour,
-            marker=_MARKERS[number % len(_MARKERS)],
+            marker=MARKERS[number % len(MARKERS)],
             markersize=4,
             linewidth=1.5,
             label=f"{label}: {found.bits} bits, {_bytes(found.capacity_bytes)}",
@@ -145,33 +127,30 @@ def _name_the_rest(axes: "Axes", tolerance_pp: float | None) -> None:
     axes.set_ylim(0, 103)
     axes.set_xlabel("low-order bits overwritten in each float32 weight")
     axes.set_ylabel("validation accuracy, %")
-    axes.grid(alpha=0.25)
     tolerated = "tolerance" if tolerance_pp is None else f"tolerance, {tolerance_pp:g} pp"
     line = Line2D([], [], color="#555555", linestyle="--", linewidth=1.0, label=tolerated)
     ring = Line2D([], [], color="#555555", linestyle="none", marker="o", label="capacity")
     ring.set(markersize=9, markerfacecolor="none")
     handles, _ = axes.get_legend_handles_labels()
-    axes.legend(handles=[*handles, line, ring], loc="lower left", frameon=False, fontsize=9)
+    axes.legend(handles=[*handles, line, ring], loc="lower left")
 
 
 def _layers_figure(curves: Mapping[str, Capacity]) -> "Figure":
-    from matplotlib.figure import Figure
-
     longest = max(len(found.layers) for found in curves.values())
     width = min(14.0, max(6.0, 0.28 * longest + 1.5))
-    figure = Figure(figsize=(width, 0.4 + 2.8 * len(curves)), layout="constrained")
+    figure = new_figure(width, 0.4 + 2.8 * len(curves))
     panels = figure.subplots(len(curves), squeeze=False)[:, 0]
     for number, (axes, (label, found)) in enumerate(zip(panels, curves.items(), strict=True)):
         names = list(found.layers)
         bits = [one.bits for one in found.layers.values()]
-        axes.bar(range(len(names)), bits, width=0.8, color=_COLOURS[number % len(_COLOURS)])
+        axes.bar(range(len(names)), bits, width=0.8, color=PALETTE[number % len(PALETTE)])
         axes.axhline(found.bits, color="#000000", linestyle="--", linewidth=1.2)
         axes.set_title(f"{label}: {found.bits} bits in all layers at once (dashed)", fontsize=10)
         axes.set_ylim(0, 32)
         axes.set_yticks(range(0, 33, 8))
         axes.set_xlim(-0.6, len(names) - 0.4)
         axes.set_ylabel("bits, this layer alone")
-        axes.grid(axis="y", alpha=0.25)
+        axes.grid(axis="x", visible=False)
         if len(names) <= _NAMED_LAYERS:
             short = [name.removesuffix(".weight") for name in names]
             axes.set_xticks(range(len(names)), short, rotation=90, fontsize=8)

@@ -68,6 +68,12 @@ class Comparison:
     """Run -> its failed cells."""
 
     @property
+    def letters(self) -> list[str]:
+        """A, B, ... Z, R27, ...: names of runs are too long for headers."""
+        first = [chr(ord("A") + place) for place in range(min(26, len(self.runs)))]
+        return [*first, *(f"R{place + 1}" for place in range(26, len(self.runs)))]
+
+    @property
     def comparable(self) -> bool:
         """Whether any cell of the first run has a counterpart."""
         return len(self.runs) == 1 or any(row.pairs for row in self.rows)

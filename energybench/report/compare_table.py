@@ -39,7 +39,7 @@ def comparison_text(comparison: Comparison, layout: str = "table", boards: bool 
         return _csv(comparison)
     from tabulate import tabulate
 
-    headers, table = _cells(comparison, boards)
+    headers, table = comparison_rows(comparison, boards)
     sides = ["left", "left", *["right"] * (len(headers) - 2)]
     if any(row.label for row in comparison.rows):
         sides[2] = "left"
@@ -47,11 +47,14 @@ def comparison_text(comparison: Comparison, layout: str = "table", boards: bool 
     return "\n".join([text if table else "no cell is in more than one run", *_notes(comparison)])
 
 
-def _cells(comparison: Comparison, boards: bool) -> tuple[list[str], list[list[str]]]:
+def comparison_rows(
+    comparison: Comparison, boards: bool = False
+) -> tuple[list[str], list[list[str]]]:
+    """Headers, with the run's letter in a line of its own, and the rows of the table."""
     several = len(comparison.runs) > 1
     labelled = any(row.label for row in comparison.rows)
     headers = ["model", "method", *(["setting"] if labelled else [])]
-    for place, letter in enumerate(_letters(comparison)):
+    for place, letter in enumerate(comparison.letters):
         head = f"{letter}\n" if several else ""
         headers += [f"{head}{name}" for name, _ in _COLUMNS]
         headers += [f"{head}ratio"] if place else []
@@ -76,16 +79,10 @@ def _ratio(column: Column | None, boards: bool) -> str:
 def _notes(comparison: Comparison) -> list[str]:
     lines = []
     if len(comparison.runs) > 1:
-        named = zip(_letters(comparison), comparison.runs, strict=True)
+        named = zip(comparison.letters, comparison.runs, strict=True)
         lines += [f"{letter}: {run}" for letter, run in named]
         lines.append("ratio: energy over A's")
     return ["", *lines, *comparison.notes] if lines or comparison.notes else []
-
-
-def _letters(comparison: Comparison) -> list[str]:
-    """A, B, ... Z, R27, ...: names of runs are too long for headers."""
-    letters = [chr(ord("A") + place) for place in range(min(26, len(comparison.runs)))]
-    return [*letters, *(f"R{place + 1}" for place in range(26, len(comparison.runs)))]
 
 
 def _csv(comparison: Comparison) -> str:
@@ -148,12 +145,6 @@ def _why(
     found: Factors | None,
     notes: Sequence[str],
 ) -> list[str]:
-    shares = found.shares if found else None
-    parts = [
-        "-"
-        if found is None
-        else f"{found.ratios[name]:.2f}" + (f" ({100 * shares[name]:z.0f} %)" if shares else "")
-        for name in NAMES
-    ]
+    parts = ["-"] * len(NAMES) if found is None else found.texts
     method = row.key.method + (f" ({row.label})" if row.label else "")
     return [row.key.model, method, over, times(ratio), *parts, "; ".join(notes)]

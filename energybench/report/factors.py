@@ -35,6 +35,15 @@ class Factors:
             return None
         return {name: value / total for name, value in self.logs.items()}
 
+    @property
+    def texts(self) -> list[str]:
+        """Each ratio with its share of the log ratio: "0.62 (104 %)"."""
+        shares = self.shares
+        return [
+            f"{ratio:.2f}" + (f" ({100 * shares[name]:z.0f} %)" if shares else "")
+            for name, ratio in self.ratios.items()
+        ]
+
 
 def parts(record: RunRecord) -> dict[str, float] | None:
     """Name in `NAMES` -> value in `record`; None where one is not known or zero.

@@ -1,4 +1,4 @@
-"""Runs as they were saved: records out of pytest-benchmark's JSON files and its storage."""
+"""Runs as they were saved: records out of pytest-benchmark's JSON, its storage, and journals."""
 
 import gc
 import glob
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from energybench.errors import UsageError
+from energybench.journal import Journal
 from energybench.record import RunRecord, from_json
 
 STORAGE = Path(".benchmarks")
@@ -27,10 +28,12 @@ class Run:
     """Those of its benchmarks and those that no benchmark carries."""
     extras: tuple[dict[str, Any], ...] = ()
     """`extra_info` of the benchmarks that are no cells."""
+    notes: tuple[str, ...] = ()
+    """What of the file cannot be read, a line each."""
 
 
 def read_runs(names: Sequence[str], need_records: bool = True) -> list[Run]:
-    """Every run that `names` name: JSON files, or ids in `.benchmarks/` such as `0001`.
+    """Every run that `names` name: JSON files, journals, or ids in `.benchmarks/` such as `0001`.
 
     Raises `UsageError` for what cannot be read and, with `need_records`, for a file without any.
     """
@@ -72,6 +75,8 @@ def _labels(paths: Sequence[Path]) -> list[str]:
 
 
 def _read(path: Path, label: str, need_records: bool) -> Run:
+    if path.suffix == ".jsonl":
+        return _read_journal(path, label)
     data = _json(path)
     try:
         extras = [benchmark.get("extra_info", {}) for benchmark in data["benchmarks"]]
@@ -86,6 +91,15 @@ def _read(path: Path, label: str, need_records: bool) -> Run:
         return Run(label, path, tuple(from_json(record) for record in found), others)
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from error
+
+
+def _read_journal(path: Path, label: str) -> Run:
+    """The last of each cell; raises `UsageError` where there is none."""
+    contents = Journal(path).read()
+    if not contents.entries:
+        raise UsageError(f"{path} holds no finished cell")
+    records = tuple(entry.record for entry in contents.latest.values())
+    return Run(label, path, records, notes=tuple(f"{path}, {text}" for text in contents.damaged))
 
 
 def _json(path: Path) -> Any:

@@ -1,0 +1,162 @@
+"""What a reader must know before believing a section, and what it was measured with."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from energybench.record import RunRecord
+from energybench.report.sections import Section
+from energybench.report.text import number
+
+_NAMED = 6
+
+_OF_RECORDS: tuple[tuple[str, Callable[[RunRecord], bool]], ...] = (
+    (
+        "estimated: the energy is a formula of load and time, not a measurement",
+        lambda record: "estimate" in record.energy_source,
+    ),
+    (
+        "no energy: a meter gave no reading",
+        lambda record: record.status == "ok" and record.kwh is None,
+    ),
+    (
+        "short window: fine-tuning was shorter than the meter resolves",
+        lambda record: "short_window" in record.flags,
+    ),
+    (
+        "throttled: power or temperature held the clocks down",
+        lambda record: "throttled" in record.flags,
+    ),
+    (
+        "contaminated: other processes computed on the device",
+        lambda record: "contaminated" in record.flags,
+    ),
+    (
+        "beyond tolerance: the accuracy dropped by more than allowed",
+        lambda record: record.within_tolerance is False,
+    ),
+    (
+        "no effect: no setting was within the tolerance, so nothing was compressed",
+        lambda record: bool(record.compression and record.compression.no_effect),
+    ),
+    (
+        "cached baseline: compared with a baseline of an earlier run on this machine",
+        lambda record: record.reference_source == "cache",
+    ),
+    (
+        "new head: the classes differ from the weights', so the last layer was replaced",
+        lambda record: bool(record.weights.get("head_replaced")),
+    ),
+)
+
+
+def caveats(section: Section) -> list[str]:
+    """A line each; with the cells that it is about, or how many."""
+    records = section.finished
+    lines = []
+    for text, applies in _OF_RECORDS:
+        found = [record for record in records if applies(record)]
+        if found:
+            lines.append(f"{text} ({_cells(found, len(records))})")
+    lines += [f"{record.status}: {_name(record)}: {record.error}" for record in section.failed]
+    lines += _search_notes(records)
+    return [*lines, *section.notes]
+
+
+def _search_notes(records: Iterable[RunRecord]) -> list[str]:
+    by_note: dict[str, list[RunRecord]] = {}
+    for record in records:
+        for note in record.compression.notes if record.compression else ():
+            by_note.setdefault(note, []).append(record)
+    return [f"search: {note} ({_cells(found)})" for note, found in by_note.items()]
+
+
+def _cells(records: list[RunRecord], of: int | None = None) -> str:
+    if of is not None and len(records) == of:
+        return "all cells"
+    names = ", ".join(_name(record) for record in records[:_NAMED])
+    rest = len(records) - _NAMED
+    return f"{names} and {rest} more" if rest > 0 else names
+
+
+def _name(record: RunRecord) -> str:
+    return f"{record.model} {record.method} seed {record.seed}"
+
+
+def facts(section: Section) -> list[tuple[str, str]]:
+    """(name, value) of machine, meters, data and protocol; what differs between cells is listed."""
+    records = [*section.finished, *section.failed]
+    return [
+        (name, "; ".join(found))
+        for name, read in _FACTS
+        if (found := list(dict.fromkeys(text for one in records if (text := read(one)))))
+    ]
+
+
+def _gpus(record: RunRecord) -> str:
+    gpus = record.machine.get("gpus") or []
+    return ", ".join(
+        f"{gpu.get('name')} ({number(gpu.get('memory_gib'))} GiB, "
+        f"limit {number(gpu.get('power_limit_w'))} W)"
+        for gpu in gpus
+    )
+
+
+def _cpu(record: RunRecord) -> str:
+    machine = record.machine
+    return (
+        f"{machine.get('cpu')}, {machine.get('logical_cores')} cores, {machine.get('ram_gib')} GiB"
+    )
+
+
+def _versions(record: RunRecord) -> str:
+    machine = record.machine
+    named = {"Python": machine.get("python"), "NVIDIA driver": machine.get("nvidia_driver")}
+    all_of_them: dict[str, Any] = named | (machine.get("versions") or {})
+    return ", ".join(f"{name} {version}" for name, version in all_of_them.items() if version)
+
+
+def _sources(record: RunRecord) -> str:
+    reading = record.phases.get("finetune")
+    return (
+        ", ".join(f"{domain}: {how}" for domain, how in reading.sources.items()) if reading else ""
+    )
+
+
+def _unavailable(record: RunRecord) -> str:
+    reading = record.phases.get("finetune")
+    found = reading.unavailable if reading else {}
+    return ", ".join(f"{meter}: {reason}" for meter, reason in found.items())
+
+
+def _idle(record: RunRecord) -> str:
+    if not record.idle_watts:
+        return ""
+    return f"{number(sum(record.idle_watts.values()))} W"
+
+
+def _data(record: RunRecord) -> str:
+    splits = record.dataset.get("splits") or {}
+    sizes = ", ".join(f"{count} {split}" for split, count in splits.items())
+    size = record.dataset.get("image_size")
+    return f"{record.dataset.get('name')} at {size} pixels ({sizes})"
+
+
+def _protocol(record: RunRecord) -> str:
+    left_out = ("device", "device_name", "pue")
+    kept = {name: value for name, value in record.protocol.items() if name not in left_out}
+    return ", ".join(f"{name} {value}" for name, value in kept.items())
+
+
+_FACTS: tuple[tuple[str, Callable[[RunRecord], str]], ...] = (
+    ("device", lambda record: str(record.protocol.get("device_name") or "")),
+    ("GPU", _gpus),
+    ("CPU and memory", _cpu),
+    ("software", _versions),
+    ("energy read by", _sources),
+    ("not available", _unavailable),
+    ("idle power", _idle),
+    ("PUE", lambda record: number(record.pue)),
+    ("data", _data),
+    ("weights", lambda record: str(record.weights.get("source") or "")),
+    ("protocol", _protocol),
+)

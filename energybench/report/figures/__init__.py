@@ -1,0 +1,88 @@
+"""Every figure of a report by name."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from energybench.report.figures.course import capacity_figure, epoch_figure, power_figure
+from energybench.report.figures.savings import factor_figure, pareto_figure, saving_figure
+from energybench.report.figures.studies import (
+    budget_figure,
+    composition_figure,
+    control_figure,
+    tolerance_figure,
+)
+from energybench.report.sections import Section
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class FigureKind:
+    """One figure that a run may have."""
+
+    title: str
+    caption: str
+    """How to read it, in a sentence or two."""
+    draw: "Callable[[Section], Figure | None]"
+    """None where the section has nothing to draw; to be called within `style.look()`."""
+
+
+FIGURES: dict[str, FigureKind] = {
+    "saving": FigureKind(
+        "Energy saved",
+        "Each method against the same model's baseline, facility energy of fine-tuning. A bar is "
+        "the 95 % interval over seeds, where there are five or more; a hollow mark dropped beyond "
+        "the tolerance.",
+        saving_figure,
+    ),
+    "pareto": FigureKind(
+        "Energy against accuracy",
+        "Up saves energy, right loses accuracy. No point beats one on the dashed front in both.",
+        pareto_figure,
+    ),
+    "factors": FigureKind(
+        "Why",
+        "Energy = epochs × steps per epoch × seconds per step × watts. The parts of a line add up "
+        "to its diamond, the ratio of energies.",
+        factor_figure,
+    ),
+    "epochs": FigureKind(
+        "Joules per epoch",
+        "Of the first seed: how much an epoch takes, and how many there are.",
+        epoch_figure,
+    ),
+    "capacity": FigureKind(
+        "Capacity",
+        "What the search for cleared bits saw, of the first seed. Dotted: the bits that it "
+        "cleared. Dashed: the least accuracy within the tolerance.",
+        capacity_figure,
+    ),
+    "power": FigureKind(
+        "Power", "Sampled over the cells of the first seed, from loading on.", power_figure
+    ),
+    "tolerance": FigureKind(
+        "What a tolerance buys",
+        "Left: energy saved at each tolerance. Right: the accuracy lost on test images; the search "
+        "saw validation images only.",
+        tolerance_figure,
+    ),
+    "compositions": FigureKind(
+        "Methods combined",
+        "Single methods and combinations, best first; dashed: the best single one.",
+        composition_figure,
+    ),
+    "budget": FigureKind(
+        "The baseline's epochs for everyone",
+        "Without early stopping: the saving is that of an epoch, the drop what the same training "
+        "reaches.",
+        budget_figure,
+    ),
+    "controls": FigureKind(
+        "Bits or arithmetic",
+        "The same bits in fp32 (stego-fp32), and the arithmetic without any bits cleared "
+        "(baseline-…): what they save, stego does not owe to its bits.",
+        control_figure,
+    ),
+}

@@ -1,0 +1,129 @@
+"""What happened within the cells: epochs, the search for capacity, power over time."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from energybench.record import RunRecord
+from energybench.report.sections import Section
+from energybench.report.style import colour, legend_below, marker, panels
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def epoch_figure(section: Section) -> "Figure | None":
+    """Joules per epoch of the first seed's cells."""
+    found = _first_seeds(section, lambda record: any(e.joules is not None for e in record.epochs))
+    return _per_model(found, _draw_epochs, "epoch", "joules per epoch (IT)")
+
+
+def _draw_epochs(axes: "Axes", record: RunRecord, label: str) -> None:
+    known = [(epoch.epoch, epoch.joules) for epoch in record.epochs if epoch.joules is not None]
+    numbers, joules = zip(*known, strict=True)
+    axes.plot(
+        numbers,
+        joules,
+        color=colour(record.method),
+        marker=marker(record.method),
+        markersize=4,
+        linewidth=1.4,
+        label=label,
+    )
+    axes.set_ylim(0, max(axes.get_ylim()[1], 1.1 * max(joules)))
+    axes.xaxis.get_major_locator().set_params(integer=True)
+
+
+def capacity_figure(section: Section) -> "Figure | None":
+    """Validation accuracy against the bits that a search cleared, of the first seed's cells."""
+    found = _first_seeds(section, _has_bits)
+    return _per_model(found, _draw_capacity, "low-order bits cleared", "validation accuracy, %")
+
+
+def _has_bits(record: RunRecord) -> bool:
+    report = record.compression
+    return bool(report and report.curve and "bits" in report.settings)
+
+
+def _draw_capacity(axes: "Axes", record: RunRecord, label: str) -> None:
+    report = record.compression
+    if report is None:
+        return
+    bits, scores = zip(*sorted(report.curve), strict=True)
+    own = colour(record.method)
+    axes.plot(
+        bits,
+        [100 * score for score in scores],
+        color=own,
+        marker=marker(record.method),
+        markersize=4,
+        linewidth=1.4,
+        label=label,
+    )
+    chosen = report.settings["bits"]
+    axes.axvline(chosen, color=own, linestyle=":", linewidth=1.4, label=f"{label}: bits cleared")
+    if report.reference_score is not None:
+        least = 100 * report.reference_score - record.tolerance_pp
+        ink = axes.xaxis.label.get_color()
+        axes.axhline(least, color=ink, linestyle="--", linewidth=1.0, label="tolerance")
+    axes.set_xlim(0, 32)
+    axes.set_ylim(0, 103)
+
+
+def power_figure(section: Section) -> "Figure | None":
+    """Power over time, where it was sampled."""
+    found = _first_seeds(section, lambda record: record.trace is not None)
+    return _per_model(found, _draw_power, "seconds", "watts (IT)")
+
+
+def _draw_power(axes: "Axes", record: RunRecord, label: str) -> None:
+    trace = record.trace
+    if trace is None:
+        return
+    totals = [
+        sum(known)
+        if None not in sample and (known := [w for w in sample if w is not None])
+        else None
+        for sample in zip(*trace.watts.values(), strict=True)
+    ]
+    drawn = [(time, watts) for time, watts in zip(trace.time_s, totals, strict=True) if watts]
+    if drawn:
+        times, watts = zip(*drawn, strict=True)
+        axes.step(
+            times, watts, where="pre", color=colour(record.method), linewidth=1.4, label=label
+        )
+        axes.set_ylim(0, max(axes.get_ylim()[1], 1.1 * max(watts)))
+
+
+def _first_seeds(
+    section: Section, wanted: Callable[[RunRecord], bool]
+) -> dict[str, list[tuple[str, RunRecord]]]:
+    """Model -> (label, record) of the first seed of every row that has what is wanted."""
+    found: dict[str, list[tuple[str, RunRecord]]] = {}
+    for key, row in section.rows.items():
+        record = row[min(row)]
+        if wanted(record):
+            setting = section.labels[key]
+            label = f"{key.method} ({setting})" if setting else key.method
+            found.setdefault(key.model, []).append((label, record))
+    return found
+
+
+def _per_model(
+    found: dict[str, list[tuple[str, RunRecord]]],
+    draw: "Callable[[Axes, RunRecord, str], None]",
+    below: str,
+    beside: str,
+) -> "Figure | None":
+    """A panel per model, a curve per cell."""
+    if not found:
+        return None
+    figure, places = panels(len(found))
+    for axes, (model, cells) in zip(places, found.items(), strict=True):
+        for label, record in cells:
+            draw(axes, record, label)
+        axes.set_title(model, fontsize=10)
+    figure.supxlabel(below, fontsize=10)
+    figure.supylabel(beside, fontsize=10)
+    legend_below(figure, places)
+    return figure

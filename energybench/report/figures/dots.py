@@ -1,0 +1,76 @@
+"""Savings as points with their intervals, a line each, models beneath each other."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from energybench.report.savings import Saving
+from energybench.report.style import colour, marker, percent_axis
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+LINE = 0.24
+"""Inches per line."""
+
+
+def beyond(saving: Saving) -> bool:
+    """Whether any of its cells dropped by more than the tolerance."""
+    return any(ours.within_tolerance is False for ours, _ in saving.pairs)
+
+
+def ends(saving: Saving) -> list[float]:
+    """The saving and its interval, in percent, as far as they are finite."""
+    if saving.energy is None:
+        return []
+    ratios = [saving.energy.value, saving.energy.low, saving.energy.high]
+    return [100.0 * (1.0 - one) for one in ratios if one is not None and one < 100.0]
+
+
+def draw_dots(axes: "Axes", lines: Sequence[tuple[str, Saving]]) -> None:
+    """One line per (label, saving), the first on top; hollow where the drop is beyond tolerance."""
+    values = [value for _, saving in lines for value in ends(saving)]
+    for place, (_, saving) in enumerate(lines):
+        if saving.energy is None:
+            continue
+        own = colour(saving.method)
+        low, high = saving.energy.low, saving.energy.high
+        if low is not None and high is not None:
+            left, right = 100 * (1 - min(high, 100.0)), 100 * (1 - low)
+            axes.plot([left, right], [place, place], color=own, linewidth=1.8)
+        axes.plot(
+            [100 * (saving.saved or 0.0)],
+            [place],
+            linestyle="none",
+            color=own,
+            marker=marker(saving.method),
+            markersize=7,
+            markerfacecolor="none" if beyond(saving) else own,
+            markeredgewidth=1.5,
+        )
+    axes.axvline(0.0, color=axes.xaxis.label.get_color(), linewidth=1.0)
+    axes.set_yticks(range(len(lines)), [label for label, _ in lines])
+    axes.set_ylim(len(lines) - 0.4, -0.6)
+    axes.set_xlim(*percent_axis(values))
+    axes.set_xlabel("energy saved, % (left of 0: it cost more)")
+    axes.grid(axis="y", visible=False)
+    _part_models(axes, [saving for _, saving in lines])
+
+
+def _part_models(axes: "Axes", savings: Sequence[Saving]) -> None:
+    """A faint line between one model and the next."""
+    for place, (one, other) in enumerate(zip(savings, savings[1:], strict=False)):
+        if one.model != other.model:
+            axes.axhline(
+                place + 0.5, color=axes.xaxis.get_gridlines()[0].get_color(), linewidth=1.0
+            )
+
+
+def lines_of(savings: Sequence[Saving], labels: dict[object, str]) -> list[tuple[str, Saving]]:
+    """Each saving with its label: the model where there are several, the method, the setting."""
+    several = len({saving.model for saving in savings}) > 1
+    lines = []
+    for saving in savings:
+        setting = labels.get(saving.key)
+        name = f"{saving.method} ({setting})" if setting else saving.method
+        lines.append((f"{saving.model}  {name}" if several else name, saving))
+    return lines

@@ -1,0 +1,155 @@
+"""The figures of the studies; each is there where a run has the cells for it."""
+
+from typing import TYPE_CHECKING
+
+from energybench.report.figures.dots import LINE, draw_dots, ends, lines_of
+from energybench.report.savings import Saving
+from energybench.report.sections import Section
+from energybench.report.style import colour, legend_below, marker, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_CONTROLS = ("stego", "stego-fp32", "baseline-tf32", "baseline-bf16")
+
+
+def _part(saving: Saving, name: str) -> object:
+    return dict(saving.key.setting).get(name)
+
+
+def tolerance_figure(section: Section) -> "Figure | None":
+    """What each tolerance buys: energy saved, and accuracy really lost, by tolerance."""
+    curves = _by_tolerance(section)
+    if not curves:
+        return None
+    models = list(dict.fromkeys(model for model, _ in curves))
+    figure = new_figure(7.6, 0.7 + 2.8 * len(models))
+    grid = figure.subplots(len(models), 2, squeeze=False)
+    for (left, right), model in zip(grid, models, strict=True):
+        for (own, method), savings in curves.items():
+            if own == model:
+                _draw_tolerances(left, right, method, savings)
+        _label_tolerances(left, right, model if len(models) > 1 else "")
+    legend_below(figure, grid.flat)
+    return figure
+
+
+def _by_tolerance(section: Section) -> dict[tuple[str, str], list[Saving]]:
+    """(model, method) -> savings in the order of their tolerance, where there are several."""
+    found: dict[tuple[str, str], list[Saving]] = {}
+    for saving in section.known:
+        found.setdefault((saving.model, saving.method), []).append(saving)
+    return {
+        key: sorted(savings, key=_tolerance)
+        for key, savings in found.items()
+        if len({_tolerance(saving) for saving in savings}) > 1
+    }
+
+
+def _tolerance(saving: Saving) -> float:
+    return saving.pairs[0][0].tolerance_pp
+
+
+def _draw_tolerances(left: "Axes", right: "Axes", method: str, savings: list[Saving]) -> None:
+    own = colour(method)
+    look = {"color": own, "marker": marker(method), "markersize": 6, "linewidth": 1.5}
+    places = [_tolerance(saving) for saving in savings]
+    left.plot(places, [100 * (one.saved or 0.0) for one in savings], label=method, **look)
+    for place, saving in zip(places, savings, strict=True):
+        values = ends(saving)
+        left.plot([place, place], [min(values), max(values)], color=own, linewidth=1.0)
+    drops = [(p, one.drop_pp.value) for p, one in zip(places, savings, strict=True) if one.drop_pp]
+    if drops:
+        right.plot(*zip(*drops, strict=True), label=method, **look)
+
+
+def _label_tolerances(left: "Axes", right: "Axes", title: str) -> None:
+    ink = left.xaxis.label.get_color()
+    ticks = (0.5, 1, 2, 5, 10)
+    for axes in (left, right):
+        axes.set_xscale("log")
+        axes.set_xticks(ticks, [f"{one:g}" for one in ticks])
+        axes.minorticks_off()
+        axes.set_xlabel("tolerance, percentage points")
+        axes.axhline(0.0, color=ink, linewidth=1.0)
+        axes.set_title(title, fontsize=10)
+    left.set_ylabel("energy saved, %")
+    right.set_ylabel("accuracy drop on test images, pp")
+    right.plot(ticks, ticks, color=ink, linestyle="--", linewidth=1.0, label="all of the tolerance")
+
+
+def composition_figure(section: Section) -> "Figure | None":
+    """Every method and combination, best first, and the best single one as a line."""
+    models = [
+        model
+        for model in section.models
+        if any(one.model == model and "+" in one.method for one in section.known)
+    ]
+    if not models:
+        return None
+    ranked = {
+        model: sorted(
+            (one for one in section.known if one.model == model),
+            key=lambda one: one.saved or 0.0,
+            reverse=True,
+        )
+        for model in models
+    }
+    heights = [0.9 + LINE * len(savings) for savings in ranked.values()]
+    figure = new_figure(7.2, 0.4 + sum(heights))
+    grid = figure.subplots(len(models), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for axes, (model, savings) in zip(grid, ranked.items(), strict=True):
+        draw_dots(axes, lines_of(savings, dict(section.labels)))
+        single = [one.saved or 0.0 for one in savings if "+" not in one.method]
+        if single:
+            ink = axes.xaxis.label.get_color()
+            best = 100 * max(single)
+            axes.axvline(best, color=ink, linestyle="--", linewidth=1.0, label="best single method")
+        axes.set_title(model if len(models) > 1 else "", fontsize=10)
+    legend_below(figure, grid)
+    return figure
+
+
+def budget_figure(section: Section) -> "Figure | None":
+    """At the baseline's epochs exactly: what an epoch saves, and the accuracy that is reached."""
+    savings = [one for one in section.known if _part(one, "budget") == "equal"]
+    savings = [one for one in savings if one.drop_pp is not None]
+    return _savings_and_drops(section, savings) if savings else None
+
+
+def control_figure(section: Section) -> "Figure | None":
+    """`stego` beside the same bits in fp32 and beside the arithmetic without the bits."""
+    savings = [one for one in section.known if one.method in _CONTROLS]
+    savings = [one for one in savings if one.drop_pp is not None]
+    models = {one.model for one in savings if one.method == "stego"}
+    models &= {one.model for one in savings if one.method != "stego"}
+    savings = [one for one in savings if one.model in models]
+    return _savings_and_drops(section, savings) if savings else None
+
+
+def _savings_and_drops(section: Section, savings: list[Saving]) -> "Figure":
+    """Two panels with a line per method: energy saved, accuracy drop."""
+    lines = lines_of(savings, dict(section.labels))
+    figure = new_figure(7.6, 0.9 + max(1.2, 0.3 * len(lines)))
+    left, right = figure.subplots(1, 2, sharey=True)
+    _draw_drops(right, savings)
+    draw_dots(left, lines)
+    return figure
+
+
+def _draw_drops(axes: "Axes", savings: list[Saving]) -> None:
+    ink = axes.xaxis.label.get_color()
+    for place, saving in enumerate(savings):
+        drop = saving.drop_pp
+        if drop is None:
+            continue
+        own = colour(saving.method)
+        if drop.low is not None and drop.high is not None:
+            axes.plot([drop.low, drop.high], [place, place], color=own, linewidth=1.8)
+        axes.plot([drop.value], [place], marker=marker(saving.method), markersize=7, color=own)
+        limit = saving.pairs[0][0].tolerance_pp
+        axes.plot([limit] * 2, [place - 0.4, place + 0.4], color=ink, linestyle="--", linewidth=1.0)
+    axes.axvline(0.0, color=ink, linewidth=1.0)
+    axes.set_xlabel("accuracy drop, pp (dashed: tolerance)")
+    axes.grid(axis="y", visible=False)

@@ -1,0 +1,81 @@
+"""A section in a sentence or two, all of it from its numbers."""
+
+from collections.abc import Sequence
+from statistics import median
+
+from energybench.report.savings import Saving
+from energybench.report.sections import Section
+from energybench.report.text import saving as saving_text
+
+_CLAUSES = 5
+"""As many results are named one by one."""
+
+
+def headline(section: Section) -> str:
+    """What saved how much, on how many models, and how far it can be believed."""
+    savings = section.known
+    if not savings:
+        return "No method here has a baseline with a known energy, so no saving is known."
+    if len(section.models) == 1:
+        text = _of_one_model(section, savings)
+    else:
+        text = _of_many_models(section, savings)
+    return " ".join([text, *_reservations(section, savings)])
+
+
+def _of_one_model(section: Section, savings: Sequence[Saving]) -> str:
+    (model,) = section.models
+    ranked = sorted(savings, key=lambda one: one.saved or 0.0, reverse=True)
+    if len(ranked) <= _CLAUSES:
+        return f"On {model} {_listed([_clause(section, one) for one in ranked])}."
+    saving = [one for one in ranked if (one.saved or 0.0) > 0.0]
+    best, worst = ranked[0], ranked[-1]
+    return (
+        f"On {model} {len(saving)} of {len(ranked)} ways to compress save energy: at best "
+        f"{_clause(section, best)}, at worst {_clause(section, worst)}."
+    )
+
+
+def _clause(section: Section, saving: Saving) -> str:
+    """ "lowrank saves +34.3 % [+34.0, +34.7], beyond the tolerance"."""
+    label = section.labels[saving.key]
+    name = f"{saving.method} ({label})" if label else saving.method
+    verb = "saves" if (saving.saved or 0.0) > 0.0 else "costs:"
+    beyond = " beyond the tolerance" if _beyond(saving) else ""
+    return f"{name} {verb} {saving_text(saving.energy)}{beyond}"
+
+
+def _of_many_models(section: Section, savings: Sequence[Saving]) -> str:
+    clauses = []
+    for method in section.methods:
+        found = [one for one in savings if one.method == method]
+        if not found:
+            continue
+        good = [one for one in found if (one.saved or 0.0) > 0.0 and not _beyond(one)]
+        middle = median(one.saved or 0.0 for one in found)
+        clauses.append(
+            f"{method} saves energy within the tolerance on {len(good)} of {len(found)} models "
+            f"(median of all {100 * middle:+.0f} %)"
+        )
+    text = _listed(clauses)
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def _beyond(saving: Saving) -> bool:
+    return any(ours.within_tolerance is False for ours, _ in saving.pairs)
+
+
+def _reservations(section: Section, savings: Sequence[Saving]) -> list[str]:
+    lines = []
+    if section.estimated:
+        lines.append("Energy is an estimate here, not a measurement.")
+    seeds = max(len(one.pairs) for one in savings)
+    if seeds == 1:
+        lines.append("One seed: there are no intervals, and small differences mean nothing.")
+    return lines
+
+
+def _listed(clauses: Sequence[str]) -> str:
+    if len(clauses) < 2:
+        return "".join(clauses)
+    return f"{', '.join(clauses[:-1])} and {clauses[-1]}"

@@ -1,0 +1,121 @@
+"""A report of saved runs: one HTML page that needs nothing else, or Markdown."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+from energybench.report.caveats import caveats, facts
+from energybench.report.compare import compare
+from energybench.report.compare_table import comparison_rows
+from energybench.report.figures import FIGURES
+from energybench.report.headline import headline
+from energybench.report.paper import Judgement, judgements, paper
+from energybench.report.runs import Run
+from energybench.report.savings import Saving
+from energybench.report.sections import Section, sections
+from energybench.report.style import inline_svg, look
+from energybench.report.tables import Table, claim_table, result_table, why_table
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    title: str
+    caption: str
+    svg: str
+
+
+def page(runs: Sequence[Run]) -> str:
+    """The HTML page of `runs`, a section for each run and machine.
+
+    Nothing in it is loaded from elsewhere, and it reads without scripts.
+    """
+    from jinja2 import Environment
+
+    source = files(__package__).joinpath("page.html.j2").read_text(encoding="utf-8")
+    template = Environment(autoescape=True, trim_blocks=True).from_string(source)
+    found = sections(runs)
+    judged, claims = _claims(found)
+    comparison, notes = _side_by_side(runs)
+    return template.render(
+        sections=[_section(number, section) for number, section in enumerate(found)],
+        comparison=comparison,
+        notes=notes,
+        paper=paper(),
+        judged=judged,
+        claims=claim_table(claims),
+    )
+
+
+def markdown(runs: Sequence[Run]) -> str:
+    """The sentences and tables of the page."""
+    found = sections(runs)
+    parts = []
+    for section in found:
+        parts += [f"## {section.label}, on {section.machine}", headline(section)]
+        parts += [result_table(section).markdown()]
+        parts += ["\n".join(f"- {line}" for line in caveats(section))]
+    comparison, _ = _side_by_side(runs)
+    if comparison is not None:
+        parts += ["## The runs side by side", comparison.markdown()]
+    judged, claims = _claims(found)
+    parts += ["## Against the paper", f"Judged here: {judged}.", claim_table(claims).markdown()]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _section(number: int, section: Section) -> dict[str, Any]:
+    drawn = []
+    with look():
+        for name, kind in FIGURES.items():
+            figure = kind.draw(section)
+            if figure is not None:
+                description = f"{kind.title}. {kind.caption}"
+                svg = inline_svg(figure, f"s{number}-{name}", description)
+                drawn.append(_Drawn(kind.title, kind.caption, svg))
+    return {
+        "label": section.label,
+        "machine": section.machine,
+        "headline": headline(section),
+        "results": result_table(section),
+        "figures": drawn,
+        "why": why_table(section),
+        "caveats": caveats(section),
+        "facts": facts(section),
+    }
+
+
+def _side_by_side(runs: Sequence[Run]) -> tuple[Table | None, Sequence[str]]:
+    """What several runs have in common; None for one run, or nothing."""
+    if len(runs) < 2:
+        return None, ()
+    found = compare({run.label: run.records for run in runs})
+    if not found.rows:
+        return None, ()
+    headers, rows = comparison_rows(found)
+    flat = tuple(head.replace("\n", " ") for head in headers)
+    named = [f"{letter}: {run}" for letter, run in zip(found.letters, found.runs, strict=True)]
+    table = Table(flat, tuple(map(tuple, rows)), frozenset(range(2, len(flat))))
+    return table, [*named, *found.notes]
+
+
+def _claims(found: Sequence[Section]) -> tuple[str, list[Judgement]]:
+    """The claims by the first section that has something to say of each, and which those are."""
+    judged: list[Judgement] = []
+    used: list[str] = []
+    by_section = [(section, judgements(_as_in_the_paper(section))) for section in found]
+    for versions in zip(*(answers for _, answers in by_section), strict=True):
+        places = [i for i, one in enumerate(versions) if one.measured]
+        judged.append(versions[places[0] if places else 0])
+        if places:
+            used.append(by_section[places[0]][0].label)
+    return ", ".join(dict.fromkeys(used)) or "nothing", judged
+
+
+def _as_in_the_paper(section: Section) -> list[Saving]:
+    """Cells with early stopping, kept within a drop of 1 point."""
+    return [saving for saving in section.known if _protocol(saving) == (1.0, "early-stopping")]
+
+
+def _protocol(saving: Saving) -> tuple[float, str]:
+    record = saving.pairs[0][0]
+    return record.tolerance_pp, str(record.protocol.get("budget"))

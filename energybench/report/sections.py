@@ -1,0 +1,82 @@
+"""What a report says of one run on one machine: a section."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from energybench.record import RunRecord
+from energybench.report.cells import Row, RowKey, in_order, labels, rows
+from energybench.report.compare import machine_groups
+from energybench.report.runs import Run
+from energybench.report.savings import BASELINE, Saving, saved_in
+
+
+@dataclass(frozen=True)
+class Section:
+    """The cells of one run that one machine has measured; what is compared is in one section."""
+
+    label: str
+    machine: str
+    records: tuple[RunRecord, ...]
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def rows(self) -> dict[RowKey, Row]:
+        """Finished cells by model, method and setting, in the order of every table."""
+        found = rows(self.records)
+        return {key: found[key] for key in in_order(found)}
+
+    @cached_property
+    def labels(self) -> dict[RowKey, str]:
+        """What tells a row from the others of its model and method; mostly empty."""
+        return labels(self.rows)
+
+    @cached_property
+    def savings(self) -> dict[RowKey, Saving]:
+        """Every method that has its baseline here."""
+        found = {saving.key: saving for saving in saved_in(self.rows)}
+        return {key: found[key] for key in self.rows if key in found}
+
+    @property
+    def known(self) -> list[Saving]:
+        """The savings whose energies are known."""
+        return [saving for saving in self.savings.values() if saving.energy is not None]
+
+    @property
+    def models(self) -> list[str]:
+        """In the order of the run."""
+        return list(dict.fromkeys(key.model for key in self.rows))
+
+    @property
+    def methods(self) -> list[str]:
+        """Without the baseline, in the order of every table."""
+        return list(dict.fromkeys(key.method for key in self.rows if key.method != BASELINE))
+
+    @property
+    def failed(self) -> list[RunRecord]:
+        """The cells that did not end well."""
+        return [record for record in self.records if record.status != "ok"]
+
+    @cached_property
+    def estimated(self) -> bool:
+        """Whether any of its energies is an estimate."""
+        return any("estimate" in record.energy_source for record in self.finished)
+
+    @property
+    def finished(self) -> list[RunRecord]:
+        """The records that `rows` holds."""
+        return [record for row in self.rows.values() for record in row.values()]
+
+
+def sections(runs: Iterable[Run]) -> list[Section]:
+    """One per run and machine, in the order of the runs."""
+    found = []
+    for run in runs:
+        for machine, records in machine_groups(run.records).items():
+            found.append(Section(run.label, machine, tuple(records), run.notes))
+    return found
+
+
+def of_methods(section: Section, methods: Sequence[str]) -> list[Saving]:
+    """The known savings of these methods."""
+    return [saving for saving in section.known if saving.method in methods]
