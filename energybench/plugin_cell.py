@@ -47,7 +47,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """In a session that resumes, let pytest-benchmark time cells by a clock that can go back."""
     if item.config.stash[RUN].options.resume and item.get_closest_marker(MATRIX_MARK):
         theirs = item.get_closest_marker("benchmark")
-        options = {"timer": CLOCK} | (theirs.kwargs if theirs else {})
+        options: dict[str, Any] = {"timer": CLOCK, **(theirs.kwargs if theirs else {})}
         item.add_marker(pytest.mark.benchmark(**options), append=False)
 
 

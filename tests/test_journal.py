@@ -120,7 +120,7 @@ def test_writers_do_not_mix_their_lines(journal: Journal) -> None:
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_that_is_read_only(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
-    with pytest.raises(UsageError, match="cannot write the journal .*Permission denied"):
+    with pytest.raises(UsageError, match=r"cannot write the journal .*Permission denied"):
         Journal(tmp_path / "journal.jsonl").append(entry())
 
 

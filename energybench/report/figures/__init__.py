@@ -44,7 +44,7 @@ FIGURES: dict[str, FigureKind] = {
     ),
     "factors": FigureKind(
         "Why",
-        "Energy = epochs × steps per epoch × seconds per step × watts. The parts of a line add up "
+        "Energy is epochs x steps per epoch x seconds per step x watts. The parts of a line add up "
         "to its diamond, the ratio of energies.",
         factor_figure,
     ),

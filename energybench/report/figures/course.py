@@ -19,6 +19,8 @@ def epoch_figure(section: Section) -> "Figure | None":
 
 
 def _draw_epochs(axes: "Axes", record: RunRecord, label: str) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     known = [(epoch.epoch, epoch.joules) for epoch in record.epochs if epoch.joules is not None]
     numbers, joules = zip(*known, strict=True)
     axes.plot(
@@ -31,7 +33,7 @@ def _draw_epochs(axes: "Axes", record: RunRecord, label: str) -> None:
         label=label,
     )
     axes.set_ylim(0, max(axes.get_ylim()[1], 1.1 * max(joules)))
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def capacity_figure(section: Section) -> "Figure | None":
@@ -60,7 +62,7 @@ def _draw_capacity(axes: "Axes", record: RunRecord, label: str) -> None:
         linewidth=1.4,
         label=label,
     )
-    chosen = report.settings["bits"]
+    chosen = float(report.settings["bits"])
     axes.axvline(chosen, color=own, linestyle=":", linewidth=1.4, label=f"{label}: bits cleared")
     if report.reference_score is not None:
         least = 100 * report.reference_score - record.tolerance_pp

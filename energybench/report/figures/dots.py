@@ -1,8 +1,10 @@
 """Savings as points with their intervals, a line each, models beneath each other."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from energybench.report.cells import RowKey
 from energybench.report.savings import Saving
 from energybench.report.style import colour, marker, percent_axis
 
@@ -58,14 +60,14 @@ def draw_dots(axes: "Axes", lines: Sequence[tuple[str, Saving]]) -> None:
 
 def _part_models(axes: "Axes", savings: Sequence[Saving]) -> None:
     """A faint line between one model and the next."""
-    for place, (one, other) in enumerate(zip(savings, savings[1:], strict=False)):
+    for place, (one, other) in enumerate(pairwise(savings)):
         if one.model != other.model:
             axes.axhline(
                 place + 0.5, color=axes.xaxis.get_gridlines()[0].get_color(), linewidth=1.0
             )
 
 
-def lines_of(savings: Sequence[Saving], labels: dict[object, str]) -> list[tuple[str, Saving]]:
+def lines_of(savings: Sequence[Saving], labels: Mapping[RowKey, str]) -> list[tuple[str, Saving]]:
     """Each saving with its label: the model where there are several, the method, the setting."""
     several = len({saving.model for saving in savings}) > 1
     lines = []

@@ -19,7 +19,7 @@ _HATCHES = ("", "....", "////", "xxxx")
 
 def saving_figure(section: Section) -> "Figure | None":
     """Energy saved per model and method, with its interval."""
-    lines = lines_of(section.known, dict(section.labels))
+    lines = lines_of(section.known, section.labels)
     if not lines:
         return None
     figure = new_figure(7.2, 0.9 + LINE * len(lines))
@@ -49,7 +49,7 @@ def pareto_figure(section: Section) -> "Figure | None":
     axes.axhline(0.0, color=axes.xaxis.label.get_color(), linewidth=1.0)
     axes.axvline(0.0, color=axes.xaxis.label.get_color(), linewidth=1.0)
     axes.set_xscale("symlog", linthresh=2.0)
-    shown = [tick for tick in (-20, -5, -2, -1, 0, 1, 2, 5, 10, 20, 50, 100)]
+    shown = (-20, -5, -2, -1, 0, 1, 2, 5, 10, 20, 50, 100)
     low, high = axes.get_xlim()
     axes.set_xticks([tick for tick in shown if low <= tick <= high])
     axes.set_xticklabels([f"{tick:g}" for tick in shown if low <= tick <= high])
@@ -93,7 +93,7 @@ def _draw_front(axes: "Axes", front: list[tuple[float, float]]) -> None:
 
 def factor_figure(section: Section) -> "Figure | None":
     """Each ratio of energies as a sum of its factors' logarithms."""
-    lines = [line for line in lines_of(section.known, dict(section.labels)) if line[1].factors]
+    lines = [line for line in lines_of(section.known, section.labels) if line[1].factors]
     if not lines:
         return None
     figure = new_figure(7.2, 1.3 + LINE * len(lines))

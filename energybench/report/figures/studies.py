@@ -1,6 +1,6 @@
 """The figures of the studies; each is there where a run has the cells for it."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from energybench.report.figures.dots import LINE, draw_dots, ends, lines_of
 from energybench.report.savings import Saving
@@ -53,7 +53,12 @@ def _tolerance(saving: Saving) -> float:
 
 def _draw_tolerances(left: "Axes", right: "Axes", method: str, savings: list[Saving]) -> None:
     own = colour(method)
-    look = {"color": own, "marker": marker(method), "markersize": 6, "linewidth": 1.5}
+    look: dict[str, Any] = {
+        "color": own,
+        "marker": marker(method),
+        "markersize": 6,
+        "linewidth": 1.5,
+    }
     places = [_tolerance(saving) for saving in savings]
     left.plot(places, [100 * (one.saved or 0.0) for one in savings], label=method, **look)
     for place, saving in zip(places, savings, strict=True):
@@ -100,7 +105,7 @@ def composition_figure(section: Section) -> "Figure | None":
     figure = new_figure(7.2, 0.4 + sum(heights))
     grid = figure.subplots(len(models), 1, squeeze=False, height_ratios=heights)[:, 0]
     for axes, (model, savings) in zip(grid, ranked.items(), strict=True):
-        draw_dots(axes, lines_of(savings, dict(section.labels)))
+        draw_dots(axes, lines_of(savings, section.labels))
         single = [one.saved or 0.0 for one in savings if "+" not in one.method]
         if single:
             ink = axes.xaxis.label.get_color()
@@ -130,7 +135,7 @@ def control_figure(section: Section) -> "Figure | None":
 
 def _savings_and_drops(section: Section, savings: list[Saving]) -> "Figure":
     """Two panels with a line per method: energy saved, accuracy drop."""
-    lines = lines_of(savings, dict(section.labels))
+    lines = lines_of(savings, section.labels)
     figure = new_figure(7.6, 0.9 + max(1.2, 0.3 * len(lines)))
     left, right = figure.subplots(1, 2, sharey=True)
     _draw_drops(right, savings)
