@@ -57,7 +57,7 @@ def new_figure(width: float, height: float) -> "Figure":
     return Figure(figsize=(width, height))
 
 
-def panels(count: int, columns: int = 3, height: float = 2.3) -> "tuple[Figure, list[Axes]]":
+def panels(count: int, columns: int, height: float = 2.3) -> "tuple[Figure, list[Axes]]":
     """A figure of `count` small panels, row by row, that share their kind of axes."""
     columns = min(columns, count)
     rows = -(-count // columns)
@@ -75,7 +75,9 @@ def _ranks() -> dict[str, int]:
 
 
 def colour(method: str) -> str:
-    """The same for a method everywhere; compositions share theirs and differ by their marker."""
+    """The same for a method everywhere; no composition has that of `stego`, `prune`, `lowrank`."""
+    if "+" in method:
+        return PALETTE[3 + sum(_place(part) for part in method.split("+")) % 4]
     return PALETTE[_place(method) % len(PALETTE)]
 
 
@@ -104,9 +106,7 @@ def legend_below(figure: "Figure", axes: "Iterable[Axes]", columns: int = 4) -> 
         for handle, label in zip(*one.get_legend_handles_labels(), strict=True):
             found.setdefault(str(label), handle)
     if found:
-        figure.legend(
-            list(found.values()), list(found), loc="outside lower center", ncols=min(columns, 4)
-        )
+        figure.legend(list(found.values()), list(found), loc="outside lower center", ncols=columns)
 
 
 def inline_svg(figure: "Figure", name: str, description: str) -> str:
@@ -150,8 +150,13 @@ def save_figure(figure: "Figure", path: Path) -> None:
         raise UsageError(f"cannot write {path}: {error.strerror}") from error
 
 
-def percent_axis(values: Sequence[float]) -> tuple[float, float]:
-    """Limits for savings in percent: all of them, and 0, with some air."""
+def percent_limits(values: Sequence[float], ends: Sequence[float]) -> tuple[float, float]:
+    """Limits of an axis: 0, all `values`, and of the `ends` of their intervals what is not far off.
+
+    An interval of few seeds can be so wide that nothing else would be seen.
+    """
     low, high = min([0.0, *values]), max([0.0, *values])
-    air = 0.06 * (high - low or 1.0)
-    return low - air, high + air
+    reach = max(high - low, 30.0)
+    least, most = max(min([low, *ends]), low - reach), min(max([high, *ends]), high + reach)
+    air = 0.06 * (most - least)
+    return least - air, most + air

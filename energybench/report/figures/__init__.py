@@ -33,8 +33,8 @@ FIGURES: dict[str, FigureKind] = {
     "saving": FigureKind(
         "Energy saved",
         "Each method against the same model's baseline, facility energy of fine-tuning. A bar is "
-        "the 95 % interval over seeds, where there are five or more; a hollow mark dropped beyond "
-        "the tolerance.",
+        "the 95 % interval over seeds, where there are five or more; with an arrow it goes on. A "
+        "hollow mark dropped beyond the tolerance.",
         saving_figure,
     ),
     "pareto": FigureKind(

@@ -7,6 +7,8 @@ from energybench.record import RunRecord
 from energybench.report.sections import Section
 from energybench.report.style import colour, legend_below, marker, panels
 
+COLUMNS = 3
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -120,12 +122,13 @@ def _per_model(
     """A panel per model, a curve per cell."""
     if not found:
         return None
-    figure, places = panels(len(found))
+    figure, places = panels(len(found), COLUMNS)
     for axes, (model, cells) in zip(places, found.items(), strict=True):
         for label, record in cells:
             draw(axes, record, label)
         axes.set_title(model, fontsize=10)
-    figure.supxlabel(below, fontsize=10)
+    for axes in places[-min(len(places), COLUMNS) :]:
+        axes.set_xlabel(below)
     figure.supylabel(beside, fontsize=10)
     legend_below(figure, places)
     return figure

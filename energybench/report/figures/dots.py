@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from energybench.report.cells import RowKey
 from energybench.report.savings import Saving
-from energybench.report.style import colour, marker, percent_axis
+from energybench.report.style import colour, marker, percent_limits
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,9 +28,15 @@ def ends(saving: Saving) -> list[float]:
     return [100.0 * (1.0 - one) for one in ratios if one is not None and one < 100.0]
 
 
+def saving_limits(savings: Sequence[Saving]) -> tuple[float, float]:
+    """Of an axis with these savings in percent."""
+    values = [100 * saving.saved for saving in savings if saving.saved is not None]
+    return percent_limits(values, [end for saving in savings for end in ends(saving)])
+
+
 def draw_dots(axes: "Axes", lines: Sequence[tuple[str, Saving]]) -> None:
     """One line per (label, saving), the first on top; hollow where the drop is beyond tolerance."""
-    values = [value for _, saving in lines for value in ends(saving)]
+    limits = saving_limits([saving for _, saving in lines])
     for place, (_, saving) in enumerate(lines):
         if saving.energy is None:
             continue
@@ -39,6 +45,8 @@ def draw_dots(axes: "Axes", lines: Sequence[tuple[str, Saving]]) -> None:
         if low is not None and high is not None:
             left, right = 100 * (1 - min(high, 100.0)), 100 * (1 - low)
             axes.plot([left, right], [place, place], color=own, linewidth=1.8)
+            if left < limits[0]:  # it goes on
+                axes.plot([limits[0]], [place], marker="<", color=own, clip_on=False)
         axes.plot(
             [100 * (saving.saved or 0.0)],
             [place],
@@ -52,7 +60,7 @@ def draw_dots(axes: "Axes", lines: Sequence[tuple[str, Saving]]) -> None:
     axes.axvline(0.0, color=axes.xaxis.label.get_color(), linewidth=1.0)
     axes.set_yticks(range(len(lines)), [label for label, _ in lines])
     axes.set_ylim(len(lines) - 0.4, -0.6)
-    axes.set_xlim(*percent_axis(values))
+    axes.set_xlim(*limits)
     axes.set_xlabel("energy saved, % (left of 0: it cost more)")
     axes.grid(axis="y", visible=False)
     _part_models(axes, [saving for _, saving in lines])

@@ -49,6 +49,7 @@ def pareto_figure(section: Section) -> "Figure | None":
     axes.axhline(0.0, color=axes.xaxis.label.get_color(), linewidth=1.0)
     axes.axvline(0.0, color=axes.xaxis.label.get_color(), linewidth=1.0)
     axes.set_xscale("symlog", linthresh=2.0)
+    axes.margins(0.08)
     shown = (-20, -5, -2, -1, 0, 1, 2, 5, 10, 20, 50, 100)
     low, high = axes.get_xlim()
     axes.set_xticks([tick for tick in shown if low <= tick <= high])
@@ -56,7 +57,7 @@ def pareto_figure(section: Section) -> "Figure | None":
     axes.minorticks_off()
     axes.set_xlabel("accuracy drop, percentage points (left of 0: it gained)")
     axes.set_ylabel("energy saved, %")
-    legend_below(figure, [axes])
+    legend_below(figure, [axes], columns=3)
     return figure
 
 

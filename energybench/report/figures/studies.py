@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from energybench.report.figures.dots import LINE, draw_dots, ends, lines_of
+from energybench.report.figures.dots import LINE, draw_dots, ends, lines_of, saving_limits
 from energybench.report.savings import Saving
 from energybench.report.sections import Section
 from energybench.report.style import colour, legend_below, marker, new_figure
@@ -27,9 +27,11 @@ def tolerance_figure(section: Section) -> "Figure | None":
     figure = new_figure(7.6, 0.7 + 2.8 * len(models))
     grid = figure.subplots(len(models), 2, squeeze=False)
     for (left, right), model in zip(grid, models, strict=True):
-        for (own, method), savings in curves.items():
-            if own == model:
-                _draw_tolerances(left, right, method, savings)
+        own = {method: savings for (name, method), savings in curves.items() if name == model}
+        for number, (method, savings) in enumerate(own.items()):
+            aside = 1.05 ** (number - (len(own) - 1) / 2)
+            _draw_tolerances(left, right, method, savings, aside)
+        left.set_ylim(*saving_limits([one for savings in own.values() for one in savings]))
         _label_tolerances(left, right, model if len(models) > 1 else "")
     legend_below(figure, grid.flat)
     return figure
@@ -51,7 +53,10 @@ def _tolerance(saving: Saving) -> float:
     return saving.pairs[0][0].tolerance_pp
 
 
-def _draw_tolerances(left: "Axes", right: "Axes", method: str, savings: list[Saving]) -> None:
+def _draw_tolerances(
+    left: "Axes", right: "Axes", method: str, savings: list[Saving], aside: float
+) -> None:
+    """`aside` is a factor of the tolerance, so that no interval hides another."""
     own = colour(method)
     look: dict[str, Any] = {
         "color": own,
@@ -59,7 +64,7 @@ def _draw_tolerances(left: "Axes", right: "Axes", method: str, savings: list[Sav
         "markersize": 6,
         "linewidth": 1.5,
     }
-    places = [_tolerance(saving) for saving in savings]
+    places = [aside * _tolerance(saving) for saving in savings]
     left.plot(places, [100 * (one.saved or 0.0) for one in savings], label=method, **look)
     for place, saving in zip(places, savings, strict=True):
         values = ends(saving)
