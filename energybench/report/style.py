@@ -158,5 +158,5 @@ def percent_limits(values: Sequence[float], ends: Sequence[float]) -> tuple[floa
     low, high = min([0.0, *values]), max([0.0, *values])
     reach = max(high - low, 30.0)
     least, most = max(min([low, *ends]), low - reach), min(max([high, *ends]), high + reach)
-    air = 0.06 * (most - least)
+    air = 0.06 * (most - least) or 1.0
     return least - air, most + air

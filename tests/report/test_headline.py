@@ -1,0 +1,58 @@
+from saved_runs import cell
+
+from energybench.record import RunRecord
+from energybench.report.headline import headline
+from energybench.report.sections import Section
+
+
+def said(*records: RunRecord) -> str:
+    return headline(Section("run", "a processor", records))
+
+
+def test_one_model_names_each_method_best_first() -> None:
+    text = said(cell(), cell("stego", joules=1100.0), cell("lowrank", joules=660.0, correct=90))
+    assert text == (
+        "On resnet18 lowrank saves +34.0 % beyond the tolerance and stego costs: -10.0 %. "
+        "One seed: there are no intervals, and small differences mean nothing."
+    )
+
+
+def test_intervals_and_no_remark_on_seeds_where_there_are_five() -> None:
+    records = [cell(seed=seed, joules=1000.0 + seed) for seed in range(5)]
+    records += [cell("prune", seed, 700.0 + 3 * seed) for seed in range(5)]
+    text = said(*records)
+    assert text.startswith("On resnet18 prune saves +29.5 % [+")
+    assert "seed" not in text
+
+
+def test_an_estimate_is_called_one() -> None:
+    source = "codecarbon_estimate"
+    text = said(cell(source=source), cell("stego", joules=900.0, source=source))
+    assert "Energy is an estimate here, not a measurement." in text
+    assert "estimate" not in said(cell(), cell("stego", joules=900.0))
+
+
+def test_many_models_are_counted_and_a_broken_one_does_not_count() -> None:
+    records = []
+    for model, joules, correct in (("a", 900.0, 98), ("b", 500.0, 90), ("c", 1200.0, 98)):
+        records += [cell(model=model), cell("prune", model=model, joules=joules, correct=correct)]
+    assert said(*records).startswith(
+        "Prune saves energy within the tolerance on 1 of 3 models (median of all +10 %)."
+    )
+
+
+def test_many_settings_are_summed_up() -> None:
+    records = [cell()]
+    for tolerance in (0.5, 1.0, 2.0, 5.0, 10.0):
+        records += [cell("prune", joules=1000 - 50 * tolerance, tolerance_pp=tolerance)]
+        records += [cell("stego", joules=1000 + 10 * tolerance, tolerance_pp=tolerance)]
+    text = said(*records)
+    assert text.startswith(
+        "On resnet18 5 of 10 ways to compress save energy: at best prune (tolerance_pp=10.0) saves "
+        "+50.0 %, at worst stego (tolerance_pp=10.0) costs: -10.0 %."
+    )
+
+
+def test_nothing_to_say() -> None:
+    assert said(cell("stego")).startswith("No method here has a baseline")
+    assert said(cell(), cell("stego", joules=None)).startswith("No method here has a baseline")
