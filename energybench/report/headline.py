@@ -6,6 +6,7 @@ from statistics import median
 from energybench.report.savings import Saving
 from energybench.report.sections import Section
 from energybench.report.text import saving as saving_text
+from energybench.stats import Estimate
 
 _CLAUSES = 5
 """As many results are named one by one."""
@@ -37,12 +38,27 @@ def _of_one_model(section: Section, savings: Sequence[Saving]) -> str:
 
 
 def _clause(section: Section, saving: Saving) -> str:
-    """ "lowrank saves +34.3 % [+34.0, +34.7], beyond the tolerance"."""
+    """Such as: lowrank saves 34.3 % [34.0, 34.7]."""
     label = section.labels[saving.key]
     name = f"{saving.method} ({label})" if label else saving.method
-    verb = "saves" if (saving.saved or 0.0) > 0.0 else "costs:"
-    beyond = " beyond the tolerance" if _beyond(saving) else ""
-    return f"{name} {verb} {saving_text(saving.energy)}{beyond}"
+    return f"{name} {_change(saving.energy)}{' beyond the tolerance' if _beyond(saving) else ''}"
+
+
+def _change(ratio: Estimate | None) -> str:
+    if ratio is None:
+        return "has no known energy"
+    low, high = ratio.low, ratio.high
+    if low is not None and high is not None and low <= 1.0 <= high:
+        return f"shows no clear saving ({saving_text(ratio)})"
+    change = 100 * (1.0 - ratio.value)
+    if low is None or high is None:
+        interval = ""
+    else:
+        ends = sorted((abs(100 * (1.0 - low)), abs(100 * (1.0 - high))))
+        interval = f" [{ends[0]:.1f}, {ends[1]:.1f}]"
+    return (
+        f"saves {change:.1f} %{interval}" if change > 0 else f"costs {-change:.1f} % more{interval}"
+    )
 
 
 def _of_many_models(section: Section, savings: Sequence[Saving]) -> str:

@@ -12,7 +12,7 @@ def said(*records: RunRecord) -> str:
 def test_one_model_names_each_method_best_first() -> None:
     text = said(cell(), cell("stego", joules=1100.0), cell("lowrank", joules=660.0, correct=90))
     assert text == (
-        "On resnet18 lowrank saves +34.0 % beyond the tolerance and stego costs: -10.0 %. "
+        "On resnet18 lowrank saves 34.0 % beyond the tolerance and stego costs 10.0 % more. "
         "One seed: there are no intervals, and small differences mean nothing."
     )
 
@@ -21,8 +21,14 @@ def test_intervals_and_no_remark_on_seeds_where_there_are_five() -> None:
     records = [cell(seed=seed, joules=1000.0 + seed) for seed in range(5)]
     records += [cell("prune", seed, 700.0 + 3 * seed) for seed in range(5)]
     text = said(*records)
-    assert text.startswith("On resnet18 prune saves +29.5 % [+")
+    assert text.startswith("On resnet18 prune saves 29.5 % [2")
     assert "seed" not in text
+
+
+def test_an_interval_with_both_signs_is_no_saving() -> None:
+    records = [cell(seed=seed) for seed in range(5)]
+    records += [cell("prune", seed, 700.0 + 150 * seed) for seed in range(5)]
+    assert "On resnet18 prune shows no clear saving (" in said(*records)
 
 
 def test_an_estimate_is_called_one() -> None:
@@ -49,7 +55,7 @@ def test_many_settings_are_summed_up() -> None:
     text = said(*records)
     assert text.startswith(
         "On resnet18 5 of 10 ways to compress save energy: at best prune (tolerance_pp=10.0) saves "
-        "+50.0 %, at worst stego (tolerance_pp=10.0) costs: -10.0 %."
+        "50.0 %, at worst stego (tolerance_pp=10.0) costs 10.0 % more."
     )
 
 

@@ -174,8 +174,8 @@ def test_runs_stay_apart_and_stand_side_by_side(tmp_path: Path) -> None:
     first = [cell(joules=1000.0), cell("stego", joules=600.0)]
     second = [cell(joules=2000.0), cell("stego", joules=1900.0)]
     text = made(tmp_path, first, second)
-    assert "On resnet18 stego saves +40.0 %." in text
-    assert "On resnet18 stego saves +5.0 %." in text
+    assert "On resnet18 stego saves 40.0 %." in text
+    assert "On resnet18 stego saves 5.0 %." in text
     assert "The runs side by side" in text
     assert "2.000" in text
     assert "The runs side by side" not in made(tmp_path, first)

@@ -45,8 +45,12 @@ def draw_dots(axes: "Axes", lines: Sequence[tuple[str, Saving]]) -> None:
         if low is not None and high is not None:
             left, right = 100 * (1 - min(high, 100.0)), 100 * (1 - low)
             axes.plot([left, right], [place, place], color=own, linewidth=1.8)
-            if left < limits[0]:  # it goes on
-                axes.plot([limits[0]], [place], marker="<", color=own, clip_on=False)
+            for end, arrow, goes_on in (
+                (limits[0], "<", left < limits[0]),
+                (limits[1], ">", right > limits[1]),
+            ):
+                if goes_on:
+                    axes.plot([end], [place], marker=arrow, color=own, clip_on=False)
         axes.plot(
             [100 * (saving.saved or 0.0)],
             [place],

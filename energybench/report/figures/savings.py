@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _FACTOR_COLOURS = ("#332288", "#999933", "#44AA99", "#CC6677")
+_FAR_PP = 4.0
 _HATCHES = ("", "....", "////", "xxxx")
 """Of P. Tol's muted scheme, so that no factor looks like a method; the hatch is the second cue."""
 
@@ -42,23 +43,34 @@ def pareto_figure(section: Section) -> "Figure | None":
                 _scatter(axes, method, [(drop, 100 * (one.saved or 0)) for drop, one in own], fill)
     front = pareto([(drop, 100 * (one.saved or 0.0), one) for one, drop in points])
     _draw_front(axes, [(drop, saved) for drop, saved, _ in front])
+    several = len(section.models) > 1
     for drop, saved, one in front:
         axes.annotate(
-            one.model, (drop, saved), xytext=(5, 5), textcoords="offset points", fontsize=8
+            one.model if several else one.method,
+            (drop, saved),
+            xytext=(5, 5),
+            textcoords="offset points",
+            fontsize=8,
         )
     axes.axhline(0.0, color=axes.xaxis.label.get_color(), linewidth=1.0)
     axes.axvline(0.0, color=axes.xaxis.label.get_color(), linewidth=1.0)
-    axes.set_xscale("symlog", linthresh=2.0)
     axes.margins(0.08)
+    if max(abs(drop) for _, drop in points) > _FAR_PP:
+        _compress_far_drops(axes)
+    axes.set_xlabel("accuracy drop, percentage points (left of 0: it gained)")
+    axes.set_ylabel("energy saved, %")
+    legend_below(figure, [axes], columns=3)
+    return figure
+
+
+def _compress_far_drops(axes: "Axes") -> None:
+    """Beyond 2 points a logarithmic axis: one broken cell must not hide the others."""
+    axes.set_xscale("symlog", linthresh=2.0)
     shown = (-20, -5, -2, -1, 0, 1, 2, 5, 10, 20, 50, 100)
     low, high = axes.get_xlim()
     axes.set_xticks([tick for tick in shown if low <= tick <= high])
     axes.set_xticklabels([f"{tick:g}" for tick in shown if low <= tick <= high])
     axes.minorticks_off()
-    axes.set_xlabel("accuracy drop, percentage points (left of 0: it gained)")
-    axes.set_ylabel("energy saved, %")
-    legend_below(figure, [axes], columns=3)
-    return figure
 
 
 def _scatter(axes: "Axes", method: str, points: list[tuple[float, float]], within: bool) -> None:
