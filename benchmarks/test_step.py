@@ -8,35 +8,16 @@ own data and weights; then the network trains on synthetic images, at a learning
 is the same and the weights stay. All cells take over half an hour; `-k resnet50` takes one model.
 """
 
-import itertools
 import math
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 
 import pytest
-import torch
-from torch import Tensor, nn
 
-from energybench.bench import Bench
-from energybench.compression.base import Compression
-from energybench.compression.compose import build
+from energybench.matrix import PAPER_MODELS
 from energybench.meters.per_call import per_call
-from energybench.registry import MODELS as REGISTERED
-from energybench.training.calibrate import calibrate
-from energybench.training.evaluate import evaluate
-from energybench.training.finetune import Finetuning, sgd, train_pass
+from energybench.registry import MODELS
+from energybench.steps import prepare
 
-MODELS = (
-    "alexnet",
-    "resnet18",
-    "resnet34",
-    "resnet50",
-    "resnet101",
-    "inception_v3",
-    "densenet121",
-    "vgg16",
-    "convnext_base",
-)
 METHODS = (
     "baseline",
     "baseline-tf32",
@@ -63,24 +44,20 @@ GPU = Size(batch=128, window_s=5.0, photographs=True)
 REHEARSAL = Size(batch=16, window_s=0.5, photographs=False)
 
 
-@pytest.mark.energy_matrix(models=MODELS, methods=METHODS)
+@pytest.mark.energy_matrix(models=PAPER_MODELS, methods=METHODS)
 def test_step(cell, bench, benchmark):
     """One step: forward, backward, update, and what holds the method's constraint."""
     size = GPU if bench.device.type == "cuda" else REHEARSAL
-    spec = REGISTERED.get(cell.model)
+    spec = MODELS.get(cell.model)
     pixels = spec.image_size if size.photographs else spec.small_image_size
-    model, _ = bench.pretrained(cell.model).load(bench.device, cell.seed)
-    compression = build(cell.method)
-    report = compression.compress(model, accuracy(cell, bench), bench.config.tolerance_pp)
-
-    images = torch.randn(size.batch, 3, pixels, pixels, device=bench.device)
-    labels = torch.randint(bench.data.classes, (size.batch,), device=bench.device)
-    step, precision = one_step(model, compression, images, labels, bench)
+    prepared = prepare(cell, bench, size.batch, pixels)
     benchmark.group = cell.model
-    mean_s = timed(benchmark, step, bench)
-    found = per_call(step, bench.meters, bench.synchronize, mean_s, at_least_s=size.window_s)
-    total_loss, *_ = step()
-    assert math.isfinite(total_loss.item()), "what computes NaN draws another power"
+    mean_s = timed(benchmark, prepared.step, bench)
+    found = per_call(
+        prepared.step, bench.meters, bench.synchronize, mean_s, at_least_s=size.window_s
+    )
+    loss = prepared.step().item()
+    assert math.isfinite(loss), "what computes NaN draws another power"
     joules = found.it_joules
     benchmark.extra_info |= {
         "joules_per_image": None if joules is None else joules / size.batch,
@@ -96,38 +73,10 @@ def test_step(cell, bench, benchmark):
         "flags": found.reading.flags,
         "pixels": pixels,
         "batch": size.batch,
-        "precision": precision,
-        "settings": report.settings,
-        "compression_rate": report.compression_rate,
+        "precision": prepared.precision,
+        "settings": prepared.report.settings,
+        "compression_rate": prepared.report.compression_rate,
     }
-
-
-def accuracy(cell, bench):
-    """The score of a cell's search: validation accuracy on the run's own data."""
-    config = bench.config
-    batches = bench.data.batches(
-        "validation", bench.image_size(cell.model), config.finetune.batch_size, cell.seed
-    )
-    return lambda model: evaluate(model, batches, bench.device, config.precision).accuracy
-
-
-def one_step(
-    model: nn.Module, compression: Compression, images: Tensor, labels: Tensor, bench: Bench
-):
-    """A function that trains one step in the cheapest exact arithmetic, and that arithmetic."""
-    run = Finetuning(
-        train=list(itertools.repeat((images, labels), 4)),
-        validation=[],
-        config=replace(bench.config.finetune, learning_rate=0.0),
-        seed=0,
-        device=bench.device,
-        precision=bench.config.precision,
-        window=partial(bench.meters.window, bench.synchronize),
-        watch=lambda epoch: None,
-    )
-    chosen = calibrate(model, compression, bench.precisions(compression), run).chosen
-    once = replace(run, train=[(images, labels)], precision=chosen)
-    return partial(train_pass, model, compression, sgd(model, run.config), once), chosen
 
 
 def timed(benchmark, step, bench) -> float:

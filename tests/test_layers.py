@@ -15,11 +15,12 @@ ROOT = Path(energybench.__file__).parent
 # Highest layer last; a module may import from its own layer only within its own package.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "units", "registry", "cache", "progress", "vision", "quiet", "schema"),
-    ("record", "config", "hardware", "lock", "matrix", "carbon", "stats"),
+    ("record", "config", "hardware", "lock", "matrix", "carbon", "stats", "study_records"),
     ("meters", "data", "models", "compression", "training"),
     ("loading", "failures", "journal"),
     ("bench",),
-    ("doctor", "capacities", "draft"),
+    ("doctor", "capacities", "draft", "steps", "intensity"),
+    ("inference",),
     ("cell", "report"),
     ("options",),
     ("plugin", "cli_compare", "cli_journal", "cli_reports"),

@@ -13,9 +13,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _FACTOR_COLOURS = ("#332288", "#999933", "#44AA99", "#CC6677")
-_FAR_PP = 4.0
+
 _HATCHES = ("", "....", "////", "xxxx")
 """Of P. Tol's muted scheme, so that no factor looks like a method; the hatch is the second cue."""
+_FAR_PP = 4.0
+"""Percentage points from 0 beyond which the axis of drops becomes logarithmic."""
 
 
 def saving_figure(section: Section) -> "Figure | None":

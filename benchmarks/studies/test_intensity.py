@@ -1,0 +1,80 @@
+"""What bounds a training step: arithmetic or memory, and how many joules an operation takes.
+
+    pytest benchmarks/studies/test_intensity.py --benchmark-json=intensity.json
+
+The device's ceilings are measured in the same session. Synthetic images of the right shape: 224
+pixels in batches of 128 on a GPU, the run's own size in batches of 64 on a CPU.
+"""
+
+import pytest
+
+from energybench.intensity import bytes_moved, flops, peak_bytes_per_s, peak_flops_per_s
+from energybench.matrix import PAPER_MODELS
+from energybench.meters.per_call import per_call
+from energybench.registry import MODELS
+from energybench.steps import prepare
+from energybench.study_records import Intensity, to_extra_info
+
+METHODS = (
+    "baseline",
+    "baseline-bf16",
+    "stego",
+    "prune",
+    "prune-channels",
+    "lowrank",
+    "lowrank+stego",
+)
+
+
+@pytest.fixture(scope="session")
+def ceilings(bench):
+    """Precision -> (FLOP/s, bytes/s) at most, each measured once."""
+    found = {}
+    bytes_per_s = peak_bytes_per_s(bench.device, bench.synchronize)
+
+    def ceiling(precision):
+        if precision not in found:
+            found[precision] = peak_flops_per_s(precision, bench.device, bench.synchronize)
+        return found[precision], bytes_per_s
+
+    return ceiling
+
+
+@pytest.mark.energy_matrix(models=PAPER_MODELS, methods=METHODS)
+def test_intensity(cell, bench, benchmark, ceilings):
+    """One step: its operations, bytes, seconds and joules."""
+    cuda = bench.device.type == "cuda"
+    spec = MODELS.get(cell.model)
+    size = spec.image_size if cuda else spec.small_image_size
+    batch_size = 128 if cuda else 64
+    prepared = prepare(cell, bench, batch_size, size)
+
+    def waited():
+        prepared.step()
+        bench.synchronize()
+
+    benchmark.group = cell.model
+    benchmark.pedantic(waited, rounds=5, warmup_rounds=2)
+    window_s = 5.0 if cuda else 3.0
+    found = per_call(prepared.step, bench.meters, bench.synchronize, at_least_s=window_s)
+    flops_per_s, bytes_per_s = ceilings(prepared.precision)
+    benchmark.extra_info |= to_extra_info(
+        Intensity(
+            model=cell.model,
+            method=cell.method,
+            seed=cell.seed,
+            batch_size=batch_size,
+            image_size=size,
+            precision=prepared.precision,
+            device_name=bench.protocol()["device_name"],
+            flops_per_step=flops(prepared.step),
+            bytes_per_step=bytes_moved(prepared.step),
+            seconds_per_step=found.reading.duration_s / found.calls,
+            joules_per_step=found.it_joules,
+            ceiling_flops_per_s=flops_per_s,
+            ceiling_bytes_per_s=bytes_per_s,
+            sources=found.reading.sources,
+            flags=found.reading.flags,
+            compression_rate=prepared.report.compression_rate,
+        )
+    )
