@@ -44,7 +44,7 @@ def _add_runs(parser: argparse.ArgumentParser) -> None:
 def _show(options: argparse.Namespace) -> None:
     from energybench.report.table import result_table
 
-    for run in _read(options.runs):
+    for run in _read(options.runs, need_records=True):
         print(result_table(run.records, options.format))
 
 
@@ -90,11 +90,11 @@ def _plot(options: argparse.Namespace) -> None:
     print(f"wrote {path}", file=sys.stderr)
 
 
-def _read(names: "Sequence[str]") -> "list[Run]":
+def _read(names: "Sequence[str]", need_records: bool = False) -> "list[Run]":
     """The runs, with what is damaged in them said."""
     from energybench.report.runs import read_runs
 
-    runs = read_runs(names)
+    runs = read_runs(names, need_records)
     for run in runs:
         for note in run.notes:
             print(f"energybench: {note}", file=sys.stderr)

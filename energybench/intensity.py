@@ -37,14 +37,15 @@ def bytes_moved(step: Callable[[], object]) -> int:
     As if each operation went to memory: what caches and fused kernels spare is counted all the
     same.
     """
-    with _BytesMoved() as counter:
+    counter = _BytesMoved()
+    with counter:
         step()
-    return counter.total
+    return int(counter.total)
 
 
 class _BytesMoved(TorchDispatchMode):
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.total = 0
 
     def __torch_dispatch__(

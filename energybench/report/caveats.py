@@ -59,7 +59,21 @@ def caveats(section: Section) -> list[str]:
             lines.append(f"{text} ({_cells(found, len(records))})")
     lines += [f"{record.status}: {_name(record)}: {record.error}" for record in section.failed]
     lines += _search_notes(records)
+    lines += _of_studies(section)
     return [*lines, *section.notes]
+
+
+def _of_studies(section: Section) -> list[str]:
+    studies = (*section.intensities, *section.inferences)
+    if not studies:
+        return []
+    lines = []
+    if any(one.estimated for one in studies):
+        lines.append("estimated: joules of steps and answers are a formula of load and time")
+    if section.intensities:
+        lines.append("estimated: bytes per step, as if no cache held anything")
+    flags = sorted({flag for one in studies for flag in one.flags})
+    return [*lines, *(f"{flag.replace('_', ' ')}: in steps or answers" for flag in flags)]
 
 
 def _search_notes(records: Iterable[RunRecord]) -> list[str]:

@@ -8,6 +8,7 @@ from energybench.report.sections import Section
 from energybench.report.text import saving as saving_text
 from energybench.stats import Estimate
 
+_ESTIMATE = "Energy is an estimate here, not a measurement."
 _CLAUSES = 5
 """As many results are named one by one."""
 
@@ -15,6 +16,9 @@ _CLAUSES = 5
 def headline(section: Section) -> str:
     """What saved how much, on how many models, and how far it can be believed."""
     savings = section.known
+    if not section.rows and (section.intensities or section.inferences):
+        text = "What single steps and answers cost, without any fine-tuning."
+        return f"{text} {_ESTIMATE}" if section.estimated else text
     if not savings:
         return "No method here has a baseline with a known energy, so no saving is known."
     if len(section.models) == 1:
@@ -84,7 +88,7 @@ def _beyond(saving: Saving) -> bool:
 def _reservations(section: Section, savings: Sequence[Saving]) -> list[str]:
     lines = []
     if section.estimated:
-        lines.append("Energy is an estimate here, not a measurement.")
+        lines.append(_ESTIMATE)
     seeds = max(len(one.pairs) for one in savings)
     if seeds == 1:
         lines.append("One seed: there are no intervals, and small differences mean nothing.")

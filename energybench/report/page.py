@@ -15,7 +15,7 @@ from energybench.report.runs import Run
 from energybench.report.savings import Saving
 from energybench.report.sections import Section, sections
 from energybench.report.style import inline_svg, look
-from energybench.report.tables import Table, claim_table, result_table, why_table
+from energybench.report.tables import Table, claim_table, result_table, study_tables, why_table
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,10 @@ def markdown(runs: Sequence[Run]) -> str:
     parts = []
     for section in found:
         parts += [f"## {section.label}, on {section.machine}", headline(section)]
-        parts += [result_table(section).markdown()]
+        if section.rows:
+            parts += [result_table(section).markdown()]
+        for title, table in study_tables(section):
+            parts += [f"### {title}", table.markdown()]
         parts += ["\n".join(f"- {line}" for line in caveats(section))]
     comparison, _ = _side_by_side(runs)
     if comparison is not None:
@@ -77,6 +80,7 @@ def _section(number: int, section: Section) -> dict[str, Any]:
         "machine": section.machine,
         "headline": headline(section),
         "results": result_table(section),
+        "studies": [{"title": title, "table": table} for title, table in study_tables(section)],
         "figures": drawn,
         "why": why_table(section),
         "caveats": caveats(section),

@@ -1,14 +1,16 @@
 """What a report says of one run on one machine: a section."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
+from energybench.errors import UsageError
 from energybench.record import RunRecord
 from energybench.report.cells import Row, RowKey, in_order, labels, rows
 from energybench.report.compare import machine_groups
 from energybench.report.runs import Run
 from energybench.report.savings import BASELINE, Saving, saved_in
+from energybench.study_records import Inference, Intensity, read_studies
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,8 @@ class Section:
     machine: str
     records: tuple[RunRecord, ...]
     notes: tuple[str, ...] = ()
+    intensities: tuple[Intensity, ...] = ()
+    inferences: tuple[Inference, ...] = ()
 
     @cached_property
     def rows(self) -> dict[RowKey, Row]:
@@ -60,7 +64,10 @@ class Section:
     @cached_property
     def estimated(self) -> bool:
         """Whether any of its energies is an estimate."""
-        return any("estimate" in record.energy_source for record in self.finished)
+        studies = (*self.intensities, *self.inferences)
+        return any("estimate" in record.energy_source for record in self.finished) or any(
+            one.estimated for one in studies
+        )
 
     @property
     def finished(self) -> list[RunRecord]:
@@ -69,14 +76,27 @@ class Section:
 
 
 def sections(runs: Iterable[Run]) -> list[Section]:
-    """One per run and machine, in the order of the runs."""
-    found = []
-    for run in runs:
-        for machine, records in machine_groups(run.records).items():
-            found.append(Section(run.label, machine, tuple(records), run.notes))
-    return found
+    """One per run and machine, in the order of the runs.
+
+    Raises `UsageError` for a run with neither cells nor studies.
+    """
+    return [section for run in runs for section in _of_run(run)]
 
 
-def of_methods(section: Section, methods: Sequence[str]) -> list[Saving]:
-    """The known savings of these methods."""
-    return [saving for saving in section.known if saving.method in methods]
+def _of_run(run: Run) -> list[Section]:
+    intensities, inferences = read_studies(run.extras)
+    groups = machine_groups(run.records)
+    machines = dict.fromkeys([*groups, *(one.device_name for one in (*intensities, *inferences))])
+    if not machines:
+        raise UsageError(f"{run.path} has no energybench records; was it another benchmark's?")
+    return [
+        Section(
+            run.label,
+            machine,
+            tuple(groups.get(machine, ())),
+            run.notes,
+            tuple(one for one in intensities if one.device_name == machine),
+            tuple(one for one in inferences if one.device_name == machine),
+        )
+        for machine in machines
+    ]

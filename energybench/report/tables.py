@@ -103,6 +103,55 @@ def _why(section: Section, one: Saving, over: str) -> tuple[str, ...]:
     )
 
 
+def study_tables(section: Section) -> list[tuple[str, Table]]:
+    """(title, table) of the studies of hardware that the section has."""
+    found = []
+    if section.intensities:
+        found.append(("Steps against the device's ceilings", _intensity_table(section)))
+    if section.inferences:
+        found.append(("Answers", _inference_table(section)))
+    return found
+
+
+def _intensity_table(section: Section) -> Table:
+    headers = ("model", "method", "arithmetic", "GFLOP/step", "GB/step (estimate)", "FLOP/byte")
+    headers += ("GFLOP/s", "of ceiling", "ms/step", "J/step", "pJ/FLOP")
+    rows = tuple(
+        (
+            one.model,
+            one.method,
+            one.precision,
+            number(one.flops_per_step / 1e9),
+            number(one.bytes_per_step / 1e9),
+            number(one.intensity),
+            number(one.flops_per_s / 1e9),
+            percent(one.flops_per_s / one.ceiling_flops_per_s, 0),
+            number(1e3 * one.seconds_per_step),
+            number(one.joules_per_step),
+            number(None if one.joules_per_flop is None else 1e12 * one.joules_per_flop),
+        )
+        for one in section.intensities
+    )
+    return Table(headers, rows, frozenset(range(3, len(headers))))
+
+
+def _inference_table(section: Section) -> Table:
+    headers = ("model", "method", "arithmetic", "batch", "J per 1,000 images", "s per 1,000 images")
+    rows = tuple(
+        (
+            one.model,
+            one.method,
+            one.precision,
+            str(point.batch_size),
+            number(point.joules_per_1000_images),
+            number(point.seconds_per_1000_images),
+        )
+        for one in section.inferences
+        for point in one.points
+    )
+    return Table(headers, rows, frozenset(range(3, len(headers))))
+
+
 def claim_table(found: Sequence[Judgement]) -> Table:
     """The paper's claims beside ours."""
     rows = tuple((one.claim.text, one.verdict, one.found) for one in found)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from energybench.report.figures.course import capacity_figure, epoch_figure, power_figure
+from energybench.report.figures.hardware import inference_figure, roofline_figure
 from energybench.report.figures.savings import factor_figure, pareto_figure, saving_figure
 from energybench.report.figures.studies import (
     budget_figure,
@@ -84,5 +85,14 @@ FIGURES: dict[str, FigureKind] = {
         "The same bits in fp32 (stego-fp32), and the arithmetic without any bits cleared "
         "(baseline-…): what they save, stego does not owe to its bits.",
         control_figure,
+    ),
+    "roofline": FigureKind(
+        "What bounds a step",
+        "A point under the slope waits for memory, one under the flat roof for arithmetic. The "
+        "roofs were measured on this device; the bytes are an estimate.",
+        roofline_figure,
+    ),
+    "inference": FigureKind(
+        "Answers", "Energy of 1,000 images through the finalized model.", inference_figure
     ),
 }

@@ -1,0 +1,101 @@
+"""What single steps and answers cost on the device."""
+
+from typing import TYPE_CHECKING
+
+from energybench.report.sections import Section
+from energybench.report.style import colour, legend_below, marker, new_figure, panels
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from energybench.study_records import InferencePoint, Intensity
+
+COLUMNS = 3
+
+
+def roofline_figure(section: Section) -> "Figure | None":
+    """Achieved FLOP/s against FLOP per byte, under the device's measured ceilings."""
+    found = section.intensities
+    if not found:
+        return None
+    figure = new_figure(7.2, 4.6)
+    axes = figure.subplots()
+    several = len({one.model for one in found}) > 1
+    for one in found:
+        axes.plot(
+            [one.intensity],
+            [one.flops_per_s],
+            linestyle="none",
+            marker=marker(one.method),
+            markersize=8,
+            color=colour(one.method),
+            label=f"{one.method} [{one.precision}]",
+        )
+        if several and one.method == "baseline":
+            place = (one.intensity, one.flops_per_s)
+            axes.annotate(one.model, place, xytext=(6, -10), textcoords="offset points", fontsize=8)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    _draw_roofs(axes, found)
+    axes.set_xlabel("floating-point operations per byte (bytes are an estimate)")
+    axes.set_ylabel("FLOP/s")
+    legend_below(figure, [axes], columns=3)
+    return figure
+
+
+def _draw_roofs(axes: "Axes", found: "tuple[Intensity, ...]") -> None:
+    """One roof per arithmetic: the bandwidth's slope up to the ceiling of its operations."""
+    ink = axes.xaxis.label.get_color()
+    places = [one.intensity for one in found]
+    slope = max(one.ceiling_bytes_per_s for one in found)
+    ceilings: dict[str, float] = {}
+    for one in found:
+        ceilings[one.precision] = max(ceilings.get(one.precision, 0.0), one.ceiling_flops_per_s)
+    left = min(places) / 4
+    right = 4 * max([*places, *(ceiling / slope for ceiling in ceilings.values())])
+    for (precision, ceiling), line in zip(ceilings.items(), ("--", ":", "-."), strict=False):
+        knee = ceiling / slope
+        axes.plot(
+            [left, knee, right],
+            [left * slope, ceiling, ceiling],
+            color=ink,
+            linestyle=line,
+            linewidth=1.2,
+            label=f"ceiling, {precision}",
+        )
+    axes.set_xlim(left, right)
+
+
+def inference_figure(section: Section) -> "Figure | None":
+    """Joules per 1,000 images against the batch size."""
+    known = [one for one in section.inferences if _known(one.points)]
+    if not known:
+        return None
+    models = list(dict.fromkeys(one.model for one in known))
+    figure, places = panels(len(models), COLUMNS, height=2.8)
+    for axes, model in zip(places, models, strict=True):
+        for one in (each for each in known if each.model == model):
+            axes.plot(
+                [point.batch_size for point in one.points],
+                [point.joules_per_1000_images or 0.0 for point in one.points],
+                color=colour(one.method),
+                marker=marker(one.method),
+                markersize=6,
+                linewidth=1.5,
+                label=f"{one.method} [{one.precision}]",
+            )
+        sizes = sorted({point.batch_size for one in known for point in one.points})
+        axes.set_xscale("log")
+        axes.set_xticks(sizes, [str(size) for size in sizes])
+        axes.minorticks_off()
+        axes.set_ylim(0, None)
+        axes.set_title(model, fontsize=10)
+        axes.set_xlabel("batch size")
+    figure.supylabel("joules per 1,000 images (IT)", fontsize=10)
+    legend_below(figure, places, columns=2 if len(places) == 1 else 3)
+    return figure
+
+
+def _known(points: "list[InferencePoint]") -> bool:
+    return all(point.joules_per_1000_images is not None for point in points)
