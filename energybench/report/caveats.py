@@ -6,6 +6,7 @@ from typing import Any
 from energybench.record import RunRecord
 from energybench.report.sections import Section
 from energybench.report.text import number
+from energybench.study_records import Inference, Intensity
 
 _NAMED = 6
 
@@ -64,7 +65,7 @@ def caveats(section: Section) -> list[str]:
 
 
 def _of_studies(section: Section) -> list[str]:
-    studies = (*section.intensities, *section.inferences)
+    studies: list[Intensity | Inference] = [*section.intensities, *section.inferences]
     if not studies:
         return []
     lines = []

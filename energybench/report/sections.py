@@ -64,7 +64,7 @@ class Section:
     @cached_property
     def estimated(self) -> bool:
         """Whether any of its energies is an estimate."""
-        studies = (*self.intensities, *self.inferences)
+        studies: list[Intensity | Inference] = [*self.intensities, *self.inferences]
         return any("estimate" in record.energy_source for record in self.finished) or any(
             one.estimated for one in studies
         )

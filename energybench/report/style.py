@@ -20,6 +20,7 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8
 yellow is left out: both would be lost on one of the page's two backgrounds."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 """Seven colours and nine markers: 63 things differ in one or the other."""
+_COMPOSED_MARKERS = ("<", ">", "p", "h", "*", "d")
 SUFFIXES = (".svg", ".png")
 
 _INK, _GRID = "#123457", "#c1c2c3"
@@ -84,7 +85,8 @@ def colour(method: str) -> str:
 def marker(method: str) -> str:
     """The second cue beside the colour."""
     if "+" in method:
-        return MARKERS[(sum(_place(part) for part in method.split("+")) + 4) % len(MARKERS)]
+        places = [_place(part) for part in method.split("+")]
+        return _COMPOSED_MARKERS[(sum(places) + len(places)) % len(_COMPOSED_MARKERS)]
     return MARKERS[_place(method) % len(MARKERS)]
 
 

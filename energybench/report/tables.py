@@ -114,8 +114,10 @@ def study_tables(section: Section) -> list[tuple[str, Table]]:
 
 
 def _intensity_table(section: Section) -> Table:
-    headers = ("model", "method", "arithmetic", "GFLOP/step", "GB/step (estimate)", "FLOP/byte")
-    headers += ("GFLOP/s", "of ceiling", "ms/step", "J/step", "pJ/FLOP")
+    headers = (
+        *("model", "method", "arithmetic", "GFLOP/step", "GB/step (estimate)", "FLOP/byte"),
+        *("GFLOP/s", "of ceiling", "ms/step", "J/step", "pJ/FLOP"),
+    )
     rows = tuple(
         (
             one.model,

@@ -19,13 +19,15 @@ def roofline_figure(section: Section) -> "Figure | None":
     found = section.intensities
     if not found:
         return None
+    from matplotlib.ticker import LogFormatter
+
     figure = new_figure(7.2, 4.6)
     axes = figure.subplots()
     several = len({one.model for one in found}) > 1
     for one in found:
         axes.plot(
             [one.intensity],
-            [one.flops_per_s],
+            [one.flops_per_s / 1e9],
             linestyle="none",
             marker=marker(one.method),
             markersize=8,
@@ -33,13 +35,16 @@ def roofline_figure(section: Section) -> "Figure | None":
             label=f"{one.method} [{one.precision}]",
         )
         if several and one.method == "baseline":
-            place = (one.intensity, one.flops_per_s)
+            place = (one.intensity, one.flops_per_s / 1e9)
             axes.annotate(one.model, place, xytext=(6, -10), textcoords="offset points", fontsize=8)
     axes.set_xscale("log")
     axes.set_yscale("log")
     _draw_roofs(axes, found)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter(LogFormatter(minor_thresholds=(1, 0.4)))
     axes.set_xlabel("floating-point operations per byte (bytes are an estimate)")
-    axes.set_ylabel("FLOP/s")
+    axes.set_ylabel("GFLOP/s")
     legend_below(figure, [axes], columns=3)
     return figure
 
@@ -58,7 +63,7 @@ def _draw_roofs(axes: "Axes", found: "tuple[Intensity, ...]") -> None:
         knee = ceiling / slope
         axes.plot(
             [left, knee, right],
-            [left * slope, ceiling, ceiling],
+            [left * slope / 1e9, ceiling / 1e9, ceiling / 1e9],
             color=ink,
             linestyle=line,
             linewidth=1.2,
