@@ -86,7 +86,8 @@ def sections(runs: Iterable[Run]) -> list[Section]:
 def _of_run(run: Run) -> list[Section]:
     intensities, inferences = read_studies(run.extras)
     groups = machine_groups(run.records)
-    machines = dict.fromkeys([*groups, *(one.device_name for one in (*intensities, *inferences))])
+    studies: list[Intensity | Inference] = [*intensities, *inferences]
+    machines = dict.fromkeys([*groups, *(one.device_name for one in studies)])
     if not machines:
         raise UsageError(f"{run.path} has no energybench records; was it another benchmark's?")
     return [
