@@ -1,5 +1,6 @@
 """One cell as a test: run or taken from the journal, timed, kept, in the JSON and in the table."""
 
+import json
 from collections.abc import Callable, Generator
 from dataclasses import replace
 from time import perf_counter
@@ -143,8 +144,14 @@ class _Test:
             self.keeper.keep(key, record)
             return
         self._add(record)
+        self.keeper.keep(key, record, self._entry() if self._calls else None)
+
+    def _entry(self) -> dict[str, Any] | None:
+        """What pytest-benchmark will write of this test, if it times."""
+        from pytest_benchmark.utils import safe_dumps
+
         stats = self.benchmark.stats
-        self.keeper.keep(key, record, stats.as_dict() if self._calls and stats else None)
+        return json.loads(safe_dumps(stats.as_dict())) if stats else None
 
     def _add(self, record: "RunRecord") -> None:
         if self._calls:

@@ -94,4 +94,4 @@ def test_studies_run_by_path_only(
 ) -> None:
     result = suite.runpytest_subprocess("--collect-only", "-q", *arguments)
     found = [line.split("::")[-1] for line in result.stdout.lines if "::" in line]
-    assert found == tests
+    assert sorted(found) == tests
