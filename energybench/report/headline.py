@@ -32,7 +32,7 @@ def _of_one_model(section: Section, savings: Sequence[Saving]) -> str:
     (model,) = section.models
     ranked = sorted(savings, key=lambda one: one.saved or 0.0, reverse=True)
     if len(ranked) <= _CLAUSES:
-        return f"On {model} {_listed([_clause(section, one) for one in ranked])}."
+        return f"On {model} {listed([_clause(section, one) for one in ranked])}."
     saving = [one for one in ranked if (one.saved or 0.0) > 0.0]
     best, worst = ranked[0], ranked[-1]
     return (
@@ -45,10 +45,11 @@ def _clause(section: Section, saving: Saving) -> str:
     """Such as: lowrank saves 34.3 % [34.0, 34.7]."""
     label = section.labels[saving.key]
     name = f"{saving.method} ({label})" if label else saving.method
-    return f"{name} {_change(saving.energy)}{' beyond the tolerance' if _beyond(saving) else ''}"
+    return f"{name} {change(saving.energy)}{' beyond the tolerance' if _beyond(saving) else ''}"
 
 
-def _change(ratio: Estimate | None) -> str:
+def change(ratio: Estimate | None) -> str:
+    """A ratio of energies as a clause: "saves 34.3 % [34.0, 34.7]", "costs 10.0 % more"."""
     if ratio is None:
         return "has no known energy"
     low, high = ratio.low, ratio.high
@@ -77,7 +78,7 @@ def _of_many_models(section: Section, savings: Sequence[Saving]) -> str:
             f"{method} saves energy within the tolerance on {len(good)} of {len(found)} models "
             f"(median of all {100 * middle:+.0f} %)"
         )
-    text = _listed(clauses)
+    text = listed(clauses)
     return f"{text[:1].upper()}{text[1:]}."
 
 
@@ -95,7 +96,8 @@ def _reservations(section: Section, savings: Sequence[Saving]) -> list[str]:
     return lines
 
 
-def _listed(clauses: Sequence[str]) -> str:
+def listed(clauses: Sequence[str]) -> str:
+    """Joined by commas and a last "and"."""
     if len(clauses) < 2:
         return "".join(clauses)
     return f"{', '.join(clauses[:-1])} and {clauses[-1]}"

@@ -9,6 +9,7 @@ from energybench.report.caveats import caveats, facts
 from energybench.report.compare import compare
 from energybench.report.compare_table import comparison_rows
 from energybench.report.figures import FIGURES
+from energybench.report.findings import finding
 from energybench.report.headline import headline
 from energybench.report.paper import Judgement, judgements, paper
 from energybench.report.runs import Run
@@ -23,6 +24,7 @@ class _Drawn:
     title: str
     caption: str
     svg: str
+    finding: str
 
 
 def page(runs: Sequence[Run]) -> str:
@@ -57,6 +59,8 @@ def markdown(runs: Sequence[Run]) -> str:
             parts += [result_table(section).markdown()]
         for title, table in study_tables(section):
             parts += [f"### {title}", table.markdown()]
+        found_by = [(kind.title, finding(name, section)) for name, kind in FIGURES.items()]
+        parts += [f"{title}. {text}" for title, text in found_by if text]
         parts += ["\n".join(f"- {line}" for line in caveats(section))]
     comparison, _ = _side_by_side(runs)
     if comparison is not None:
@@ -74,7 +78,7 @@ def _section(number: int, section: Section) -> dict[str, Any]:
             if figure is not None:
                 description = f"{kind.title}. {kind.caption}"
                 svg = inline_svg(figure, f"s{number}-{name}", description)
-                drawn.append(_Drawn(kind.title, kind.caption, svg))
+                drawn.append(_Drawn(kind.title, kind.caption, svg, finding(name, section)))
     return {
         "label": section.label,
         "machine": section.machine,

@@ -11,16 +11,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_CONTROLS = ("stego", "stego-fp32", "baseline-tf32", "baseline-bf16")
-
-
-def _part(saving: Saving, name: str) -> object:
-    return dict(saving.key.setting).get(name)
+CONTROLS = ("stego", "stego-fp32", "baseline-tf32", "baseline-bf16")
 
 
 def tolerance_figure(section: Section) -> "Figure | None":
     """What each tolerance buys: energy saved, and accuracy really lost, by tolerance."""
-    curves = _by_tolerance(section)
+    curves = by_tolerance(section)
     if not curves:
         return None
     models = list(dict.fromkeys(model for model, _ in curves))
@@ -37,7 +33,7 @@ def tolerance_figure(section: Section) -> "Figure | None":
     return figure
 
 
-def _by_tolerance(section: Section) -> dict[tuple[str, str], list[Saving]]:
+def by_tolerance(section: Section) -> dict[tuple[str, str], list[Saving]]:
     """(model, method) -> savings in the order of their tolerance, where there are several."""
     found: dict[tuple[str, str], list[Saving]] = {}
     for saving in section.known:
@@ -121,21 +117,31 @@ def composition_figure(section: Section) -> "Figure | None":
     return figure
 
 
+def equalized(section: Section) -> list[Saving]:
+    """The savings at an equal budget of epochs, with a known drop."""
+    savings = [one for one in section.known if dict(one.key.setting).get("budget") == "equal"]
+    return [one for one in savings if one.drop_pp is not None]
+
+
 def budget_figure(section: Section) -> "Figure | None":
     """At the baseline's epochs exactly: what an epoch saves, and the accuracy that is reached."""
-    savings = [one for one in section.known if _part(one, "budget") == "equal"]
-    savings = [one for one in savings if one.drop_pp is not None]
+    savings = equalized(section)
     return _savings_and_drops(section, savings) if savings else None
 
 
 def control_figure(section: Section) -> "Figure | None":
     """`stego` beside the same bits in fp32 and beside the arithmetic without the bits."""
-    savings = [one for one in section.known if one.method in _CONTROLS]
+    savings = compared_controls(section)
+    return _savings_and_drops(section, savings) if savings else None
+
+
+def compared_controls(section: Section) -> list[Saving]:
+    """`stego` and its controls, of the models that have both, with a known drop."""
+    savings = [one for one in section.known if one.method in CONTROLS]
     savings = [one for one in savings if one.drop_pp is not None]
     models = {one.model for one in savings if one.method == "stego"}
     models &= {one.model for one in savings if one.method != "stego"}
-    savings = [one for one in savings if one.model in models]
-    return _savings_and_drops(section, savings) if savings else None
+    return [one for one in savings if one.model in models]
 
 
 def _savings_and_drops(section: Section, savings: list[Saving]) -> "Figure":
