@@ -45,7 +45,7 @@ def _clause(section: Section, saving: Saving) -> str:
     """Such as: lowrank saves 34.3 % [34.0, 34.7]."""
     label = section.labels[saving.key]
     name = f"{saving.method} ({label})" if label else saving.method
-    return f"{name} {change(saving.energy)}{' beyond the tolerance' if _beyond(saving) else ''}"
+    return f"{name} {change(saving.energy)}{' beyond the tolerance' if saving.beyond else ''}"
 
 
 def change(ratio: Estimate | None) -> str:
@@ -72,7 +72,7 @@ def _of_many_models(section: Section, savings: Sequence[Saving]) -> str:
         found = [one for one in savings if one.method == method]
         if not found:
             continue
-        good = [one for one in found if (one.saved or 0.0) > 0.0 and not _beyond(one)]
+        good = [one for one in found if (one.saved or 0.0) > 0.0 and not one.beyond]
         middle = median(one.saved or 0.0 for one in found)
         clauses.append(
             f"{method} saves energy within the tolerance on {len(good)} of {len(found)} models "
@@ -80,10 +80,6 @@ def _of_many_models(section: Section, savings: Sequence[Saving]) -> str:
         )
     text = listed(clauses)
     return f"{text[:1].upper()}{text[1:]}."
-
-
-def _beyond(saving: Saving) -> bool:
-    return any(ours.within_tolerance is False for ours, _ in saving.pairs)
 
 
 def _reservations(section: Section, savings: Sequence[Saving]) -> list[str]:

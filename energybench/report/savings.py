@@ -35,18 +35,12 @@ class Saving:
     pairs: tuple[Pair, ...]
     energy: Estimate | None
     """Ratio of `kwh`; None where an energy is not known or the two were read differently."""
-    with_search: Estimate | None
-    """Ratio of `kwh_total`, the method's own search included."""
-    drop_pp: Estimate | None
-    """Mean accuracy drop, percentage points; None where an accuracy is not known."""
     control: str | None = None
     """The strongest control measured: the cheapest uncompressed arithmetic within tolerance."""
     control_pairs: tuple[Pair, ...] = ()
     """With that control's records."""
     against_control: Estimate | None = None
     """Ratio of `kwh` to the control's."""
-    flags: tuple[str, ...] = ()
-    """What a reader must know, each a phrase."""
 
     @property
     def model(self) -> str:
@@ -62,6 +56,28 @@ class Saving:
     def saved(self) -> float | None:
         """Share of the energy saved; negative where it cost more."""
         return None if self.energy is None else 1.0 - self.energy.value
+
+    @property
+    def beyond(self) -> int:
+        """In how many seeds the accuracy dropped by more than the tolerance."""
+        return sum(ours.within_tolerance is False for ours, _ in self.pairs)
+
+    @cached_property
+    def with_search(self) -> Estimate | None:
+        """Ratio of `kwh_total`, the method's own search included."""
+        return energy_ratios([self.pairs], "kwh_total")[0]
+
+    @cached_property
+    def drop_pp(self) -> Estimate | None:
+        """Mean accuracy drop, percentage points; None where an accuracy is not known."""
+        drops = [record.drop_pp for record, _ in self.pairs]
+        known = [drop for drop in drops if drop is not None]
+        return means([known])[0] if len(known) == len(drops) else None
+
+    @cached_property
+    def flags(self) -> tuple[str, ...]:
+        """What a reader must know, each a phrase: the paper's signatures of failure, and more."""
+        return tuple(_flags(self))
 
     @cached_property
     def factors(self) -> Factors | None:
@@ -95,8 +111,7 @@ def saved_in(found: Mapping[RowKey, Row]) -> list[Saving]:
         if key.method != BASELINE
     }
     result = _against(BASELINE, {key: pairs for key, pairs in paired.items() if pairs})
-    controls = _strongest_controls(result)
-    return [_judged(saving) for saving in _with_controls(result, controls, by_core)]
+    return _with_controls(result, _strongest_controls(result), by_core)
 
 
 def _core(key: RowKey) -> RowKey:
@@ -113,19 +128,7 @@ def _against(base: str, paired: dict[RowKey, tuple[Pair, ...]]) -> list[Saving]:
     """All at once: the bootstrap of many rows takes hardly longer than that of one."""
     keys = list(paired)
     energy = energy_ratios([paired[key] for key in keys], "kwh")
-    with_search = energy_ratios([paired[key] for key in keys], "kwh_total")
-    drops = _drops([paired[key] for key in keys])
-    return [
-        Saving(
-            key=key,
-            base=base,
-            pairs=paired[key],
-            energy=energy[i],
-            with_search=with_search[i],
-            drop_pp=drops[i],
-        )
-        for i, key in enumerate(keys)
-    ]
+    return [Saving(key, base, paired[key], ratio) for key, ratio in zip(keys, energy, strict=True)]
 
 
 def energy_ratios(paired: Sequence[Sequence[Pair]], name: str) -> list[Estimate | None]:
@@ -144,23 +147,13 @@ def energy_ratios(paired: Sequence[Sequence[Pair]], name: str) -> list[Estimate 
     return [next(found) if row else None for row in values]
 
 
-def _drops(paired: Sequence[Sequence[Pair]]) -> list[Estimate | None]:
-    values: list[list[float]] = []
-    for pairs in paired:
-        row = [record.drop_pp for record, _ in pairs]
-        known = [value for value in row if value is not None]
-        values.append(known if len(known) == len(row) else [])
-    found = iter(means([row for row in values if row]))
-    return [next(found) if row else None for row in values]
-
-
 def _strongest_controls(found: Sequence[Saving]) -> dict[RowKey, str]:
     """Core -> the cheapest control there that saves and stays within the tolerance."""
     best: dict[RowKey, Saving] = {}
     for saving in found:
         if not saving.method.startswith(CONTROL) or "+" in saving.method:
             continue
-        if saving.energy is None or saving.energy.value >= 1.0 or _beyond(saving):
+        if saving.energy is None or saving.energy.value >= 1.0 or saving.beyond:
             continue
         other = best.get(_core(saving.key))
         if other is None or other.energy is None or saving.energy.value < other.energy.value:
@@ -192,16 +185,14 @@ def _with_controls(
     ]
 
 
-def _judged(saving: Saving) -> Saving:
-    """With its flags: the paper's signatures of failure, and what the energy is really due to."""
+def _flags(saving: Saving) -> list[str]:
     flags = []
     epochs = fmean(len(ours.epochs) for ours, _ in saving.pairs)
     base_epochs = fmean(len(theirs.epochs) for _, theirs in saving.pairs)
     if base_epochs and epochs > MANY_EPOCHS * base_epochs:
         flags.append(f"{epochs / base_epochs:.1f} x the baseline's epochs")
-    beyond = _beyond(saving)
-    if beyond:
-        of = f" in {beyond} of {len(saving.pairs)} seeds" if len(saving.pairs) > 1 else ""
+    if saving.beyond:
+        of = f" in {saving.beyond} of {len(saving.pairs)} seeds" if len(saving.pairs) > 1 else ""
         flags.append(f"drop beyond tolerance{of}")
     if any(ours.compression and ours.compression.no_effect for ours, _ in saving.pairs):
         flags.append("nothing compressed within tolerance")
@@ -209,11 +200,7 @@ def _judged(saving: Saving) -> Saving:
     saves = saving.energy is not None and saving.energy.value < 1.0
     if saves and saving.against_control is not None and saving.against_control.value >= 1.0:
         flags.append(f"the arithmetic's saving: {saving.control} saves as much")
-    return replace(saving, flags=tuple(flags))
-
-
-def _beyond(saving: Saving) -> int:
-    return sum(ours.within_tolerance is False for ours, _ in saving.pairs)
+    return flags
 
 
 def _payback(saving: Saving) -> list[str]:

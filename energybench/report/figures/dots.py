@@ -15,11 +15,6 @@ LINE = 0.24
 """Inches per line."""
 
 
-def beyond(saving: Saving) -> bool:
-    """Whether any of its cells dropped by more than the tolerance."""
-    return any(ours.within_tolerance is False for ours, _ in saving.pairs)
-
-
 def ends(saving: Saving) -> list[float]:
     """The saving and its interval, in percent, as far as they are finite."""
     if saving.energy is None:
@@ -58,7 +53,7 @@ def draw_dots(axes: "Axes", lines: Sequence[tuple[str, Saving]]) -> None:
             color=own,
             marker=marker(saving.method),
             markersize=7,
-            markerfacecolor="none" if beyond(saving) else own,
+            markerfacecolor="none" if saving.beyond else own,
             markeredgewidth=1.5,
         )
     axes.axvline(0.0, color=axes.xaxis.label.get_color(), linewidth=1.0)

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from energybench.report.factors import NAMES
-from energybench.report.figures.dots import LINE, beyond, draw_dots, lines_of
+from energybench.report.figures.dots import LINE, draw_dots, lines_of
 from energybench.report.savings import Saving
 from energybench.report.sections import Section
 from energybench.report.style import colour, legend_below, marker, new_figure
@@ -40,7 +40,7 @@ def pareto_figure(section: Section) -> "Figure | None":
     for method in section.methods:
         for fill in (True, False):
             own = [(drop, one) for one, drop in points if one.method == method]
-            own = [(drop, one) for drop, one in own if beyond(one) != fill]
+            own = [(drop, one) for drop, one in own if bool(one.beyond) != fill]
             if own:
                 _scatter(axes, method, [(drop, 100 * (one.saved or 0)) for drop, one in own], fill)
     front = pareto([(drop, 100 * (one.saved or 0.0), one) for one, drop in points])
