@@ -110,10 +110,18 @@ def test_without_a_place_for_the_journal_the_session_goes_on(session: pytest.Pyt
 
 
 def start(session: pytest.Pytester, *options: str) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "pytest", *QUICK, *MATRIX, *options]
-    return subprocess.Popen(
-        command, cwd=session.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    """A session in the background that feels Ctrl-C, whatever this process does."""
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)  # of background jobs it is ignored
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-m", "pytest", *QUICK, *MATRIX, *options],
+            cwd=session.path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def until_in_journal(
