@@ -23,6 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         status: int | None = options.run(options)
+        sys.stdout.flush()  # here, not at exit, where an error could not be caught
     except EnergybenchError as error:
         print(f"energybench: {error}", file=sys.stderr)
         return 2

@@ -74,7 +74,7 @@ def test_the_machine_may_differ_and_nothing_else() -> None:
     ],
 )
 def test_what_does_not_match_is_said(unlike: dict[str, object], reason: str) -> None:
-    found = compare({"a": run(), "b": run(**unlike)})
+    found = compare({"a": run(), "b": run(**unlike)})  # type: ignore[arg-type]
     assert found.rows == ()
     assert reason in found.notes[0]
 
