@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from energybench.cache import cache_folder, publish
 from energybench.carbon import carbon_intensity
 from energybench.compression.base import Compression, precisions_of, required_precision
 from energybench.config import PRECISIONS, Cell, RunConfig
-from energybench.data.base import ImageData
+from energybench.data.base import Batches, ImageData, Split
 from energybench.errors import CellError, EnergybenchError, UsageError
 from energybench.hardware import Machine, describe_machine, gpu_id
 from energybench.loading import PretrainedModel, image_size, pretrained
@@ -26,6 +27,7 @@ from energybench.meters.window import MeterSet
 from energybench.progress import Progress
 from energybench.record import CarbonIntensity, RunRecord, from_json
 from energybench.registry import DATASETS, MODELS
+from energybench.training.evaluate import evaluate
 from energybench.training.precision import check_precision, native
 
 log = logging.getLogger(__name__)
@@ -128,6 +130,18 @@ class Bench:
     def image_size(self, model: str) -> int:
         """Pixels per side at which `model` sees this run's data."""
         return image_size(MODELS.get(model), self.data)
+
+    def batches(self, split: Split, model: str, seed: int) -> Batches:
+        """This run's view of one split for `model`."""
+        batch_size = self.config.finetune.batch_size
+        return self.data.batches(split, self.image_size(model), batch_size, seed)
+
+    def score(self, model: str, seed: int) -> Callable[[nn.Module], float]:
+        """Validation accuracy of a network, for searches."""
+        batches = self.batches("validation", model, seed)
+        return lambda network: (
+            evaluate(network, batches, self.device, self.config.precision).accuracy
+        )
 
     def protocol(self) -> dict[str, Any]:
         """What shapes a cell's numbers, as recorded."""

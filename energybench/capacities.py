@@ -2,14 +2,11 @@
 
 from collections.abc import Callable
 
-from torch import nn
-
 from energybench.bench import Bench
 from energybench.compression.bits import Fill, Rounding
 from energybench.compression.capacity import Capacity, Scope, Strategy, capacity
 from energybench.errors import CellError
 from energybench.failures import is_out_of_memory
-from energybench.training.evaluate import evaluate
 
 WAYS: dict[str, tuple[Fill, Rounding]] = {
     "cleared": ("zeros", "truncate"),
@@ -33,13 +30,7 @@ def capacities(
     next. See `compression.capacity.capacity` for the rest. Raises `CellError` where memory ends.
     """
     network, _ = bench.pretrained(model).load(bench.device)
-    batches = bench.data.batches(
-        "validation", bench.image_size(model), bench.config.finetune.batch_size, seed=0
-    )
-
-    def score(network: nn.Module) -> float:
-        return evaluate(network, batches, bench.device, bench.config.precision).accuracy
-
+    score = bench.score(model, seed=0)
     found = {}
     for way, (fill, rounding) in WAYS.items():
         say(f"{model}: {way}")

@@ -17,7 +17,6 @@ from energybench.failures import is_out_of_memory, one_line
 from energybench.meters.trace import Tracer, power_trace
 from energybench.meters.window import Window
 from energybench.record import EnergyReading, EpochRecord, RunRecord
-from energybench.training.evaluate import evaluate
 from energybench.training.finetune import Finetuning
 
 log = logging.getLogger(__name__)
@@ -92,10 +91,7 @@ class Draft:
 
     def batches(self, split: Split) -> Batches:
         """The cell's view of one split."""
-        bench, cell = self.bench, self.cell
-        return bench.data.batches(
-            split, bench.image_size(cell.model), bench.config.finetune.batch_size, cell.seed
-        )
+        return self.bench.batches(split, self.cell.model, self.cell.seed)
 
     def finetuning(
         self, config: FinetuneConfig, watch: Callable[[EpochRecord], None]
@@ -114,9 +110,7 @@ class Draft:
 
     def score(self, model: nn.Module) -> float:
         """Validation accuracy, for searches."""
-        config = self.bench.config
-        validation = self.batches("validation")
-        return evaluate(model, validation, self.bench.device, config.precision).accuracy
+        return self.bench.score(self.cell.model, self.cell.seed)(model)
 
     def keep(self, **fields: Any) -> None:
         """Set fields of the record."""

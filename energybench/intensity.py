@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 
 from energybench.training.precision import arithmetic
 
 _MATRIX = {"cpu": 2048, "cuda": 8192}
 """Side of the square matrices whose product is timed."""
-_BUFFER = {"cpu": 2**28, "cuda": 2**30}
-"""Bytes that are copied: far more than caches hold."""
+_BUFFER = {"cpu": 2**30, "cuda": 2**30}
+"""Bytes that are copied: more than caches hold, of which servers have some 2**28."""
 _ONLY_ALLOCATE = ("aten::empty", "aten::new_empty")
 
 
@@ -25,15 +25,29 @@ def flops(step: Callable[[], object]) -> int:
     Of matrix products and convolutions, forward and backward, by PyTorch's `FlopCounterMode`;
     element-wise work and what PyTorch has no formula for (sparse kernels) count nothing.
     """
-    with FlopCounterMode(display=False) as counter:
+    own = {torch.ops.aten.convolution_backward: _convolution_backward}
+    with FlopCounterMode(display=False, custom_mapping=own) as counter:
         step()
     return int(counter.get_total_flops())
+
+
+def _convolution_backward(
+    grad_shape: Any, image_shape: Any, weight_shape: Any, *rest: Any, **_: Any
+) -> int:
+    """Each gradient that is asked for takes as many operations as the forward convolution.
+
+    PyTorch's own formula takes the weights' gradient of a grouped convolution for a dense one.
+    """
+    *_settings, transposed, _padding, _groups, asked_for = rest
+    forward = conv_flop_count(image_shape, weight_shape, grad_shape, transposed=transposed)
+    return int(forward * sum(asked_for[:2]))
 
 
 def bytes_moved(step: Callable[[], object]) -> int:
     """An estimate of the bytes that one `step` reads and writes.
 
-    The sizes of the inputs and outputs of every operation, in place or not; views move nothing.
+    The sizes of the inputs and outputs of every operation; what it changes in place is both, and
+    views move nothing.
     As if each operation went to memory: what caches and fused kernels spare is counted all the
     same.
     """
@@ -54,8 +68,19 @@ class _BytesMoved(TorchDispatchMode):
         result = func(*args, **(kwargs or {}))
         name = func.name()
         if not (func.is_view or name.startswith(_ONLY_ALLOCATE) or name == "aten::detach"):
-            self.total += _bytes((args, kwargs)) + _bytes(result)
+            changed = _changed(func, args, kwargs or {})
+            known = {id(leaf) for leaf in tree_leaves(changed)}
+            new = [leaf for leaf in tree_leaves(result) if id(leaf) not in known]
+            self.total += _bytes((args, kwargs)) + _bytes(changed) + _bytes(new)
         return result
+
+
+def _changed(func: Any, args: Any, kwargs: dict[str, Any]) -> list[Any]:
+    """The arguments that `func` writes into, as its schema says."""
+    declared = func._schema.arguments
+    given = {argument.name: value for argument, value in zip(declared, args, strict=False)} | kwargs
+    written = (one.name for one in declared if one.alias_info and one.alias_info.is_write)
+    return [given[name] for name in written if name in given]
 
 
 def _bytes(tree: Any) -> int:

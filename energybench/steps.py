@@ -12,9 +12,9 @@ from energybench.bench import Bench
 from energybench.compression.base import Compression
 from energybench.compression.compose import build
 from energybench.config import Cell
+from energybench.errors import UsageError
 from energybench.record import CompressionReport
 from energybench.training.calibrate import calibrate
-from energybench.training.evaluate import evaluate
 from energybench.training.finetune import Finetuning, sgd, train_pass
 
 
@@ -38,10 +38,20 @@ class Prepared:
 
 
 def prepare(cell: Cell, bench: Bench, batch_size: int, image_size: int) -> Prepared:
-    """Load and compress the network of `cell` on the run's own data, and choose its arithmetic."""
-    model, _ = bench.pretrained(cell.model).load(bench.device, cell.seed)
+    """Load and compress the network of `cell` on the run's own data, and choose its arithmetic.
+
+    Raises `UsageError` for weights whose head does not fit the data.
+    """
+    model, facts = bench.pretrained(cell.model).load(bench.device, cell.seed)
+    if facts["head_replaced"]:
+        raise UsageError(
+            f"the weights of {cell.model} have other classes than {bench.data.name}, and a search "
+            "on an untrained head finds nothing; give fine-tuned ones by --energy-weights"
+        )
     compression = build(cell.method)
-    report = compression.compress(model, _accuracy(cell, bench), bench.config.tolerance_pp)
+    report = compression.compress(
+        model, bench.score(cell.model, cell.seed), bench.config.tolerance_pp
+    )
     shape = (batch_size, 3, image_size, image_size)
     images = torch.randn(*shape, device=bench.device)
     labels = torch.randint(bench.data.classes, (batch_size,), device=bench.device)
@@ -59,12 +69,3 @@ def prepare(cell: Cell, bench: Bench, batch_size: int, image_size: int) -> Prepa
     once = replace(run, train=[(images, labels)], precision=precision)
     one_pass = partial(train_pass, model, compression, sgd(model, run.config), once)
     return Prepared(model, compression, report, images, precision, lambda: one_pass()[0])
-
-
-def _accuracy(cell: Cell, bench: Bench) -> Callable[[nn.Module], float]:
-    """The score of a cell's search: validation accuracy on the run's own data."""
-    config = bench.config
-    batches = bench.data.batches(
-        "validation", bench.image_size(cell.model), config.finetune.batch_size, cell.seed
-    )
-    return lambda model: evaluate(model, batches, bench.device, config.precision).accuracy

@@ -23,6 +23,15 @@ def test_flops_of_a_convolution() -> None:
     assert flops(lambda: layer(torch.randn(2, 3, 10, 10))) == 2 * 2 * 5 * 10 * 10 * 3 * 9
 
 
+@pytest.mark.parametrize("groups", [1, 4, 8])
+def test_flops_of_a_grouped_convolution_backward(groups: int) -> None:
+    layer = nn.Conv2d(8, 8, 3, padding=1, groups=groups)
+    images = torch.randn(2, 8, 10, 10, requires_grad=True)
+    forward = flops(lambda: layer(images))
+    assert forward == 2 * 2 * 8 * 10 * 10 * (8 // groups) * 9
+    assert flops(lambda: layer(images).sum().backward()) == 3 * forward
+
+
 def test_fewer_operations_after_factorization() -> None:
     whole = nn.Linear(64, 64)
     factors = nn.Sequential(nn.Linear(64, 4), nn.Linear(4, 64))
@@ -35,6 +44,16 @@ def test_bytes_are_inputs_and_outputs() -> None:
     assert bytes_moved(lambda: one + other) == 3 * 400
     assert bytes_moved(lambda: one.add_(other)) == 3 * 400  # reads two, writes one
     assert bytes_moved(lambda: one.to(torch.bfloat16)) == 400 + 200
+    assert bytes_moved(lambda: torch.mul(one, other, out=torch.empty(100))) == 3 * 400 + 400
+
+
+def test_bytes_of_an_optimizer_that_returns_nothing() -> None:
+    weight = nn.Parameter(torch.randn(100))
+    weight.grad = torch.randn(100)
+    optimizer = torch.optim.SGD([weight], lr=0.1, momentum=0.9, fused=True)
+    optimizer.step()  # makes the momentum
+    # reads weight, gradient, momentum; writes all but what it only reads
+    assert 5 * 400 <= bytes_moved(optimizer.step) <= 6 * 400
 
 
 def test_views_and_allocations_move_nothing() -> None:
