@@ -102,13 +102,16 @@ def _place(method: str) -> int:
 
 
 def legend_below(figure: "Figure", axes: "Iterable[Axes]", columns: int = 4) -> None:
-    """One legend under all panels, each label once."""
+    """One legend under all panels, each label once, in as many of `columns` as have room."""
     found: dict[str, Any] = {}
     for one in axes:
         for handle, label in zip(*one.get_legend_handles_labels(), strict=True):
             found.setdefault(str(label), handle)
-    if found:
-        figure.legend(list(found.values()), list(found), loc="outside lower center", ncols=columns)
+    if not found:
+        return
+    inches = 0.55 + 0.075 * max(map(len, found))
+    room = max(1, min(columns, int(figure.get_figwidth() / inches)))
+    figure.legend(list(found.values()), list(found), loc="outside lower center", ncols=room)
 
 
 def inline_svg(figure: "Figure", name: str, description: str) -> str:

@@ -51,12 +51,12 @@ FIGURES: dict[str, FigureKind] = {
     ),
     "epochs": FigureKind(
         "Joules per epoch",
-        "Of the first seed: how much an epoch takes, and how many there are.",
+        "Of the first seed and setting: how much an epoch takes, and how many there are.",
         epoch_figure,
     ),
     "capacity": FigureKind(
         "Capacity",
-        "What the search for cleared bits saw, of the first seed. Dotted: the bits that it "
+        "What the search for cleared bits saw, first seed and setting. Dotted: the bits that it "
         "cleared. Dashed: the least accuracy within the tolerance.",
         capacity_figure,
     ),

@@ -102,11 +102,13 @@ def _draw_power(axes: "Axes", record: RunRecord, label: str) -> None:
 def _first_seeds(
     section: Section, wanted: Callable[[RunRecord], bool]
 ) -> dict[str, list[tuple[str, RunRecord]]]:
-    """Model -> (label, record) of the first seed of every row that has what is wanted."""
+    """Model -> (label, record) of the first seed and setting of every method that has it."""
     found: dict[str, list[tuple[str, RunRecord]]] = {}
+    seen: set[tuple[str, str]] = set()
     for key, row in section.rows.items():
         record = row[min(row)]
-        if wanted(record):
+        if wanted(record) and (key.model, key.method) not in seen:
+            seen.add((key.model, key.method))
             setting = section.labels[key]
             label = f"{key.method} ({setting})" if setting else key.method
             found.setdefault(key.model, []).append((label, record))
