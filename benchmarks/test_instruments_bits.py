@@ -40,22 +40,6 @@ class Pair:
         self.results = (result, self.results[1]) if which == 0 else (self.results[0], result)
 
 
-@pytest.fixture
-def tell(benchmark: Any, capsys: pytest.CaptureFixture[str]) -> Callable[..., None]:
-    """Keep figures in the benchmark's JSON, and print them."""
-
-    def keep(**figures: float | str) -> None:
-        benchmark.extra_info.update(figures)
-        with capsys.disabled():
-            told = (
-                f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
-                for name, value in figures.items()
-            )
-            print(f"\n{benchmark.name}: {', '.join(told)}")
-
-    return keep
-
-
 @pytest.fixture(scope="module")
 def digits() -> Any:
     """The embedded data."""

@@ -1,9 +1,9 @@
 """What a compression is: the protocol, and the method that does nothing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol, runtime_checkable
 
-from torch import nn
+from torch import Tensor, nn
 
 from energybench.record import CompressionReport
 
@@ -53,6 +53,19 @@ class HasPrecisions(Protocol):
         Each of them is narrower than fp32 and may be used instead of it, the cheapest wins; () for
         none. Called after `compress`.
         """
+        ...
+
+
+@runtime_checkable
+class HasTrainingState(Protocol):
+    """What a `Compression` has beside the above if `after_step` remembers one step for the next."""
+
+    def training_state(self) -> dict[str, Tensor]:
+        """By name, what it remembers; not copied. {} before the first step."""
+        ...
+
+    def load_training_state(self, state: Mapping[str, Tensor]) -> None:
+        """Go on with a `training_state` of the same method, found by the same `compress`."""
         ...
 
 

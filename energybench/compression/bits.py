@@ -13,6 +13,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from energybench.compression.weights import shares_memory
 from energybench.errors import CellError
 
 Fill = Literal["zeros", "random"]
@@ -65,9 +66,12 @@ def clear_low_bits(
     so that from one state of the generator fewer bits are the lower ones of more. Where they reach
     into the exponent and the result would be infinity or NaN, the exponent's lowest bit is zero.
 
-    Raises `CellError` for another dtype, NaN or infinity, and `ValueError` for other arguments.
+    Raises `CellError` for another dtype, NaN, infinity, or elements that share memory, and
+    `ValueError` for other arguments.
     """
     form = form_of("the tensor", tensor)
+    if shares_memory(tensor):
+        raise CellError("stego: elements of the tensor share memory; clone it first")
     require_filling(fill, rounding)
     if not 0 <= bits < form.width:
         raise ValueError(f"bits must be 0..{form.width - 1}, not {bits}")

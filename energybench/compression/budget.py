@@ -34,10 +34,6 @@ class Spectrum:
         """Parameters saved at `rank`."""
         return self.dense - rank * self.per_rank
 
-    def error(self, rank: int) -> float:
-        """Relative Frobenius error at `rank`: the root of the share of energy lost."""
-        return float(self.lost()[rank].sqrt())
-
     def lost(self) -> Tensor:
         """(m + 1,) shares of the energy lost at rank 0..m."""
         tails = self.energies.flip(0).cumsum(0).flip(0)

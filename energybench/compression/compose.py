@@ -1,11 +1,17 @@
 """Methods by name, alone or composed: "prune", "lowrank+prune+stego"."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import prod
 
-from torch import nn
+from torch import Tensor, nn
 
-from energybench.compression.base import Compression, Score, precisions_of, required_precision
+from energybench.compression.base import (
+    Compression,
+    HasTrainingState,
+    Score,
+    precisions_of,
+    required_precision,
+)
 from energybench.record import CompressionReport
 from energybench.registry import METHODS, method_parts
 
@@ -54,7 +60,8 @@ class Composition:
         reports: list[CompressionReport] = []
         for part in self._parts:
             left = tolerance_pp - max(0.0, _drop_pp(reports))
-            reports.append(part.compress(model, score, max(0.0, left)))
+            least = min(tolerance_pp, 0.0)  # a negative tolerance stays: nothing is within it
+            reports.append(part.compress(model, score, max(least, left)))
         scores = _scores(reports)
         return CompressionReport(
             method=self.name,
@@ -69,6 +76,23 @@ class Composition:
             no_effect=all(report.no_effect for report in reports),
             parts=reports,
         )
+
+    def training_state(self) -> dict[str, Tensor]:
+        """What the parts remember, behind their names."""
+        return {
+            f"{part.name}/{key}": value
+            for part in self._parts
+            if isinstance(part, HasTrainingState)
+            for key, value in part.training_state().items()
+        }
+
+    def load_training_state(self, state: Mapping[str, Tensor]) -> None:
+        """Give each part what is behind its name."""
+        for part in self._parts:
+            if isinstance(part, HasTrainingState):
+                start = f"{part.name}/"
+                own = {k.removeprefix(start): v for k, v in state.items() if k.startswith(start)}
+                part.load_training_state(own)
 
     def after_step(self, model: nn.Module) -> None:
         """Hold every part's constraint after an optimizer step, in place."""

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from energybench.compression.base import STRUCTURE, Score
 from energybench.compression.budget import Budget, Spectrum
 from energybench.compression.search import strongest
-from energybench.compression.svd import factorize, split
+from energybench.compression.svd import factorize, relative_error, split
 from energybench.compression.weights import parameter_count, require_weights
 from energybench.record import CompressionReport
 
@@ -73,11 +73,12 @@ class LowRank:
     def compress(self, model: nn.Module, score: Score, tolerance_pp: float) -> CompressionReport:
         """Factorize at the largest budget within `tolerance_pp`, in whole percents of parameters.
 
-        The report has {"budget": share, "layers": how many} and each factorized layer's error; the
-        compression rate is the share of all parameters saved. During the search, memory holds the
-        singular vectors (a tenth of most layers' size, half of a square one's) and the original
-        layers, beside a model that is smaller than those. Raises `CellError` for a model without
-        such layers, or with one not finite.
+        The report has {"budget": share, "layers": how many} and each factorized layer's relative
+        Frobenius error, measured on the factors that the model ends with; the compression rate is
+        the share of all parameters saved. During the search, memory holds the singular vectors (a
+        tenth of most layers' size, half of a square one's) and the original layers, beside a model
+        that is smaller than those. Raises `CellError` for a model without such layers, or with one
+        not finite.
         """
         layers = _layers(model)
         require_weights(self.name, {f"{names[0]}.weight": layer.weight for layer, names in layers})
@@ -92,7 +93,7 @@ class LowRank:
             {"budget": share, "layers": len(ranks)},
             1.0 - parameter_count(model) / before,
         )
-        errors = {plan.names[0]: plan.spectrum.error(rank) for plan, rank in ranks}
+        errors = {plan.names[0]: _error(model, plan) for plan, _ in ranks}
         notes = [] if plans else ["no rank of any layer has fewer parameters than the layer"]
         return replace(report, error=errors, notes=[*report.notes, *notes])
 
@@ -120,6 +121,17 @@ class _Plan:
         dense, per_rank = matrices.numel(), groups * (rows + columns)
         spectrum = Spectrum(factorization.energies, dense, per_rank)
         return cls(layer, names, factorization.basis, spectrum)
+
+
+def _error(model: nn.Module, plan: _Plan) -> float:
+    """Relative Frobenius error of the factors that stand in `plan`'s place."""
+    matrices = as_matrices(plan.layer)
+    groups, rows, columns = matrices.shape
+    up, down = (
+        model.get_parameter(f"{plan.names[0]}.{part}.weight").detach().to(matrices.dtype)
+        for part in ("up", "down")
+    )
+    return relative_error(matrices, up.reshape(groups, rows, -1), down.reshape(groups, -1, columns))
 
 
 class _Factorizing:
@@ -156,9 +168,8 @@ class _Factorizing:
 
 def largest_rank(layer: Layer) -> int:
     """The largest rank whose two factors have fewer parameters than `layer`, 0 if none has."""
-    groups = layer.groups if isinstance(layer, nn.Conv2d) else 1
-    rows, columns = layer.weight.shape[0] // groups, layer.weight[0].numel()
-    return (rows * columns - 1) // (rows + columns)
+    groups, rows, columns = _matrix_shape(layer)
+    return (rows * columns - 1) // (rows + columns) if groups * rows * columns else 0
 
 
 def _layers(model: nn.Module) -> list[tuple[Layer, list[str]]]:
@@ -178,7 +189,12 @@ def _layers(model: nn.Module) -> list[tuple[Layer, list[str]]]:
 
 def as_matrices(layer: Layer) -> Tensor:
     """(groups, out, in) of each group, in times kernel height and width; at least float32."""
-    weight = layer.weight.detach()
-    groups = layer.groups if isinstance(layer, nn.Conv2d) else 1
-    matrices = weight.reshape(groups, weight.shape[0] // groups, -1)
+    matrices = layer.weight.detach().reshape(_matrix_shape(layer))
     return matrices.to(torch.promote_types(matrices.dtype, torch.float32))
+
+
+def _matrix_shape(layer: Layer) -> tuple[int, int, int]:
+    """Groups, and a group's outputs and inputs."""
+    groups = layer.groups if isinstance(layer, nn.Conv2d) else 1
+    shape = layer.weight.shape
+    return groups, shape[0] // groups, math.prod(shape[1:])

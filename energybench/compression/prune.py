@@ -135,7 +135,7 @@ class Prune:
     stage = MASK
 
     def __init__(self) -> None:
-        self._zeros = Zeros({})
+        self._zeros = Zeros()
 
     def compress(self, model: nn.Module, score: Score, tolerance_pp: float) -> CompressionReport:
         """Prune the largest fraction within `tolerance_pp`; {"fraction": f} in the report.
@@ -149,8 +149,9 @@ class Prune:
         before = zero_count(weights)
         trial = _Pruning(self._shares(weights))
         found = strongest(model, score, tolerance_pp, trial.fractions, trial, EVALUATIONS)
+        del trial  # and its copy of the weights, before there are masks
         pruned = weights if found.setting else {}
-        self._zeros = Zeros({name: weight.detach() != 0 for name, weight in pruned.items()})
+        self._zeros = Zeros((name, weight.detach() != 0) for name, weight in pruned.items())
         rate = (zero_count(weights) - before) / (parameter_count(model) - before)
         return found.report(self.name, {"fraction": found.setting or 0.0}, rate)
 

@@ -6,6 +6,7 @@ speed of dense ones: A. Mishra et al., "Accelerating Sparse Deep Neural Networks
 those cores.
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import combinations
 
@@ -28,6 +29,8 @@ from energybench.record import CompressionReport
 EVALUATIONS = 9
 """Bisection over up to 255 layers, and a neighbour."""
 GROUP, PRUNED = 4, 2
+PART = 1 << 20
+"""Weights that are looked at together."""
 _REALIZED_DTYPES = (torch.float16, torch.bfloat16)
 _REALIZED_MULTIPLE = 64
 """Rows and columns that every backend of PyTorch's sparse tensors takes are multiples of this."""
@@ -61,7 +64,7 @@ def eligible_weights(model: nn.Module) -> dict[str, nn.Parameter]:
     return {
         name: weight
         for name, weight in covered_weights(model).items()
-        if weight in ours and weight[0].numel() % GROUP == 0 and weight.numel()
+        if weight in ours and weight.numel() and weight[0].numel() % GROUP == 0
     }
 
 
@@ -76,7 +79,7 @@ class TwoOfFour:
     stage = MASK
 
     def __init__(self) -> None:
-        self._zeros = Zeros({})
+        self._zeros = Zeros()
 
     def compress(self, model: nn.Module, score: Score, tolerance_pp: float) -> CompressionReport:
         """Prune the largest number of layers within `tolerance_pp`.
@@ -93,7 +96,8 @@ class TwoOfFour:
         settings = range(1, len(eligible) + 1)
         found = strongest(model, score, tolerance_pp, settings, trial, EVALUATIONS)
         layers = trial.order[: int(found.setting or 0)]
-        self._zeros = Zeros({name: keeps_of_four(eligible[name]) for name in layers})
+        del trial  # and its copy of the weights, before there are masks
+        self._zeros = Zeros((name, _mask(eligible[name])) for name in layers)
         pruned = sum(eligible[name].numel() for name in layers) * PRUNED // GROUP
         fraction = pruned / sum(weight.numel() for weight in covered.values())
         rate = (zero_count(covered) - before) / (parameter_count(model) - before)
@@ -122,7 +126,8 @@ class _Pruning:
     @torch.no_grad()
     def apply(self, setting: float) -> None:
         for name in self.order[: int(setting)]:
-            zero_unless(self._weights[name], keeps_of_four(self._weights[name]))
+            for rows in _rows(self._weights[name]):
+                zero_unless(rows, keeps_of_four(rows))
 
     def restore(self) -> None:
         self._originals.restore()
@@ -130,10 +135,22 @@ class _Pruning:
 
 def _share_lost(weight: Tensor) -> float:
     """Of the sum of magnitudes, the share in the pruned ones, 0..0.5."""
-    magnitudes = weight.detach().abs()
-    total = magnitudes.sum(dtype=torch.float64).item()
-    kept = magnitudes.mul_(keeps_of_four(weight)).sum(dtype=torch.float64).item()
+    total = kept = 0.0
+    for rows in _rows(weight):
+        magnitudes = rows.abs()
+        total += magnitudes.sum(dtype=torch.float64).item()
+        kept += magnitudes.mul_(keeps_of_four(rows)).sum(dtype=torch.float64).item()
     return 1.0 - kept / total if total else 0.0
+
+
+def _mask(weight: Tensor) -> Tensor:
+    """`keeps_of_four`, a few rows at a time."""
+    return torch.cat([keeps_of_four(rows) for rows in _rows(weight)])
+
+
+def _rows(weight: Tensor) -> Iterator[Tensor]:
+    """Views of consecutive outputs, small enough for what is computed of them to be little."""
+    yield from weight.detach().split(max(1, PART // weight[0].numel()))
 
 
 def realize(model: nn.Module) -> list[str]:

@@ -8,6 +8,8 @@ Clear bits alone save none: no float32 kernel is faster for them. What they allo
 arithmetic, in which every weight is held as exactly as before.
 """
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
@@ -31,7 +33,12 @@ from energybench.compression.capacity import (
     require_float32,
 )
 from energybench.compression.search import strongest
-from energybench.compression.weights import covered_weights, parameter_count, require_weights
+from energybench.compression.weights import (
+    covered_weights,
+    laid_out_like,
+    parameter_count,
+    require_weights,
+)
 from energybench.record import CompressionReport
 
 __all__ = ["MAX_BITS", "Capacity", "Stego", "StegoFp32", "capacity", "clear_low_bits"]
@@ -90,6 +97,14 @@ class Stego:
         """What holds every retained bit: bf16 (8 of the 24 significant bits) or TF32 (11)."""
         return tuple(name for name, bits in _NARROWER.items() if self._bits >= bits)
 
+    def training_state(self) -> dict[str, Tensor]:
+        """The remainders, by weight."""
+        return dict(self._remainders)
+
+    def load_training_state(self, state: Mapping[str, Tensor]) -> None:
+        """Go on with these remainders."""
+        self._remainders = dict(state)
+
     @torch.no_grad()
     def after_step(self, model: nn.Module) -> None:
         """Add what was rounded away before, round, and keep what is rounded away now."""
@@ -98,6 +113,7 @@ class Stego:
         for name, weight in covered_weights(model).items():
             if name not in self._remainders:
                 self._remainders[name] = torch.zeros_like(weight)
+            self._remainders[name] = laid_out_like(weight, self._remainders[name])
             for part, rest in parts(weight, self._remainders[name]):
                 rest.add_(part)
                 nearest(rest, part, self._bits)

@@ -6,7 +6,7 @@ whole channel, and global pruning as published leaves them out. Masks and bits c
 weights, so that their rates can be compared.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import torch
@@ -38,12 +38,14 @@ def covered_weights(model: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def require_weights(method: str, weights: Mapping[str, Tensor]) -> None:
-    """Raise `CellError` unless there is a weight to compress, and all are floats and finite."""
+    """Raise `CellError` unless there is a weight, and all are floats, finite and can be written."""
     if not weights:
         raise CellError(f"{method}: the model has no layer that it can compress")
     for name, weight in weights.items():
         if not weight.is_floating_point():
             raise CellError(f"{method}: {name} is {weight.dtype}; it compresses floats only")
+        if shares_memory(weight):
+            raise CellError(f"{method}: elements of {name} share memory; clone it first")
         if not is_finite(weight):
             raise CellError(f"{method}: {name} holds NaN or infinity; check the model's weights")
 
@@ -54,6 +56,17 @@ def is_finite(tensor: Tensor) -> bool:
         return True
     lowest, highest = torch.aminmax(tensor.detach())
     return bool(torch.isfinite(lowest) & torch.isfinite(highest))
+
+
+def shares_memory(tensor: Tensor) -> bool:
+    """Whether elements may lie in one place, as in expanded tensors: one could change twice."""
+    reach = 0
+    for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
+        if size > 1:
+            if stride <= reach:
+                return tensor.numel() > 0
+            reach += stride * (size - 1)
+    return False
 
 
 def parameter_count(model: nn.Module) -> int:
@@ -82,9 +95,9 @@ class Zeros:
     forward pass is that of the dense network.
     """
 
-    def __init__(self, kept: Mapping[str, Tensor]) -> None:
-        """`kept`: name of a covered weight -> bool mask, false where it is zero."""
-        self._kept = {name: _all_bits(mask) for name, mask in kept.items()}
+    def __init__(self, kept: Iterable[tuple[str, Tensor]] = ()) -> None:
+        """`kept`: names of covered weights, and bool masks that are false where they are zero."""
+        self._kept = {name: _all_bits(mask) for name, mask in kept}
 
     def hold(self, model: nn.Module) -> None:
         """Set the weights that are not kept back to zero, whatever is in them, NaN included."""
@@ -92,7 +105,18 @@ class Zeros:
             return
         weights = covered_weights(model)
         for name, kept in self._kept.items():
-            _clear(weights[name].detach(), kept)
+            self._kept[name] = laid_out_like(weights[name], kept)
+            _clear(weights[name].detach(), self._kept[name])
+
+
+def laid_out_like(weight: Tensor, tensor: Tensor) -> Tensor:
+    """`tensor`, of the shape of `weight`, with its strides: as it is where it has them, or a copy.
+
+    What is kept of a weight must follow it when it gets another memory format.
+    """
+    if tensor.stride() == weight.stride():
+        return tensor
+    return torch.empty_like(weight, dtype=tensor.dtype).copy_(tensor)
 
 
 def zero_unless(weight: Tensor, kept: Tensor) -> None:

@@ -45,10 +45,10 @@ def capacity_figure(curves: Mapping[str, Capacity], path: Path, per_layer: bool 
 
 
 def capacity_table(curves: Mapping[str, Capacity], layout: str = "simple") -> str:
-    """Two tables as text: accuracy by cleared bits, and what was found, by label.
+    """Tables as text: accuracy by cleared bits, what was found, and bits of each layer alone.
 
-    What was not evaluated is "-". `layout` is one of tabulate's table formats. Raises `UsageError`
-    for no curves.
+    The last is there if a capacity has layers. What was not evaluated is "-". `layout` is one of
+    tabulate's table formats. Raises `UsageError` for no curves.
     """
     if not curves:
         raise UsageError("no capacity to show; measure one first")
@@ -77,11 +77,28 @@ def capacity_table(curves: Mapping[str, Capacity], layout: str = "simple") -> st
     )
     right = ["right"] * (1 + len(curves))
     sides = [*["left"] * 3, *["right"] * 5, "left"]
-    tables = (
+    tables = [
         tabulate(by_bits, ["bits", *curves], layout, colalign=right, disable_numparse=True),
         tabulate(found, headers, layout, colalign=sides, disable_numparse=True),
-    )
+    ]
+    if layers := _bits_by_layer(curves):
+        sides = ["left"] + ["right"] * (len(layers[0]) - 1)
+        names = ["layer alone", "weights", *(f"{label}, bits" for label in curves)]
+        tables.append(tabulate(layers, names, layout, colalign=sides, disable_numparse=True))
     return "\n\n".join(tables)
+
+
+def _bits_by_layer(curves: Mapping[str, Capacity]) -> list[list[str]]:
+    """Rows of a layer's name, its weights, and its bits by label; in the network's order."""
+    sizes = {name: one.weights for found in curves.values() for name, one in found.layers.items()}
+    return [
+        [
+            name.removesuffix(".weight"),
+            f"{weights:,}",
+            *(str(one.layers[name].bits) if name in one.layers else "-" for one in curves.values()),
+        ]
+        for name, weights in sizes.items()
+    ]
 
 
 def _curves_figure(curves: Mapping[str, Capacity]) -> "Figure":

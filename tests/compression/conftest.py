@@ -1,13 +1,17 @@
 """A tiny trained network, scores of it, and what a compression has to hold."""
 
 import copy
+import weakref
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import settings
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from energybench.compression.base import Compression
 from energybench.compression.weights import Zeros, covered_weights
@@ -30,7 +34,7 @@ def _pruned(compression: Compression) -> dict[str, Tensor]:
     """Where each mask of the parts holds zeros; clear bits make others, which may come back."""
     pruned: dict[str, Tensor] = {}
     for part in getattr(compression, "_parts", (compression,)):
-        for name, kept in getattr(part, "_zeros", Zeros({}))._kept.items():
+        for name, kept in getattr(part, "_zeros", Zeros())._kept.items():
             pruned[name] = pruned.get(name, False) | (kept == 0)
     return pruned
 
@@ -144,3 +148,38 @@ def train(batch: tuple[Tensor, Tensor]) -> Callable[..., None]:
             after_step(model)
 
     return run
+
+
+class MemoryPeak(TorchDispatchMode):
+    """The most bytes alive at once of those allocated while it is on."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.alive = self.peak = 0
+        self._known: set[int] = set()
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        known = {
+            leaf.untyped_storage().data_ptr()
+            for leaf in tree_leaves((args, kwargs))
+            if isinstance(leaf, Tensor)
+        }
+        result = function(*args, **(kwargs or {}))
+        for leaf in tree_leaves(result):
+            if isinstance(leaf, Tensor) and leaf.untyped_storage().data_ptr() not in known:
+                storage = leaf.untyped_storage()
+                self.alive += storage.nbytes()
+                self.peak = max(self.peak, self.alive)
+                weakref.finalize(storage, self._freed, storage.nbytes())
+        return result
+
+    def _freed(self, size: int) -> None:
+        self.alive -= size
+
+
+@pytest.fixture(scope="session")
+def memory_peak() -> type[MemoryPeak]:
+    """The context manager above."""
+    return MemoryPeak

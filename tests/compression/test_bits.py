@@ -265,6 +265,27 @@ def test_refuses_other_dtypes(dtype: torch.dtype) -> None:
         clear_low_bits(torch.ones(3, dtype=dtype), 3)
 
 
+@pytest.mark.parametrize(("fill", "rounding"), FILLINGS)
+@pytest.mark.parametrize(
+    "shared",
+    [
+        lambda: torch.randn(1, 4).expand(3, 4),
+        lambda: torch.randn(10).unfold(0, 4, 1),
+        lambda: torch.randn(3).as_strided((2, 2), (1, 1)),
+    ],
+    ids=["expanded", "unfolded", "strided"],
+)
+def test_refuses_elements_that_share_memory(
+    shared: Callable[[], Tensor], fill: Fill, rounding: Rounding
+) -> None:
+    tensor = shared()
+    before = tensor.clone()
+    with pytest.raises(CellError, match=r"\A[^\n]*share memory; clone it first\Z"):
+        clear_low_bits(tensor, 16, fill, rounding=rounding)
+    assert torch.equal(tensor, before)
+    clear_low_bits(tensor.clone(), 16, fill, rounding=rounding)
+
+
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_refuses_other_numbers_of_bits(dtype: torch.dtype) -> None:
     for bits in (-1, WIDTHS[dtype]):

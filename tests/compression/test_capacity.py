@@ -1,7 +1,6 @@
 """Capacity by bisection and by sweep, of scores with a known edge and of a trained network."""
 
 import copy
-import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,8 +10,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from energybench.compression.capacity import capacity
 from energybench.compression.stego import Capacity
@@ -274,42 +271,15 @@ def test_an_error_in_the_score_leaves_the_model_as_it_was(strategy: Any, fill: A
     assert caught.value is not None
 
 
-class _Peak(TorchDispatchMode):
-    """The most bytes alive at once of those allocated while it is on."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.alive = self.peak = 0
-        self._known: set[int] = set()
-
-    def __torch_dispatch__(
-        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
-        known = {
-            leaf.untyped_storage().data_ptr()
-            for leaf in tree_leaves((args, kwargs))
-            if isinstance(leaf, Tensor)
-        }
-        result = function(*args, **(kwargs or {}))
-        for leaf in tree_leaves(result):
-            if isinstance(leaf, Tensor) and leaf.untyped_storage().data_ptr() not in known:
-                storage = leaf.untyped_storage()
-                self.alive += storage.nbytes()
-                self.peak = max(self.peak, self.alive)
-                weakref.finalize(storage, self._freed, storage.nbytes())
-        return result
-
-    def _freed(self, size: int) -> None:
-        self.alive -= size
-
-
 @pytest.mark.parametrize("strategy", ["bisect", "sweep"])
 @pytest.mark.parametrize("filling", [("zeros", "truncate"), ("zeros", "nearest"), ("random",)])
-def test_one_copy_of_the_weights_beside_the_model(strategy: Any, filling: tuple[Any, ...]) -> None:
+def test_one_copy_of_the_weights_beside_the_model(
+    strategy: Any, filling: tuple[Any, ...], memory_peak: Callable[[], Any]
+) -> None:
     model = nn.Sequential(*(nn.Linear(1000, 1000, bias=False) for _ in range(4)))
     size = 4 * 4_000_000
     fill, rounding = (*filling, "truncate")[:2]
-    with _Peak() as memory:
+    with memory_peak() as memory:
         capacity(
             model, lambda model: 0.9, 1.0, fill, strategy=strategy, rounding=rounding,
             per_layer=True,

@@ -103,6 +103,17 @@ def test_a_part_beyond_its_tolerance_leaves_none() -> None:
     assert chain(3.0, 0.0, 0.0)[1] == pytest.approx([2.0, 0.0, 0.0])
 
 
+@pytest.mark.parametrize("tolerance_pp", [-1.0, float("nan")])
+def test_a_tolerance_that_nothing_satisfies(tolerance_pp: float) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(20, 20), nn.Linear(20, 4))
+    before = [parameter.clone() for parameter in model.parameters()]
+    report = build("lowrank+prune+stego").compress(model, lambda now: 1.0, tolerance_pp)
+    assert report.no_effect
+    assert report.compression_rate == 0.0
+    assert all(map(torch.equal, model.parameters(), before))
+
+
 def test_no_effect_only_if_no_part_had_one() -> None:
     assert chain(0.0, 0.0, 0.0)[0].no_effect
     assert not chain(0.0, 0.5, 0.0)[0].no_effect
@@ -156,15 +167,18 @@ COMPOSED = [
 
 @settings(max_examples=25)
 @given(
-    method=st.sampled_from(COMPOSED),
+    named=st.sampled_from(COMPOSED).flatmap(lambda method: st.permutations(method.split("+"))),
     patience=st.integers(1, 7),
     rate=st.sampled_from([1e-6, 1e-3, 1.0]),
     seed=st.integers(0, 99),
 )
 def test_every_constraint_holds_at_once(
-    constraint: Constraint, method: str, patience: int, rate: float, seed: int
+    constraint: Constraint, named: list[str], patience: int, rate: float, seed: int
 ) -> None:
-    """`patience`: how often a search's score is good; so each part lands on some setting."""
+    """Whatever the order named.
+
+    `patience`: how often a search's score is good; so each part lands on some setting.
+    """
     torch.manual_seed(seed)
     model = nn.Sequential(
         nn.Conv2d(4, 16, 3), nn.ReLU(), nn.Conv2d(16, 12, 1), nn.Flatten(), nn.Linear(192, 24)
@@ -177,7 +191,7 @@ def test_every_constraint_holds_at_once(
         now(torch.zeros(1, 4, 6, 6))
         return float(calls % (patience + 2) != 0)
 
-    compression = build(method)
+    compression = build("+".join(named))
     holds = constraint(compression, model, compression.compress(model, score, 1.0))
     holds()
     for hold in [compression.after_step] * 3 + [compression.finalize]:

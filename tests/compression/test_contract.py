@@ -4,6 +4,7 @@ import copy
 import json
 from collections.abc import Callable
 from dataclasses import asdict
+from typing import Any
 
 import pytest
 import torch
@@ -182,6 +183,27 @@ def test_few_evaluations(method: str, network: nn.Module, accuracy: Score) -> No
     assert calls <= 9 * len(parts)
 
 
+@pytest.mark.parametrize("method", [*(m for m in SEARCHING if "+" not in m), "prune+stego"])
+def test_memory_of_a_search(method: str, memory_peak: Callable[[], Any]) -> None:
+    """One copy of the weights beside the model, and masks or singular vectors, a quarter of it."""
+    torch.manual_seed(0)
+    model = nn.Sequential(*(nn.Linear(size, 1600, bias=False) for size in (4000, 1600, 1600)))
+    weights = 4 * sum(parameter.numel() for parameter in model.parameters())
+    images, calls = (torch.zeros(1, 4000), 0)
+
+    def score(now: nn.Module) -> float:
+        nonlocal calls
+        calls += 1
+        with torch.no_grad():
+            now(images)
+        return float(calls % 3 != 0)
+
+    with memory_peak() as memory:
+        report = build(method).compress(model, score, 1.0)
+    assert not report.no_effect
+    assert memory.peak < 1.3 * weights
+
+
 @pytest.mark.parametrize("method", SEARCHING)
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 @pytest.mark.parametrize("at", [1, 2])
@@ -223,6 +245,14 @@ def test_weights_that_are_no_floats(method: str) -> None:
     with pytest.raises(CellError, match=r"\A[^\n]*0\.weight is torch\.int8[^\n]*\Z"):
         build(method).compress(model, lambda model: 0.9, 1.0)
     assert torch.equal(model[0].weight, integers)
+
+
+@pytest.mark.parametrize("method", SEARCHING)
+def test_weights_whose_elements_share_memory(method: str) -> None:
+    model = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 4))
+    model[0].weight = nn.Parameter(torch.randn(1, 8).expand(8, 8))
+    with pytest.raises(CellError, match=r"\A[^\n]*0\.weight share memory; clone it first\Z"):
+        build(method).compress(model, lambda model: 0.9, 1.0)
 
 
 @pytest.mark.parametrize("method", SEARCHING)

@@ -177,7 +177,7 @@ def test_zeros_hold_in_any_dtype_and_layout(dtype: torch.dtype) -> None:
     layer.weight.data = layer.weight.data.to(memory_format=torch.channels_last)
     weight = layer.weight.detach()
     kept = torch.randn_like(weight) > 0
-    zeros = Zeros({"weight": kept})
+    zeros = Zeros([("weight", kept)])
     before = weight.clone()
     weight[~kept] = float("nan")
     zeros.hold(layer)

@@ -74,6 +74,25 @@ def test_no_layer_with_the_shape() -> None:
     assert report.notes == ["no layer has rows divisible by 4"]
 
 
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
+def test_layers_without_elements_stay() -> None:
+    model = nn.Sequential(nn.Linear(0, 4), nn.Linear(4, 0), nn.Linear(8, 4))
+    assert list(eligible_weights(model)) == ["2.weight"]
+    assert TwoOfFour().compress(model, perfect, 1.0).settings == {"layers": 1, "fraction": 0.5}
+
+
+@given(seed=st.integers(0, 99))
+def test_a_layer_is_pruned_by_parts_as_at_once(seed: int) -> None:
+    torch.manual_seed(seed)
+    model = nn.Sequential(nn.Conv2d(4, 9, 3))
+    whole = model.get_parameter("0.weight").detach().clone()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("energybench.compression.sparse.PART", 100)  # two rows
+        TwoOfFour().compress(model, perfect, 1.0)
+    expected = torch.where(keeps_of_four(whole), whole, 0.0)
+    assert torch.equal(model.get_parameter("0.weight"), expected)
+
+
 def zeroed(model: nn.Module) -> list[str]:
     return [name for name, weight in model.named_parameters() if weight.eq(0).any()]
 

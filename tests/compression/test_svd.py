@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from energybench.compression.budget import Budget, Spectrum
-from energybench.compression.svd import factorize, split
+from energybench.compression.svd import ROWS, factorize, relative_error, split
 
 
 def decaying(rows: int, columns: int, power: float = 1.0) -> Tensor:
@@ -51,12 +51,29 @@ def test_factors_are_balanced() -> None:
     assert torch.allclose(up.norm(dim=1), down.norm(dim=2), rtol=1e-4)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("size", [1e-6, 1e-3, 1.0])
+def test_errors_are_measured_however_small(size: float, dtype: torch.dtype) -> None:
+    """Also under 1e-3, where the Gram matrix in float32 knows nothing of singular values."""
+    generator = torch.Generator().manual_seed(0)
+    left = torch.randn(2, ROWS + 9, 3, generator=generator, dtype=dtype)
+    right = torch.randn(2, 3, 700, generator=generator, dtype=dtype)
+    product = left @ right
+    change = torch.randn(product.shape, generator=generator, dtype=dtype)
+    matrices = product + size * change
+    exact = (size * change).double().norm() / matrices.double().norm()
+    assert relative_error(matrices, left, right) == pytest.approx(
+        float(exact), rel=0.1 * 1e-6 / size + 1e-3
+    )
+
+
 def test_a_matrix_of_zeros() -> None:
     matrices = torch.zeros(1, 6, 9)
     factorization = factorize(matrices, keep=2)
     up, down = split(matrices, factorization.basis)
     assert not (up @ down).any()
-    assert Spectrum(factorization.energies, 54, 15).error(2) == 0.0
+    assert float(Spectrum(factorization.energies, 54, 15).lost()[2]) == 0.0
+    assert relative_error(matrices, up, down) == 0.0
 
 
 @st.composite
@@ -71,7 +88,7 @@ def spectra(draw: st.DrawFn) -> list[Spectrum]:
 
 
 def lost(spectra: list[Spectrum], ranks: dict[int, int]) -> float:
-    return sum(spectra[index].error(rank) ** 2 for index, rank in ranks.items())
+    return sum(float(spectra[index].lost()[rank]) for index, rank in ranks.items())
 
 
 def saved(spectra: list[Spectrum], ranks: dict[int, int]) -> int:

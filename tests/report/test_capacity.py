@@ -131,6 +131,19 @@ def test_the_table_has_every_bit_count_and_a_summary() -> None:
     ]
 
 
+def test_the_table_has_the_bits_of_each_layer_where_they_are_known() -> None:
+    some = dict(list(layers(3).items())[1:])
+    curves = {"cleared": found(19, layers=layers(3)), "random": found(20, layers=some)}
+    _, _, by_layer = capacity_table(curves, "tsv").split("\n\n")
+    rows = [[cell.strip() for cell in line.split("\t")] for line in by_layer.splitlines()]
+    assert rows == [
+        ["layer alone", "weights", "cleared, bits", "random, bits"],
+        ["block0.conv", "11,000,000", "17", "-"],
+        ["block1.conv", "11,000,000", "18", "18"],
+        ["block2.conv", "11,000,000", "19", "19"],
+    ]
+
+
 def test_matplotlib_is_imported_only_for_a_figure_and_pyplot_never(tmp_path: Path) -> None:
     code = (
         "import sys, pathlib\n"
