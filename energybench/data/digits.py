@@ -6,7 +6,8 @@ validation (searches and early stopping), 600 to test, which nothing is tuned on
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,16 +15,13 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from torch import Tensor
 from torch.nn.functional import interpolate
-from torch.utils.data import (
-    BatchSampler,
-    DataLoader,
-    RandomSampler,
-    SequentialSampler,
-    TensorDataset,
-)
+from torch.utils.data import TensorDataset
 
-from energybench.data.base import Batches, Split
+from energybench.config import DataConfig
+from energybench.data.base import Batches, Share, Split
+from energybench.data.order import BatchOrder, OrderedLoader
 from energybench.errors import UsageError
+from energybench.progress import Progress
 
 _SPLIT_SIZES = {"pretrain": 450, "train": 450, "validation": 297, "test": 600}
 _SPLIT_SEED = 0
@@ -54,16 +52,27 @@ class Digits:
         """Images per split."""
         return dict(_SPLIT_SIZES)
 
-    def batches(self, split: Split, image_size: int, batch_size: int, seed: int) -> Batches:
+    def served(self, image_size: int) -> dict[str, Any]:
+        """Nothing: one way."""
+        return {}
+
+    def prepare(
+        self,
+        image_size: int,
+        device: torch.device,
+        config: DataConfig,
+        progress: Progress,
+        say: Callable[[str], None],
+    ) -> None:
+        """Nothing: `batches` enlarges in a moment."""
+
+    def batches(
+        self, split: Split, image_size: int, batch_size: int, seed: int, share: Share = (0, 1)
+    ) -> Batches:
         """The split at `image_size` pixels (bilinear), three equal channels."""
         data = TensorDataset(self._images(split, image_size), self._labels[self._indices[split]])
-        if split in ("train", "pretrain"):
-            order = RandomSampler(data, generator=torch.Generator().manual_seed(seed))
-            size = min(batch_size, len(data))
-            sampler = BatchSampler(order, size, drop_last=True)
-        else:
-            sampler = BatchSampler(SequentialSampler(data), batch_size, drop_last=False)
-        return DataLoader(data, sampler=sampler, batch_size=None)
+        order = BatchOrder(split, len(data), batch_size, seed, share)
+        return OrderedLoader(data, order, sampler=order, batch_size=None)
 
     def _images(self, split: Split, image_size: int) -> Tensor:
         key = (split, image_size)

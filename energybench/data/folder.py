@@ -1,137 +1,159 @@
-"""Photographs in class folders: `train/`, `val/` and, where there is one, `test/`.
+"""Photographs in class folders, out of a cache of decoded squares or decoded as they are read.
 
-With a third split, `val/` serves searches and early stopping and `test/` is reported. Without it,
-`val/` is the test split and every tenth image of `train/` (stratified by class) becomes
-validation, so that nothing is tuned on the numbers that are reported.
+Where `prepare` has made the cache, training crops are cut at random from squares a little larger
+than they are; without it they are torchvision's `RandomResizedCrop`. Either is mirrored every
+second time, and the other splits are the centre of the resized image.
 """
 
-import copy
-import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from sklearn.model_selection import train_test_split
-from torch.utils.data import DataLoader, Subset
+from torch import Tensor
+from torch.utils.data import Dataset
 
-from energybench.data.base import Batches, Split
+from energybench.cache import cache_folder
+from energybench.config import DataConfig
+from energybench.data.base import Batches, Share, Split
+from energybench.data.class_folders import LabelledImages, find_images, named
+from energybench.data.decode import BadImageError, rgb
+from energybench.data.order import BatchOrder, OrderedLoader
+from energybench.data.pixel_cache import PixelCache
+from energybench.data.pixel_files import PixelMap
+from energybench.data.served import MEAN, STD, ServedBatches
 from energybench.errors import CellError, UsageError
-from energybench.vision import torchvision, transforms
+from energybench.progress import Progress
+from energybench.vision import transforms
 
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of ImageNet's training images, as torchvision's weights expect them."""
 _RESIZE = 256 / 224
-"""Shorter side before the centre crop, over the crop: the usual evaluation transform."""
-_VALIDATION_SHARE = 0.1
-_SPLIT_SEED = 0
+"""Shorter side before the crop, over the crop: the usual evaluation transform."""
 _MOST_WORKERS = 8
 
 
 class ImageFolders:
-    """Class folders on disk, decoded as they are read."""
+    """Class folders on disk."""
 
     imagenet_sized = True
 
     def __init__(self, root: str) -> None:
         self.name = f"folder:{root}"
-        self._root = Path(root).expanduser()
-        folders = {name: self._open(name) for name in _split_folders(self._root)}
-        train = folders["train"]
-        self.classes = len(train.classes)
-        for name, folder in folders.items():
-            if folder.classes != train.classes:
-                odd = sorted(set(folder.classes) ^ set(train.classes))
-                raise UsageError(
-                    f"{self._root / name} and {self._root / 'train'} have different classes "
-                    f"({', '.join(odd[:3])}); give both the same class folders"
-                )
-        self._splits = _splits(folders)
-        self.fingerprint = self._fingerprint()
+        self._images = find_images(Path(root).expanduser())
+        self.classes = self._images.classes
+        self.fingerprint = self._images.fingerprint
+        self._maps: dict[int, PixelMap] = {}
+        self._bad: dict[int, str] = {}
+        self._device = torch.device("cpu")
 
     @property
     def split_sizes(self) -> Mapping[str, int]:
         """Images per split."""
-        return {name: len(indices) for name, (_, indices) in self._splits.items()}
+        return {name: len(indices) for name, indices in self._images.splits.items()}
 
-    def batches(self, split: Split, image_size: int, batch_size: int, seed: int) -> Batches:
+    def served(self, image_size: int) -> dict[str, Any]:
+        """How images get to that size, and which of the files are none."""
+        pixels = self._maps.get(image_size)
+        how = f"cached, {pixels.side} pixels" if pixels is not None else "decoded as read"
+        skipped = sorted(f"{self._images.paths[i]}: {why}" for i, why in self._bad.items())
+        return {"served": how, **({"skipped": skipped} if skipped else {})}
+
+    def prepare(
+        self,
+        image_size: int,
+        device: torch.device,
+        config: DataConfig,
+        progress: Progress,
+        say: Callable[[str], None],
+    ) -> str | None:
+        """Decode every image into the cache, unless it is there or not wanted."""
+        if config.cache == "off":
+            if config.bad_images == "skip":
+                raise UsageError(
+                    "only the cache knows which images are bad; leave out --energy-data-cache=off "
+                    "or --energy-bad-images=skip"
+                )
+            return None
+        if image_size in self._maps:
+            return None
+        folder = Path(config.cache).expanduser() if config.cache else cache_folder("images")
+        images = self._images
+        cache = PixelCache(images.root, images.paths, round(image_size * _RESIZE), folder)
+        decoded = cache.open(progress, say)
+        self._leave_out(decoded.bad, config, say)
+        self._maps[image_size] = decoded.pixels
+        self._device = device
+        return decoded.built
+
+    def _leave_out(
+        self, bad: Mapping[int, str], config: DataConfig, say: Callable[[str], None]
+    ) -> None:
+        new = {index: why for index, why in bad.items() if index not in self._bad}
+        if not new:
+            return
+        images = self._images
+        names = named([f"{images.paths[index]} ({why})" for index, why in new.items()])
+        count = f"{len(new)} of {len(images.paths):,} images of {images.root} cannot be read"
+        if config.bad_images == "refuse":
+            raise UsageError(
+                f"{count}: {names}; replace or delete them, or leave them out by "
+                "--energy-bad-images=skip"
+            )
+        self._images = images.without(new)
+        self.fingerprint = self._images.fingerprint
+        self._bad |= new
+        say(f"{count} and are left out: {names}")
+
+    def batches(
+        self, split: Split, image_size: int, batch_size: int, seed: int, share: Share = (0, 1)
+    ) -> Batches:
         """The split at `image_size` pixels; `train` with a random crop and flip."""
-        if split not in self._splits:
+        if split not in self._images.splits:
             raise UsageError(f"{self.name} has no {split} split")
-        folder, indices = self._splits[split]
+        indices = self._images.splits[split]
         train = split == "train"
-        transformed = copy.copy(folder)
-        transformed.transform = _transform(image_size, train)
-        data = Subset(transformed, indices)
-        workers = min(_MOST_WORKERS, len(os.sched_getaffinity(0)) - 1, len(data) // batch_size)
-        return DataLoader(
-            data,
-            batch_size=min(batch_size, len(data)),
-            shuffle=train,
-            drop_last=train,
-            generator=torch.Generator().manual_seed(seed),
+        order = BatchOrder(split, len(indices), batch_size, seed, share)
+        if image_size in self._maps:
+            labels = torch.tensor([self._images.labels[index] for index in indices])
+            return ServedBatches(
+                self._maps[image_size],
+                indices,
+                labels,
+                order,
+                image_size,
+                self._device,
+                seed if train else None,
+            )
+        workers = min(_MOST_WORKERS, len(os.sched_getaffinity(0)) - 1, len(order))
+        return OrderedLoader(
+            _Decoded(self._images, indices, _transform(image_size, train)),
+            order,
+            batch_sampler=order,
+            generator=torch.Generator().manual_seed(seed + (share[0] << 32)),  # of the crops
             num_workers=workers,
             persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_initialized(),
         )
 
-    def _open(self, split: str) -> Any:
+
+class _Decoded(Dataset[tuple[Tensor, int]]):
+    """Images and labels of one split, decoded as they are asked for."""
+
+    def __init__(self, images: LabelledImages, indices: list[int], transform: Any) -> None:
+        self._images, self._indices, self._transform = images, indices, transform
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(self, number: int) -> tuple[Tensor, int]:
+        """Raises `CellError` that names an image which cannot be read."""
+        index = self._indices[number]
+        path = self._images.full_path(index)
         try:
-            return torchvision.datasets.ImageFolder(str(self._root / split), loader=_decode)
-        except FileNotFoundError as error:  # no class folder, or one without images
-            reason = str(error).splitlines()[0].strip()
-            raise UsageError(
-                f"{self._root / split}: {reason} Put at least one image into each class folder."
-            ) from error
-        except OSError as error:
-            raise UsageError(f"cannot read {error.filename}: {error.strerror}") from error
-
-    def _fingerprint(self) -> str:
-        """Over every split's relative file names and sizes; contents are not read."""
-        digest = hashlib.sha256()
-        for split, (folder, indices) in sorted(self._splits.items()):
-            for index in indices:
-                path = folder.samples[index][0]
-                relative = os.path.relpath(path, self._root)
-                digest.update(f"{split}\0{relative}\0{_size(path)}\n".encode())
-        return digest.hexdigest()[:16]
-
-
-def _split_folders(root: Path) -> list[str]:
-    names = [name for name in ("train", "val", "test") if (root / name).is_dir()]
-    for needed in ("train", "val"):
-        if needed not in names:
-            raise UsageError(
-                f"{root / needed} is not a folder; a data set is a folder with train/ and val/ "
-                "(and test/ if there is a third split), each with one folder per class"
-            )
-    return names
-
-
-def _splits(folders: Mapping[str, Any]) -> dict[Split, tuple[Any, list[int]]]:
-    """Split -> the folder it is in and the indices of its images there."""
-    whole = {name: (folder, list(range(len(folder)))) for name, folder in folders.items()}
-    if "test" in folders:
-        return {"train": whole["train"], "validation": whole["val"], "test": whole["test"]}
-    train, indices = whole["train"]
-    try:
-        kept, validation = train_test_split(
-            indices,
-            test_size=_VALIDATION_SHARE,
-            stratify=train.targets,
-            random_state=_SPLIT_SEED,
-        )
-    except ValueError as error:  # a class with one image, or fewer images than classes
-        raise UsageError(
-            f"{train.root} is too small to take a stratified validation split from "
-            f"({len(train)} images, {len(train.classes)} classes); add images or a test/ folder"
-        ) from error
-    return {
-        "train": (train, sorted(kept)),
-        "validation": (train, sorted(validation)),
-        "test": whole["val"],
-    }
+            image = rgb(path)
+        except BadImageError as error:
+            raise CellError(f"cannot read image {path} ({error}); replace or delete it") from error
+        return self._transform(image), self._images.labels[index]
 
 
 def _transform(image_size: int, train: bool) -> Any:
@@ -145,27 +167,9 @@ def _transform(image_size: int, train: bool) -> Any:
             transforms.PILToTensor(),
             *geometry,
             transforms.ToDtype(torch.float32, scale=True),
-            transforms.Normalize(_MEAN, _STD),
+            transforms.Normalize(MEAN, STD),
         ]
     )
-
-
-def _size(path: str) -> int:
-    try:
-        return os.stat(path).st_size
-    except OSError as error:  # for instance a link to nowhere
-        raise UsageError(f"cannot read {path}: {error.strerror}; delete or replace it") from error
-
-
-def _decode(path: str) -> Any:
-    """The image at `path` in RGB; raises `CellError` naming it when it cannot be read."""
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise CellError(f"cannot read image {path} ({error}); replace or delete it") from error
 
 
 def open_folder(location: str = "") -> ImageFolders:

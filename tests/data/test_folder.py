@@ -6,35 +6,21 @@ import pytest
 import torch
 from PIL import Image
 
-from energybench.data.folder import open_folder, open_imagenet
+from energybench.config import DataConfig
+from energybench.data.base import Split
+from energybench.data.folder import ImageFolders, open_folder, open_imagenet
 from energybench.errors import CellError, UsageError
+from energybench.progress import Progress
 
 Tree = Callable[..., Path]
-
-
-@pytest.fixture
-def tree(tmp_path: Path) -> Tree:
-    """Makes an image folder data set: `tree(train=20, val=4)` puts that many into each class."""
-
-    def make(classes: tuple[str, ...] = ("cat", "dog"), **splits: int) -> Path:
-        pixels = np.random.default_rng(0)
-        for split, count in splits.items():
-            for name in classes:
-                folder = tmp_path / split / name
-                folder.mkdir(parents=True)
-                for number in range(count):
-                    array = pixels.integers(0, 255, (40, 50, 3), dtype=np.uint8)
-                    Image.fromarray(array).save(folder / f"{number}.jpg")
-        return tmp_path
-
-    return make
+SEARCHED: tuple[Split, ...] = ("train", "validation")
 
 
 def test_without_a_third_split_validation_comes_out_of_train(tree: Tree) -> None:
     data = open_folder(str(tree(train=20, val=5)))
     assert data.split_sizes == {"train": 36, "validation": 4, "test": 10}
     assert data.classes == 2
-    train, validation = (set(data._splits[name][1]) for name in ("train", "validation"))
+    train, validation = (set(data._images.splits[name]) for name in SEARCHED)
     assert not train & validation
 
 
@@ -52,19 +38,46 @@ def test_batches_have_the_models_size(tree: Tree, split: str) -> None:
     assert set(labels.tolist()) <= {0, 1}
 
 
-@pytest.mark.parametrize("mode", ["L", "P", "CMYK", "RGBA", "1"])
-def test_any_colour_mode_becomes_rgb(tree: Tree, mode: str) -> None:
-    root = tree(train=20, val=2)
-    file = root / "val" / "cat" / f"0.{'jpg' if mode == 'CMYK' else 'png'}"
-    Image.new(mode, (40, 30)).save(file)
-    images, _ = next(iter(open_folder(str(root)).batches("test", 16, 8, 0)))
-    assert images.shape[1:] == (3, 16, 16)
-
-
 def test_an_unreadable_image_is_named(tree: Tree) -> None:
     root = tree(train=20, val=2)
     (root / "val" / "dog" / "1.jpg").write_bytes(b"not an image")
     with pytest.raises(CellError, match=r"cannot read image .*dog/1.jpg .*replace or delete"):
+        list(open_folder(str(root)).batches("test", 16, 8, 0))
+
+
+def test_a_link_out_of_the_folder_is_refused(tree: Tree, tmp_path: Path) -> None:
+    root = tree(train=20, val=2)
+    outside = tmp_path.parent / f"{tmp_path.name}-outside"
+    outside.mkdir()
+    Image.new("RGB", (8, 8)).save(outside / "x.jpg")
+    link = root / "val" / "dog" / "link.jpg"
+    link.symlink_to(outside / "x.jpg")
+    with pytest.raises(UsageError, match=r"dog/link\.jpg is a link out of .*, to .*x\.jpg; copy"):
+        open_folder(str(root))
+    link.unlink()
+    link.symlink_to(root / "val" / "dog" / "1.jpg")  # within it is fine
+    assert open_folder(str(root)).split_sizes["test"] == 5
+    (root / "train" / "eel").symlink_to(outside, target_is_directory=True)
+    with pytest.raises(UsageError):
+        open_folder(str(root))
+    (root / "train" / "eel").unlink()
+    elsewhere = tmp_path.parent / f"{tmp_path.name}-link"
+    elsewhere.symlink_to(root, target_is_directory=True)  # so is a link to all of it
+    assert open_folder(str(elsewhere)).classes == 2
+
+
+def test_a_decompression_bomb_is_named(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tree(train=20, val=2)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # of 2,000 here: twice that is a bomb
+    with pytest.raises(CellError, match=r"cannot read image .*decompression bomb"):
+        list(open_folder(str(root)).batches("test", 16, 8, 0))
+
+
+def test_a_truncated_image_is_named(tree: Tree) -> None:
+    root = tree(train=20, val=2)
+    image = root / "val" / "dog" / "1.jpg"
+    image.write_bytes(image.read_bytes()[:-200])
+    with pytest.raises(CellError, match=r"cannot read image .*dog/1.jpg .*truncated"):
         list(open_folder(str(root)).batches("test", 16, 8, 0))
 
 
@@ -116,3 +129,120 @@ def test_imagenet_keeps_the_order_of_its_classes(tree: Tree) -> None:
     assert data.split_sizes == {"train": 1000, "validation": 1000, "test": 1000}
     labels = torch.cat([labels for _, labels in data.batches("validation", 8, 250, 0)])
     assert torch.equal(labels, torch.arange(1000))
+
+
+@pytest.fixture
+def prepare(tmp_path: Path) -> Callable[..., list[str]]:
+    """Prepares a data set for 32 pixels, and returns what was said."""
+
+    def make(data: ImageFolders, cache: str = "", bad_images: str = "refuse") -> list[str]:
+        said: list[str] = []
+        config = DataConfig(cache or str(tmp_path / "cache"), bad_images)
+        data.prepare(32, torch.device("cpu"), config, Progress(None), said.append)
+        return said
+
+    return make
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+def test_the_cache_serves_the_same_images(
+    tree: Tree, prepare: Callable[..., list[str]], split: Split
+) -> None:
+    root = tree(train=20, val=5)
+    for number, path in enumerate(sorted(root.rglob("*.jpg"))):
+        gradient = np.add.outer(np.arange(40), 3 * np.arange(50)) + 2 * (number % 20)
+        Image.fromarray(gradient.astype(np.uint8)).save(path, quality=95)
+    decoded, cached = open_folder(str(root)), open_folder(str(root))
+    prepare(cached)
+    assert decoded.served(32) == {"served": "decoded as read"}
+    assert cached.served(32) == {"served": "cached, 37 pixels"}
+    assert cached.served(64) == {"served": "decoded as read"}
+    assert cached.fingerprint == decoded.fingerprint
+    ours, theirs = (list(data.batches(split, 32, 4, 0)) for data in (cached, decoded))
+    assert len(ours) == len(theirs)
+    for (images, labels), (others, same) in zip(ours, theirs, strict=True):
+        assert torch.equal(labels, same)
+        assert images.shape == others.shape
+        if split != "train":  # half a pixel apart, where the centre is between two
+            assert (images - others).abs().max() < 0.1
+
+
+def test_without_the_cache_nothing_is_prepared(
+    tree: Tree, prepare: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    data = open_folder(str(tree(train=20, val=2)))
+    assert prepare(data, "off") == []
+    assert data.served(32) == {"served": "decoded as read"}
+    assert not (tmp_path / "cache").exists()
+    with pytest.raises(UsageError, match="leave out --energy-data-cache=off"):
+        prepare(data, "off", "skip")
+
+
+def test_bad_images_are_refused_by_name_all_at_once(
+    tree: Tree, prepare: Callable[..., list[str]]
+) -> None:
+    root = tree(train=20, val=2)
+    for number in range(5):
+        (root / "train" / "cat" / f"{number}.jpg").write_bytes(b"")
+    with pytest.raises(UsageError) as caught:
+        prepare(open_folder(str(root)))
+    text = str(caught.value)
+    assert text.startswith(f"5 of 44 images of {root} cannot be read: train/cat/0.jpg (not an im")
+    assert "train/cat/2.jpg (not an image" in text
+    assert text.endswith(
+        "and 2 more; replace or delete them, or leave them out by --energy-bad-images=skip"
+    )
+
+
+def test_bad_images_are_left_out_and_recorded(
+    tree: Tree, prepare: Callable[..., list[str]]
+) -> None:
+    root = tree(train=20, val=3)
+    data = open_folder(str(root))
+    before = data.fingerprint, data.split_sizes
+    (root / "val" / "dog" / "1.jpg").write_bytes(b"x" * 900)
+    data = open_folder(str(root))
+    said = prepare(data, bad_images="skip")
+    assert said[-1].startswith(f"1 of 46 images of {root} cannot be read and are left out: val/dog")
+    assert data.split_sizes == {**before[1], "test": 5}
+    (skipped,) = data.served(32)["skipped"]
+    assert skipped.startswith("val/dog/1.jpg: not an image")
+    labels = torch.cat([labels for _, labels in data.batches("test", 32, 4, 0)])
+    assert labels.tolist() == [0, 0, 0, 1, 1]
+    unread = open_folder(str(root)).fingerprint
+    assert len({before[0], unread, data.fingerprint}) == 3
+    again = open_folder(str(root))
+    prepare(again, bad_images="skip")
+    assert again.fingerprint == data.fingerprint
+
+
+def test_a_class_without_any_readable_image_is_named(
+    tree: Tree, prepare: Callable[..., list[str]]
+) -> None:
+    root = tree(train=20, val=2)
+    for number in range(2):
+        (root / "val" / "dog" / f"{number}.jpg").write_bytes(b"")
+    with pytest.raises(UsageError, match=r"no image of .*val/dog in the test split can be read \("):
+        prepare(open_folder(str(root)), bad_images="skip")
+
+
+def test_files_that_are_not_called_images_are_named(
+    tree: Tree, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = tree(train=20, val=2)
+    before = open_folder(str(root)).fingerprint
+    assert not caplog.records
+    for name in ("0.heic", ".DS_Store", "._0.jpg"):
+        (root / "val" / "dog" / name).write_bytes(b"x")
+    assert open_folder(str(root)).fingerprint == before
+    assert caplog.messages == [
+        f"not used, as their names are not those of images: {root / 'val'}: dog/0.heic"
+    ]
+
+
+def test_a_class_with_one_image_is_named(tree: Tree) -> None:
+    root = tree(train=20, val=2)
+    for number in range(1, 20):
+        (root / "train" / "cat" / f"{number}.jpg").unlink()
+    with pytest.raises(UsageError, match="21 images, 2 classes, one image in cat"):
+        open_folder(str(root))

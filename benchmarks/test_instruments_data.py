@@ -1,0 +1,135 @@
+"""What getting photographs to the training step costs, beside torchvision and PyTorch's loader.
+
+    pytest -s benchmarks/test_instruments_data.py
+
+Goals, per image: decoding into the cache as fast as one epoch of torchvision's `ImageFolder` and a
+`DataLoader` of two workers with the standard training transform, twice as fast for photographs of
+1,000 pixels and more; every later epoch eight times as fast. All epochs end in normalized float32
+batches of 224 pixels. Photographs are generated: noise at all scales, as much of each as
+photographs have, so that they compress like those.
+"""
+
+import random
+import shutil
+import statistics
+import time
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SIZE, BATCH, WORKERS = 224, 64, 2
+ROUNDS = 3
+CLASSES = 10
+SETS = {"500x375": (500, 375, 2000), "1600x1200": (1600, 1200, 200)}
+"""Name -> width, height, photographs."""
+CACHE_GOAL = {"500x375": 1.0, "1600x1200": 2.0}
+EPOCH_GOAL = 8.0
+
+
+def photographs(root: Path, width: int, height: int, count: int) -> None:
+    """`count` JPEGs for training and one for validation in each class."""
+    import numpy as np
+    from PIL import Image
+
+    chance = np.random.default_rng(0)
+    fields = [natural_noise(chance, 2 * height, 2 * width) for _ in range(6)]
+    for number in range(count + CLASSES):
+        split = "train" if number < count else "val"
+        folder = root / split / f"class{number % CLASSES}"
+        folder.mkdir(parents=True, exist_ok=True)
+        picked = chance.choice(len(fields), 3, replace=False)
+        top, left = chance.integers(0, (height, width))
+        crops = [fields[i][top : top + height, left : left + width] for i in picked]
+        gray, *tint = crops
+        bands = [gray, gray + 0.4 * tint[0], gray + 0.4 * tint[1]]
+        pixels = np.stack([128 + 45 * band for band in bands], axis=2).clip(0, 255)
+        image = Image.fromarray(pixels.astype(np.uint8))
+        image.save(folder / f"{number}.jpg", quality=90)
+
+
+def natural_noise(chance: Any, height: int, width: int) -> Any:
+    """A field of variance 1 whose amplitude falls with the frequency, as in photographs."""
+    import numpy as np
+
+    spectrum = np.fft.rfft2(chance.standard_normal((height, width)))
+    rows, columns = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :]
+    spectrum /= np.maximum(np.hypot(rows, columns), 1 / width) ** 1.2
+    field = np.fft.irfft2(spectrum, (height, width))
+    return ((field - field.mean()) / field.std()).astype(np.float32)
+
+
+@pytest.fixture(scope="module", params=list(SETS))
+def data_set(request: pytest.FixtureRequest, tmp_path_factory: Any) -> tuple[str, Path]:
+    """Its name and root; read once, so that no one pays for the disk."""
+    root = tmp_path_factory.mktemp(request.param)
+    photographs(root, *SETS[request.param])
+    return request.param, root
+
+
+def test_photographs(
+    benchmark: Any, tell: Callable[..., None], data_set: tuple[str, Path], tmp_path: Path
+) -> None:
+    """The loader's epoch over decoding into the cache and over an epoch from it, per image."""
+    import torch
+
+    from energybench.config import DataConfig
+    from energybench.data.folder import open_folder
+    from energybench.progress import Progress
+
+    name, root = data_set
+    count, cache = SETS[name][2], tmp_path / "cache"
+    files = list((root / "train").rglob("*.jpg"))
+    config, cpu = DataConfig(str(cache)), torch.device("cpu")
+    theirs, building, ours = [], [], []
+
+    def epoch(batches: Iterable[Any]) -> float:
+        start = time.perf_counter()
+        seen = sum(len(images) for images, _ in batches)
+        return (time.perf_counter() - start) / seen
+
+    for _ in range(ROUNDS):
+        theirs.append(epoch(torchvision_loader(root)))
+        shutil.rmtree(cache, ignore_errors=True)
+        data = open_folder(str(root))
+        start = time.perf_counter()
+        data.prepare(SIZE, cpu, config, Progress(None), lambda line: None)
+        building.append((time.perf_counter() - start) / (count + CLASSES))
+        batches = data.batches("train", SIZE, BATCH, 0)
+        epoch(batches)  # which takes its memory
+        ours.append(epoch(batches))
+    benchmark.pedantic(partial(epoch, batches), rounds=ROUNDS)
+
+    loader, build, served = map(statistics.median, (theirs, building, ours))
+    tell(
+        photographs=name,
+        kilobytes=sum(path.stat().st_size for path in random.sample(files, 100)) / 1e5,
+        loader_images_per_s=1 / loader,
+        cache_images_per_s=1 / build,
+        epoch_images_per_s=1 / served,
+        loader_over_cache=loader / build,
+        loader_over_epoch=loader / served,
+    )
+    assert loader / build >= CACHE_GOAL[name]
+    assert loader / served >= EPOCH_GOAL
+
+
+def torchvision_loader(root: Path) -> Any:
+    """What most people use."""
+    from torch.utils.data import DataLoader
+
+    from energybench.vision import torchvision
+
+    usual = torchvision.transforms
+    transform = usual.Compose(
+        [
+            usual.RandomResizedCrop(SIZE),
+            usual.RandomHorizontalFlip(),
+            usual.ToTensor(),
+            usual.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        ]
+    )
+    folder = torchvision.datasets.ImageFolder(str(root / "train"), transform)
+    return DataLoader(folder, BATCH, shuffle=True, num_workers=WORKERS)
