@@ -56,6 +56,7 @@ def test_step(cell, bench, benchmark):
     found = per_call(
         prepared.step, bench.meters, bench.synchronize, mean_s, at_least_s=size.window_s
     )
+    assert found.reading.duration_s >= size.window_s
     loss = prepared.step().item()
     assert math.isfinite(loss), "what computes NaN draws another power"
     joules = found.it_joules

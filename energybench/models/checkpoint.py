@@ -14,7 +14,7 @@ from energybench.errors import UsageError
 from energybench.models.zoo import ModelSpec
 from energybench.vision import torchvision
 
-_UNREADABLE = (
+UNREADABLE = (
     SafetensorError,
     pickle.UnpicklingError,
     RuntimeError,
@@ -56,7 +56,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
             if path.suffix == ".safetensors"
             else torch.load(path, map_location="cpu", weights_only=True)
         )
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise UsageError(
             f"cannot read weights from {path}: it is damaged or holds more than weights; "
             "delete it, or save a state_dict there with safetensors or torch.save"

@@ -3,8 +3,10 @@
 import hashlib
 import inspect
 import json
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,10 @@ from energybench.models.zoo import ModelSpec
 from energybench.progress import Progress
 from energybench.vision import torchvision
 
+log = logging.getLogger(__name__)
+
 SEED = 0
+_CHECKSUM = "checksum"
 
 
 @dataclass(frozen=True)
@@ -84,20 +89,52 @@ def save(path: Path, model: nn.Module, facts: Mapping[str, Any]) -> None:
     from safetensors.torch import save_file
 
     state = {name: value.cpu().contiguous() for name, value in model.state_dict().items()}
-    publish(path, lambda target: save_file(state, target, {"facts": json.dumps(dict(facts))}))
+    known = dict(facts) | {_CHECKSUM: checksum(state)}
+    publish(path, lambda target: save_file(state, target, {"facts": json.dumps(known)}))
 
 
 def read_facts(path: Path) -> dict[str, Any] | None:
-    """The facts that `save` put beside the weights; None when the file is missing or damaged."""
+    """The facts that `save` put beside the weights; None when the file is missing or damaged.
+
+    The weights are read once per process and file, to tell damage that the file's format does not.
+    """
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return _checked_facts(path, stat.st_size, stat.st_mtime_ns)
+
+
+@cache
+def _checked_facts(path: Path, size: int, mtime_ns: int) -> dict[str, Any] | None:
     from safetensors import SafetensorError, safe_open
 
-    if not path.is_file():
-        return None
     try:
         with safe_open(path, framework="pt") as file:
             facts = json.loads((file.metadata() or {})["facts"])
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, KeyError, ValueError, OSError):
         return None
     if not isinstance(facts, dict):
         raise UsageError(f"{path} is not from energybench; delete it")
+    expected = facts.pop(_CHECKSUM, None)
+    if expected is None:  # of an energybench that wrote none
+        return None
+    if expected != checksum(state):
+        log.warning("%s is damaged; the network is pretrained again", path)
+        return None
     return facts
+
+
+def checksum(state: Mapping[str, Tensor]) -> str:
+    """16 hexadecimal digits of names, shapes and contents: any single changed element shows.
+
+    Tensors of whole bytes, summed in 64 bits: as fast as memory, and no defence against malice.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        raw = state[name].contiguous().reshape(-1).view(torch.uint8)
+        words = raw[: raw.numel() // 4 * 4].view(torch.int32)
+        sums = int(words.sum(dtype=torch.int64)), int(raw.sum(dtype=torch.int64))
+        digest.update(f"{name}{tuple(state[name].shape)}{sums}".encode())
+    return digest.hexdigest()[:16]

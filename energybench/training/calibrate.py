@@ -5,26 +5,20 @@ decide. So each candidate trains the real model on real batches, in rounds that 
 the candidates, because clocks and temperatures drift. Afterwards nothing of it is left.
 """
 
-import copy
-import itertools
 import statistics
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from energybench.compression.base import Compression
-from energybench.errors import CellError
-from energybench.record import EnergyReading
-from energybench.training.finetune import Finetuning, sgd, train_pass
+from energybench.reading import EnergyReading
+from energybench.training.plan import Finetuning
+from energybench.training.trial import Trial, trial
 
 LONGEST_S = 5.0
 """Seconds up to which windows are lengthened until the meter resolves them."""
-BATCHES = 4
-"""Of the training split, kept in memory and trained on in turn."""
 _ESTIMATES = {"codecarbon_estimate"}
 """Sources that know time and load, not energy."""
 
@@ -59,59 +53,21 @@ def calibrate(
     """Train `model` in each of `candidates` (precisions of `arithmetic`); the first wins a tie.
 
     Each candidate takes `warm_up` steps unmeasured, then `rounds` windows of one step each, or of
-    more where the meter does not resolve them, up to `LONGEST_S` a window. Batches come from the
-    start of `run.train`, which must not be the one that is trained on later: its order moves on.
-
-    Parameters, buffers, gradients, modes and the state of PyTorch's random numbers are in the end
-    what they were, also after an error; memory holds one copy of them, and a copy of
-    `compression`, which itself sees none of this. Raises `CellError` for a split without batches,
-    and `ValueError` for no candidate.
+    more where the meter does not resolve them, up to `LONGEST_S` a window. Nothing is left of them,
+    see `trial`, which raises `CellError` for a split without batches. Raises `ValueError` for no
+    candidate.
     """
     if not candidates:
         raise ValueError("no candidate to calibrate")
     if len(candidates) == 1:
         return Calibration(candidates[0], None)
-    with _undone(model, run.device):
-        batches = [
-            (images.to(run.device), labels.to(run.device))
-            for images, labels in itertools.islice(run.train, BATCHES)
-        ]
-        if not batches:
-            raise CellError(
-                "the training split is smaller than one batch; lower --energy-batch-size"
-            )
-        trial = _Trial(model, copy.deepcopy(compression), run, itertools.cycle(batches))
-        readings, steps = _readings(trial, candidates, rounds, warm_up)
+    with trial(model, compression, run) as steps_of:
+        readings, steps = _readings(steps_of, candidates, rounds, warm_up)
     return _decide(readings, steps)
 
 
-class _Trial:
-    """Trains some steps in some arithmetic."""
-
-    def __init__(
-        self,
-        model: nn.Module,
-        compression: Compression,
-        run: Finetuning,
-        batches: Iterator[tuple[Tensor, Tensor]],
-    ) -> None:
-        self._model = model
-        self._compression = compression
-        self._run = run
-        self._batches = batches
-        self._optimizer = sgd(model, run.config)
-
-    def train(self, precision: str, steps: int) -> EnergyReading:
-        """Take `steps` in `precision`, in one window."""
-        batches = list(itertools.islice(self._batches, steps))
-        run = replace(self._run, train=batches, precision=precision)
-        with run.window() as window:
-            train_pass(self._model, self._compression, self._optimizer, run)
-        return window.reading
-
-
 def _readings(
-    trial: _Trial, candidates: Sequence[str], rounds: int, warm_up: int
+    trial: Trial, candidates: Sequence[str], rounds: int, warm_up: int
 ) -> tuple[dict[str, list[EnergyReading]], int]:
     """`rounds` windows of each candidate, and how many steps each window has."""
     for candidate in candidates:
@@ -165,29 +121,3 @@ def _measured_joules(reading: EnergyReading) -> float | None:
 
 def _is_too_short(reading: EnergyReading) -> bool:
     return _measured_joules(reading) is not None and "short_window" in reading.flags
-
-
-@contextmanager
-def _undone(model: nn.Module, device: torch.device) -> Iterator[None]:
-    """Leave the model and PyTorch's random numbers as they were before the block."""
-    tensors = [(tensor.detach(), tensor.detach().clone()) for tensor in _tensors(model)]
-    gradients = [(parameter, parameter.grad) for parameter in model.parameters()]
-    modes = [(module, module.training) for module in model.modules()]
-    cuda = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(cuda):
-        for parameter, _ in gradients:
-            parameter.grad = None
-        try:
-            yield
-        finally:
-            for tensor, before in tensors:
-                tensor.copy_(before)
-            for parameter, gradient in gradients:
-                parameter.grad = gradient
-            for module, mode in modes:
-                module.training = mode
-
-
-def _tensors(model: nn.Module) -> Iterator[Tensor]:
-    yield from model.parameters()
-    yield from model.buffers()

@@ -1,12 +1,13 @@
 """Loss and predictions of a model on one split."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from energybench.training.group import ALONE, Group
 from energybench.training.precision import arithmetic
 
 
@@ -38,8 +39,12 @@ def evaluate(
     batches: Iterable[tuple[Tensor, Tensor]],
     device: torch.device,
     precision: str = "fp32",
+    group: Group = ALONE,
 ) -> Evaluation:
-    """Run `model` over every batch, in eval mode, and leave it in the mode it was in."""
+    """Run `model` over every batch, in eval mode, and leave it in the mode it was in.
+
+    `batches` are this rank's share of the split; the result is that of the whole split, on all.
+    """
     was_training = model.training
     model.eval()
     loss = torch.zeros((), dtype=torch.float64, device=device)
@@ -52,5 +57,12 @@ def evaluate(
             labels.append(targets)
             predictions.append(logits.argmax(dim=1))
     model.train(was_training)
-    all_labels = torch.cat(labels).cpu()
-    return Evaluation(loss.item() / len(all_labels), all_labels, torch.cat(predictions).cpu())
+    own = loss.item(), _joined(labels), _joined(predictions)
+    losses, all_labels, all_predictions = zip(*group.gather(own), strict=True)
+    truth = _joined(all_labels)
+    return Evaluation(sum(losses) / len(truth), truth, _joined(all_predictions))
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    """On the CPU. Of a small split some ranks have no part."""
+    return torch.cat(list(parts)).cpu() if parts else torch.empty(0, dtype=torch.int64)

@@ -1,46 +1,19 @@
 """The paper's fine-tuning (arXiv 2506.01311): SGD, early stopping on the validation loss."""
 
 import math
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import replace
 
 import torch
-from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch import nn
 
 from energybench.compression.base import Compression
-from energybench.config import FinetuneConfig
 from energybench.errors import CellError
-from energybench.record import EnergyReading, EpochRecord
-from energybench.training.early_stopping import EarlyStopping
+from energybench.record import EpochRecord
+from energybench.training.course import Course
 from energybench.training.evaluate import evaluate
-from energybench.training.precision import arithmetic
-
-
-class EnergyWindow(Protocol):
-    """A window that can be read once it is closed."""
-
-    reading: EnergyReading
-
-
-@dataclass(frozen=True)
-class Finetuning:
-    """What fine-tunes a model, beside the model itself."""
-
-    train: Iterable[tuple[Tensor, Tensor]]
-    validation: Iterable[tuple[Tensor, Tensor]]
-    config: FinetuneConfig
-    seed: int
-    device: torch.device
-    precision: str
-    window: Callable[[], AbstractContextManager[EnergyWindow]]
-    """Opens the energy window around an epoch."""
-    watch: Callable[[EpochRecord], None]
-    """Is told of every finished epoch."""
-    epochs: int | None = None
-    """Train for exactly so many; None: until `config` stops early, at most its `max_epochs`."""
+from energybench.training.group import Group
+from energybench.training.passes import Pass, train_pass
+from energybench.training.plan import Finetuning
 
 
 def finetune(model: nn.Module, compression: Compression, run: Finetuning) -> list[EpochRecord]:
@@ -49,40 +22,23 @@ def finetune(model: nn.Module, compression: Compression, run: Finetuning) -> lis
     The model ends with the weights of the epoch whose validation loss was lowest. Raises
     `CellError` when a loss is not finite.
     """
-    torch.manual_seed(run.seed)  # dropout and stochastic depth
+    with run.group.network(model) as network:
+        return _finetune(model, compression, replace(run, forward=network or run.forward))
+
+
+def _finetune(model: nn.Module, compression: Compression, run: Finetuning) -> list[EpochRecord]:
+    torch.manual_seed(run.seed + run.group.rank)  # dropout and stochastic depth
     if run.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(run.device)
-    optimizer = sgd(model, run.config)
-    stopping = EarlyStopping(run.config.patience, run.config.min_delta)
-    epochs: list[EpochRecord] = []
-    best_loss, best_state = math.inf, dict[str, Tensor]()
-    for number in range(1, (run.epochs or run.config.max_epochs) + 1):
-        record = _one_epoch(number, model, compression, optimizer, run)
-        epochs.append(record)
+    course = Course(model, compression, run)
+    run.resume(course)
+    while not course.over:
+        record = _one_epoch(len(course.epochs) + 1, model, compression, course.optimizer, run)
+        course.add(record)
         run.watch(record)
-        if record.validation_loss < best_loss:
-            best_loss = record.validation_loss
-            best_state = {name: value.clone() for name, value in model.state_dict().items()}
-        if run.epochs is None and stopping.should_stop(record.validation_loss):
-            break
-    model.load_state_dict(best_state)
-    return epochs
-
-
-def sgd(model: nn.Module, config: FinetuneConfig) -> torch.optim.Optimizer:
-    """The protocol's optimizer, for all of `model` that is trained."""
-    return torch.optim.SGD(
-        [parameter for parameter in model.parameters() if parameter.requires_grad],
-        lr=config.learning_rate,
-        momentum=config.momentum,
-        weight_decay=config.weight_decay,
-        fused=True,
-    )
-
-
-def best_epoch(epochs: list[EpochRecord]) -> int:
-    """Number of the epoch whose weights are the result."""
-    return min(epochs, key=lambda epoch: epoch.validation_loss).epoch
+        run.checkpoint(course)
+    course.finish()
+    return course.epochs
 
 
 def _one_epoch(
@@ -94,47 +50,39 @@ def _one_epoch(
 ) -> EpochRecord:
     with run.window() as whole:
         with run.window() as training:
-            loss, images, steps = train_pass(model, compression, optimizer, run)
-            train_loss = loss.item() / images
+            done = train_pass(model, compression, optimizer, run)
+            train_loss, images = _over_all_ranks(done, run.group)
         _require_finite(train_loss, "training", number)
-        validation = evaluate(model, run.validation, run.device, run.precision)
+        validation = evaluate(model, run.validation, run.device, run.precision, run.group)
         _require_finite(validation.loss, "validation", number)
-    cuda = run.device.type == "cuda"
+    waited_s, peak_bytes = _most(done, run)
     return EpochRecord(
         epoch=number,
         train_loss=train_loss,
         validation_loss=validation.loss,
         validation_accuracy=validation.accuracy,
-        steps=steps,
+        steps=done.steps,
         images=images,
         duration_s=whole.reading.duration_s,
         joules=whole.reading.it_joules,
         images_per_s=images / training.reading.duration_s,
-        peak_memory_bytes=torch.cuda.max_memory_allocated(run.device) if cuda else None,
+        peak_memory_bytes=peak_bytes,
+        data_wait_share=min(1.0, waited_s / training.reading.duration_s),
     )
 
 
-def train_pass(
-    model: nn.Module, compression: Compression, optimizer: torch.optim.Optimizer, run: Finetuning
-) -> tuple[Tensor, int, int]:
-    """One pass over the training split: summed loss (left on the device), images, steps."""
-    model.train()
-    total = torch.zeros((), dtype=torch.float64, device=run.device)
-    images_seen = steps = 0
-    with arithmetic(run.precision, run.device):
-        for images, labels in run.train:
-            logits = model(images.to(run.device, non_blocking=True))
-            loss = cross_entropy(logits.float(), labels.to(run.device, non_blocking=True))
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            compression.after_step(model)
-            total += loss.detach() * len(images)
-            images_seen += len(images)
-            steps += 1
-    if steps == 0:
-        raise CellError("the training split is smaller than one batch; lower --energy-batch-size")
-    return total, images_seen, steps
+def _over_all_ranks(done: Pass, group: Group) -> tuple[float, int]:
+    """Mean loss per image, and images, of all ranks."""
+    losses, images = zip(*group.gather((done.loss.item(), done.images)), strict=True)
+    return sum(losses) / sum(images), sum(images)
+
+
+def _most(done: Pass, run: Finetuning) -> tuple[float, int | None]:
+    """Seconds that the rank waited which waited longest; CUDA bytes of the one that took most."""
+    cuda = run.device.type == "cuda"
+    own = done.feed.waited_s(), torch.cuda.max_memory_allocated(run.device) if cuda else 0
+    waited, peaks = zip(*run.group.gather(own), strict=True)
+    return max(waited), max(peaks) if cuda else None
 
 
 def _require_finite(loss: float, which: str, epoch: int) -> None:

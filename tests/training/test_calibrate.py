@@ -11,10 +11,10 @@ from energybench.compression.base import Baseline
 from energybench.compression.stego import Stego
 from energybench.config import FinetuneConfig
 from energybench.errors import CellError
-from energybench.record import EnergyReading
+from energybench.reading import EnergyReading
 from energybench.training import calibrate as module
 from energybench.training.calibrate import Calibration, calibrate
-from energybench.training.finetune import Finetuning
+from energybench.training.plan import Finetuning
 
 CPU = torch.device("cpu")
 COUNTER, ESTIMATE = "nvml_counter", "codecarbon_estimate"

@@ -1,0 +1,125 @@
+"""Training throughput, joules per image and FLOP utilisation of the nine networks.
+
+    pytest benchmarks/test_throughput.py --benchmark-json=results/throughput-gpu.json
+    energybench report results/throughput-gpu.json --markdown
+
+Each arithmetic that the device has, with and without compilation, beside timm's loop on the same
+synthetic batch (`pip install 'energybench[peers]'`), and against the device's own ceiling: its
+fastest large matrix product in the same arithmetic. On a GPU: 224 pixels (299 for inception_v3),
+batches of 128, windows of at least 5 s. On a CPU it is a rehearsal with small images and short
+windows. Networks are untrained, for the work does not depend on the weights. `-k resnet50` takes
+one model, `-k eager` leaves the compiler out.
+"""
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from energybench.matrix import PAPER_MODELS
+from energybench.meters.per_call import per_call
+from energybench.registry import MODELS
+
+METHODS = ("baseline", "baseline-tf32", "baseline-bf16")
+"""One per arithmetic."""
+WARM_UP = 3
+"""Steps before a window: what is compiled or tuned is so by then, theirs too."""
+
+
+@pytest.fixture(scope="session")
+def ceiling(bench):
+    """Precision -> FLOP/s at most, measured once."""
+    from energybench.intensity import peak_flops_per_s
+
+    found = {}
+
+    def of(precision):
+        if precision not in found:
+            found[precision] = peak_flops_per_s(precision, bench.device, bench.synchronize)
+        return found[precision]
+
+    return of
+
+
+@pytest.mark.energy_matrix(models=PAPER_MODELS, methods=METHODS)
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
+def test_throughput(cell, compiled, bench, ceiling, benchmark):
+    """Steps on one batch that stays on the device; timm's loop right after ours."""
+    from energybench.errors import UsageError
+    from energybench.intensity import flops
+    from energybench.steps import untrained
+    from energybench.study_records import Throughput, to_extra_info
+    from energybench.training.compiled import check_compiler
+    from energybench.training.layout import memory_format
+
+    cuda = bench.device.type == "cuda"
+    spec = MODELS.get(cell.model)
+    pixels = spec.image_size if cuda else spec.small_image_size
+    batch, window_s = (128, 5.0) if cuda else (16, 0.5)
+    try:
+        if compiled:
+            check_compiler(bench.device)
+    except UsageError as error:
+        pytest.skip(str(error))
+    own = replace(bench, config=replace(bench.config, compile=compiled))
+    prepared = untrained(cell, own, batch, pixels)
+    layout = memory_format(own.config.memory_format, prepared.precision, own.device)
+    benchmark.group = cell.model
+
+    def waited():
+        prepared.step()
+        bench.synchronize()
+
+    benchmark.pedantic(waited, rounds=5, warmup_rounds=2)
+    ours = images_per_s, _, _ = measured(prepared.step, bench, batch, window_s)
+    assert math.isfinite(prepared.step().item()), "what computes NaN draws another power"
+    theirs = measured(timm_step(prepared, own, layout), bench, batch, window_s)
+    benchmark.extra_info |= to_extra_info(
+        Throughput(
+            model=cell.model,
+            precision=prepared.precision,
+            compiled=compiled,
+            memory_format=layout,
+            batch_size=batch,
+            image_size=pixels,
+            device_name=bench.protocol()["device_name"],
+            images_per_s=images_per_s,
+            joules_per_image=ours[1],
+            flops_per_image=flops(lambda: prepared.model(prepared.images).sum().backward()) / batch,
+            ceiling_flops_per_s=ceiling(prepared.precision),
+            timm_images_per_s=theirs[0],
+            timm_joules_per_image=theirs[1],
+            window_s=ours[2].duration_s,
+            sources=ours[2].sources,
+            flags=ours[2].flags,
+        )
+    )
+
+
+def measured(step, bench, batch, window_s):
+    """(images/s, joules per image, reading) of steps; nothing but None where there are none."""
+    if step is None:
+        return None, None, None
+    for _ in range(WARM_UP):
+        step()
+    found = per_call(step, bench.meters, bench.synchronize, at_least_s=window_s)
+    joules = None if found.it_joules is None else found.it_joules / batch
+    return found.calls * batch / found.reading.duration_s, joules, found.reading
+
+
+def timm_step(prepared, bench, layout):
+    """timm's step on a copy of the network and the same batch; None where timm is not installed."""
+    import copy
+
+    from timm_loop import timm_loop
+
+    from energybench.training.precision import arithmetic
+
+    config = replace(bench.config.finetune, learning_rate=0.0)
+    model = copy.deepcopy(prepared.model)
+    try:
+        train = timm_loop(model, config, layout, bench.config.compile)
+    except ImportError:
+        return None
+    once = [(prepared.images, prepared.labels)]
+    return lambda: train(once, arithmetic(prepared.precision, bench.device))

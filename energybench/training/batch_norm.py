@@ -1,0 +1,104 @@
+"""Batch norm over the images of all ranks, so that the batch means the same on one and on many.
+
+PyTorch's SyncBatchNorm does it on GPUs; it has nothing for the CPU, where `_OnCpu` stands in.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+@contextmanager
+def over_all_ranks(model: nn.Module, device: torch.device) -> Iterator[None]:
+    """In the block every batch norm inside `model` normalizes over the batches of all ranks.
+
+    Parameters and running statistics are the model's own; its modules are back in the end.
+    """
+    kind = nn.SyncBatchNorm if device.type == "cuda" else _OnCpu
+    places = [
+        (parent, name, child)
+        for parent in model.modules()
+        for name, child in parent.named_children()
+        if isinstance(child, _BatchNorm)
+    ]
+    for parent, name, child in places:
+        setattr(parent, name, _like(child, kind))
+    try:
+        yield
+    finally:
+        for parent, name, child in places:
+            child.training = getattr(parent, name).training
+            setattr(parent, name, child)
+
+
+def _like(original: _BatchNorm, kind: type[_BatchNorm]) -> _BatchNorm:
+    """A batch norm of another kind with the same parameters and statistics, not copies of them."""
+    made = kind(original.num_features, eps=original.eps, momentum=original.momentum, affine=False)
+    made.affine, made.weight, made.bias = original.affine, original.weight, original.bias
+    made.track_running_stats = original.track_running_stats
+    made.running_mean, made.running_var = original.running_mean, original.running_var
+    made.num_batches_tracked = original.num_batches_tracked
+    made.training = original.training
+    return made
+
+
+class _OnCpu(_BatchNorm):
+    """Ranks' batches are of one size."""
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        """Any number of dimensions."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(batch, channels, ...), of the same shape and type; computed in float32 or wider."""
+        if not (self.training or self.running_mean is None):
+            return super().forward(input)
+        ranks = dist.get_world_size()
+        dims = [0, *range(2, input.dim())]
+        shape = [1, -1, *[1] * (input.dim() - 2)]
+        values = input.to(torch.promote_types(input.dtype, torch.float32))
+        mean = _sum_over_ranks(values.mean(dims)) / ranks
+        centred = values - mean.view(shape)
+        variance = _sum_over_ranks(centred.square().mean(dims)) / ranks
+        if self.training:
+            self._track(mean.detach(), variance.detach(), ranks * input.numel() // len(mean))
+        normal = centred * (variance + self.eps).rsqrt().view(shape)
+        if self.weight is not None:
+            normal = normal * self.weight.view(shape) + self.bias.view(shape)
+        return normal.to(input.dtype)
+
+    def _track(self, mean: Tensor, variance: Tensor, count: int) -> None:
+        """Move the running statistics; their variance is the unbiased one."""
+        if self.running_mean is None or self.running_var is None:
+            return
+        assert self.num_batches_tracked is not None
+        self.num_batches_tracked.add_(1)
+        cumulative = self.momentum is None
+        share = 1.0 / float(self.num_batches_tracked) if cumulative else float(self.momentum or 0)
+        self.running_mean.lerp_(mean, share)
+        self.running_var.lerp_(variance * count / (count - 1), share)
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over all ranks. Each rank's loss depends on it, so gradients are summed, too."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        total = value.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        total = gradients[0].clone()
+        dist.all_reduce(total)
+        return total
+
+
+def _sum_over_ranks(value: Tensor) -> Tensor:
+    found: Tensor = _Sum.apply(value)  # type: ignore[no-untyped-call]
+    return found
