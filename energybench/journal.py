@@ -200,6 +200,12 @@ class Keeper:
         self._damaged = contents.damaged
         self._waiting: list[Entry] = []
         self._error: str | None = None
+        self._complaints: list[str] = []
+
+    def complain(self, line: str) -> None:
+        """Add to the `complaints`, once."""
+        if line not in self._complaints:
+            self._complaints.append(line)
 
     def earlier(self, key: str) -> Entry | None:
         """What the journal has under `key`; an interrupted cell is to run again."""
@@ -224,8 +230,9 @@ class Keeper:
             self._error = str(error)
 
     def complaints(self) -> list[str]:
-        """Lines on what is not in the journal, or not readable there."""
+        """Lines on what is not kept, or not readable where it is."""
         lines = [f"{self.path}, {phrase}; that cell ran again" for phrase in self._damaged]
+        lines += self._complaints
         if self._waiting:
             lines.append(f"{len(self._waiting)} cells are not in the journal: {self._error}")
         return lines

@@ -2,7 +2,6 @@ import json
 import os
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -109,12 +108,23 @@ def test_an_entry_of_a_newer_energybench_is_refused(journal: Journal) -> None:
         journal.read()
 
 
-def test_writers_do_not_mix_their_lines(journal: Journal) -> None:
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda number: journal.append(entry(str(number))), range(64)))
+def test_runs_on_one_journal_do_not_mix_their_lines(journal: Journal) -> None:
+    code = (
+        "import sys\n"
+        "from test_journal import entry\n"
+        "from energybench.journal import Journal, Path\n"
+        "for number in range(16):\n"
+        "    Journal(Path(sys.argv[1])).append(entry(f'{sys.argv[2]}-{number}'))\n"
+    )
+    path = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    runs = [
+        subprocess.Popen([sys.executable, "-c", code, str(journal.path), str(run)], env=path)
+        for run in range(4)
+    ]
+    assert [run.wait() for run in runs] == [0] * 4
     found = journal.read()
     assert found.damaged == ()
-    assert sorted(found.latest, key=int) == [str(number) for number in range(64)]
+    assert set(found.latest) == {f"{run}-{number}" for run in range(4) for number in range(16)}
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

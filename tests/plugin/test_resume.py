@@ -146,6 +146,35 @@ def test_an_interrupted_session_keeps_what_it_has(session: pytest.Pytester, numb
     assert len(benchmarks(session)) >= len(finished)
 
 
+def test_a_killed_cell_goes_on_within_its_fine_tuning(session: pytest.Pytester) -> None:
+    long = ("--energy-models=tiny", "--energy-seeds=1", "--energy-max-epochs=12")
+    session.runpytest_subprocess(*QUICK, *long, "--energy-journal=whole.jsonl")
+    whole = {
+        entry.record.method: course(entry.record)
+        for entry in Journal(Path(session.path, "whole.jsonl")).read().entries
+    }
+    saved = Path(session.path, ".energybench", "checkpoints")
+    process = start(session, *long, "--energy-checkpoint")
+    while not list(saved.glob("*.pt")) and process.poll() is None:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    before = len(entries(session))
+    result = session.runpytest_subprocess(
+        *QUICK, *long, "--energy-checkpoint", "--energy-resume", "--benchmark-json=run.json"
+    )
+    result.assert_outcomes(passed=2)
+    found = [entry.record for entry in entries(session)]
+    assert {record.method: course(record) for record in found} == whole
+    assert found[before].overhead["repeated"].duration_s > 0.0
+    assert list(saved.iterdir()) == []
+    for name, timed in benchmarks(session).items():  # as if nothing had happened in between
+        record = next(one for one in found if f"-{one.method}-" in name)
+        seconds = record.phases["finetune"].duration_s
+        assert timed["stats"]["total"] == pytest.approx(seconds, rel=1e-9)
+        assert timed["extra_info"]["kwh_overhead"] > 0.0
+
+
 def test_killed_again_and_again_it_loses_and_repeats_nothing(session: pytest.Pytester) -> None:
     session.runpytest_subprocess(*QUICK, *MATRIX, "--energy-journal=whole.jsonl")
     expected = {
