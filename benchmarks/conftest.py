@@ -1,11 +1,13 @@
 """What holds for every benchmark here."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 HERE = Path(__file__).resolve().parent
-ON_REQUEST = ("test_instruments*.py", "test_step.py", "studies")
+ON_REQUEST = ("test_instruments*.py", "test_step.py", "test_throughput.py", "studies")
 """What runs only when it, or something in it, is named by path: no part of the paper's matrix."""
 
 
@@ -32,3 +34,19 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     start = config.invocation_params.dir
     named = [(start / argument.partition("::")[0]).resolve() for argument in config.args]
     return None if any(one.is_relative_to(asked_for_alone[0]) for one in named) else True
+
+
+@pytest.fixture
+def tell(benchmark: Any, capsys: pytest.CaptureFixture[str]) -> Callable[..., None]:
+    """Keep figures in the benchmark's JSON, and print them."""
+
+    def keep(**figures: float | str) -> None:
+        benchmark.extra_info.update(figures)
+        with capsys.disabled():
+            told = (
+                f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
+                for name, value in figures.items()
+            )
+            print(f"\n{benchmark.name}: {', '.join(told)}")
+
+    return keep

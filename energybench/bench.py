@@ -6,34 +6,36 @@ import logging
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 
-from energybench.cache import cache_folder, publish
-from energybench.carbon import carbon_intensity
+from energybench import together
+from energybench.baselines import REPORTING, read_baseline, write_baseline
+from energybench.checkpoints import Checkpoint
 from energybench.compression.base import Compression, precisions_of, required_precision
 from energybench.config import PRECISIONS, Cell, RunConfig
 from energybench.data.base import Batches, ImageData, Split
-from energybench.errors import CellError, EnergybenchError, UsageError
-from energybench.hardware import Machine, describe_machine, gpu_id
+from energybench.device import gpu_uuid, with_all_threads
+from energybench.errors import CellError, EnergybenchError
+from energybench.hardware import Machine
 from energybench.loading import PretrainedModel, image_size, pretrained
-from energybench.lock import exclusive_use, resources
-from energybench.meters.base import MeterContext, kind_of
-from energybench.meters.opening import open_meters
-from energybench.meters.window import MeterSet
+from energybench.meters.nodes import global_names
+from energybench.meters.window import MeterSet, Window
 from energybench.progress import Progress
-from energybench.record import CarbonIntensity, RunRecord, from_json
-from energybench.registry import DATASETS, MODELS
+from energybench.reading import Preparation
+from energybench.record import CarbonIntensity, Layout, RunRecord
+from energybench.registry import MODELS
 from energybench.training.evaluate import evaluate
+from energybench.training.group import ALONE, Group
 from energybench.training.precision import check_precision, native
 
 log = logging.getLogger(__name__)
 
-_REPORTING = ("tolerance_pp", "budget", "pue")
-"""Of the protocol, what changes no measurement of a baseline: a cached one takes this run's."""
+EVALUATION_BATCHES = 4
+"""Training batches that are evaluated at once on a GPU."""
 
 
 @dataclass
@@ -52,12 +54,34 @@ class Bench:
     """Baseline records of this run by (model, seed), failed ones too."""
     on_demand: list[RunRecord] = field(default_factory=list)
     """Those of them that ran only because another cell needed its reference."""
+    batch_sizes: dict[str, int] = field(default_factory=dict)
+    """The largest batch of each model, where that was asked for."""
     cached: dict[tuple[str, int], RunRecord] = field(default_factory=dict)
     """Baselines of earlier runs that served as references, by (model, seed)."""
+    preparations: list[Preparation] = field(default_factory=list)
+    """What the data took before any cell."""
     finished: Callable[[str, RunRecord], None] = lambda key, record: None
     """Is told of every cell that has ended, well or not, before anything else goes on."""
+    checkpoint: Callable[[str], Checkpoint] | None = None
+    """The checkpoint of the cell with this key; None: cells are not checkpointed."""
     resumed: Callable[[str], RunRecord | None] = lambda key: None
     """What an earlier run left of the cell with this key, if it is not to run again."""
+    group: Group = ALONE
+    """The ranks that run the cells together; the first of each machine reads its meters."""
+    layout: Layout | None = None
+    """Where they are; None for one process."""
+    sources: dict[str, str] = field(default_factory=dict)
+    """Domain -> how it is read, on all machines."""
+    idle_watts: dict[str, float] = field(default_factory=dict)
+    """Domain -> watts of the idle machines; empty until `measure_idle`."""
+
+    def __post_init__(self) -> None:
+        self.sources = self.sources or dict(self.meters.sources)
+        self.idle_watts = self.idle_watts or dict(self.meters.idle_watts)
+
+    def window(self, states: bool = False) -> AbstractContextManager[Window]:
+        """An energy window that waits for all devices at both ends, see `together.window`."""
+        return together.window(self.meters, self.group, self.synchronize, states)
 
     def overridden(self, tolerance_pp: float | None = None, budget: str | None = None) -> "Bench":
         """This run with another tolerance (percentage points) or budget of epochs for one cell.
@@ -99,27 +123,32 @@ class Bench:
         exact = [name for name in precisions_of(compression) if name in narrower]
         return [*(name for name in exact if native(name, self.device) is None), own]
 
+    def resources(self) -> list[str]:
+        """What the ranks of this machine must have for themselves, see `lock.resources`."""
+        return together.resources(self.meters, self.group, gpu_uuid(self.device))
+
     def exclusive_use(self, wait: bool, say: Callable[[str], None]) -> AbstractContextManager[None]:
         """Hold the devices that this run measures, see `lock.exclusive_use`."""
-        cuda = self.device.type == "cuda"
-        trained_on = [f"gpu:{gpu_id(f'GPU-{_uuid(self.device)}')}"] if cuda else []
-        names = resources([*self.meters.sources, *trained_on], trains_on_cpu=not cuda)
-        return exclusive_use(names, wait, say)
+        return together.exclusive_use(self.resources(), self.group, wait, say)
 
     def measure_idle(self) -> None:
-        """Measure the idle machine, a CUDA context open on the device where it is a GPU."""
+        """Measure the idle machines, CUDA contexts open on the devices where they are GPUs."""
         if self.config.measure.idle_s > 0:
+            self.group.wait()
             self.meters.measure_idle(self.config.measure.idle_s, self.synchronize)
+            everyone = self.group.gather(self.meters.idle_watts)
+            self.idle_watts = global_names(everyone, self.group.nodes)
 
     def close(self) -> None:
-        """Close the meters."""
+        """Close the meters, and part with the other ranks."""
         self.meters.close()
+        self.group.leave()
 
     def pretrained(self, model: str) -> PretrainedModel:
         """The pretrained weights of `model` for this run's data."""
-        return pretrained(
-            MODELS.get(model), self.data, self.config.weights, self.device, self.progress
-        )
+        spec, weights = MODELS.get(model), self.config.weights
+        with with_all_threads():
+            return pretrained(spec, self.data, weights, self.device, self.progress)
 
     def check_weights(self, models: Iterable[str]) -> None:
         """Raise `UsageError` unless the given or published weights of all `models` load."""
@@ -131,16 +160,44 @@ class Bench:
         """Pixels per side at which `model` sees this run's data."""
         return image_size(MODELS.get(model), self.data)
 
+    def prepare(self, models: Iterable[str], say: Callable[[str], None] = log.info) -> None:
+        """Do once, ahead of cells of `models`, what serving them takes, like decoding the images.
+
+        What the data take is in `preparations`, not in any cell's energy. Of several ranks one on
+        each machine also pretrains what nobody has. Raises `UsageError`.
+        """
+        data, group = self.data, self.group
+        if group.size > 1:
+            first = group.local_rank == 0
+            group.together(lambda: [self.pretrained(model) for model in models if first])
+        for size in sorted({self.image_size(model) for model in models}):
+            work = partial(data.prepare, size, self.device, self.config.data, self.progress, say)
+            with self.window() as window:
+                done = group.gather(group.together(work))
+            for what in list(filter(None, done))[:1]:
+                self.preparations.append(Preparation(what, window.reading))
+                say(str(self.preparations[-1]))
+
     def batches(self, split: Split, model: str, seed: int) -> Batches:
         """This run's view of one split for `model`."""
-        batch_size = self.config.finetune.batch_size
-        return self.data.batches(split, self.image_size(model), batch_size, seed)
+        train = split == "train"
+        size = self.config.finetune.batch_size if train else self.evaluation_batch_size
+        return self.data.batches(split, self.image_size(model), size, seed, self.group.share)
+
+    @property
+    def evaluation_batch_size(self) -> int:
+        """Images that are evaluated at once; more than are trained on keep a GPU busier.
+
+        Nothing is kept for gradients, so that more of them fit; the result is that of each image.
+        """
+        times = EVALUATION_BATCHES if self.device.type == "cuda" else 1  # no gain on a CPU
+        return times * self.config.finetune.batch_size
 
     def score(self, model: str, seed: int) -> Callable[[nn.Module], float]:
         """Validation accuracy of a network, for searches."""
         batches = self.batches("validation", model, seed)
         return lambda network: (
-            evaluate(network, batches, self.device, self.config.precision).accuracy
+            evaluate(network, batches, self.device, self.config.precision, self.group).accuracy
         )
 
     def protocol(self) -> dict[str, Any]:
@@ -150,7 +207,9 @@ class Bench:
             "device": self.device.type,
             "device_name": self._device_name(),
             "precision": self.config.precision,
+            "evaluation_batch_size": self.evaluation_batch_size,
             "threads": torch.get_num_threads(),
+            "world_size": self.group.size,
         }
 
     def _device_name(self) -> str:
@@ -162,47 +221,43 @@ class Bench:
 
         It is `run` where neither has it. Raises `CellError` when the baseline fails.
         """
-        baseline = self.baselines.get((cell.model, cell.seed))
-        if baseline is not None:
-            source = "this run"
-        elif (cached := self._cached_baseline(cell)) is not None:
-            baseline, source = cached, "cache"
-            self.cached[cell.model, cell.seed] = cached
-        else:
-            resumed = self.resumed(self.key(cell.reference))
-            baseline, source = resumed or run(cell.reference), "this run"
-            self.baselines[cell.model, cell.seed] = baseline
+        place = cell.model, cell.seed
+        baseline, source = self.group.of_first(self._known_reference(cell))
+        if source == "cache":
+            assert baseline is not None
+            self.cached[place] = baseline
+        elif place not in self.baselines:
+            baseline = self.baselines[place] = baseline or run(cell.reference)
             self.on_demand.append(baseline)
+        assert baseline is not None
         if baseline.status != "ok" or baseline.test is None:
             raise CellError(f"no reference: {cell.reference} failed: {baseline.error}")
         return baseline, source
 
+    def _known_reference(self, cell: Cell) -> tuple[RunRecord | None, str]:
+        place = cell.model, cell.seed
+        if place in self.baselines:
+            return self.baselines[place], "this run"
+        cached = self.cached.get(place) or read_baseline(
+            self._baseline_name(cell), self.config.protocol()
+        )
+        if cached is not None:
+            return cached, "cache"
+        return self.resumed(self.key(cell.reference)), "this run"
+
     def keep_baseline(self, cell: Cell, record: RunRecord) -> None:
         """Remember a finished baseline, in this run and, if it went well, in the user's cache."""
         self.baselines[cell.model, cell.seed] = record
-        if record.status != "ok":
-            return
-        text = json.dumps(record.to_json())
-        try:
-            publish(self._baseline_path(cell), lambda path: path.write_text(text))
-        except (EnergybenchError, OSError) as error:
-            log.warning("the baseline %s is not cached: %s", cell, error)
+        if record.status == "ok" and self.group.rank == 0:
+            write_baseline(self._baseline_name(cell), record)
 
-    def _cached_baseline(self, cell: Cell) -> RunRecord | None:
-        try:
-            record = from_json(json.loads(self._baseline_path(cell).read_text()))
-        except (OSError, ValueError, UsageError):  # none yet, or of another version: made anew
-            return None
-        ours = self.config.protocol()
-        return replace(record, protocol=record.protocol | {key: ours[key] for key in _REPORTING})
-
-    def _baseline_path(self, cell: Cell) -> Path:
-        """Keyed by all that can change a baseline's accuracy."""
+    def _baseline_name(self, cell: Cell) -> str:
+        """Changes with all that can change a baseline's accuracy."""
         protocol = self.protocol()
-        for key in _REPORTING:
+        for key in REPORTING:
             del protocol[key]
         key = _hash(self._facts(cell) | {"protocol": protocol})
-        return cache_folder("baselines") / f"{cell.model}-seed{cell.seed}-{key}.json"
+        return f"{cell.model}-seed{cell.seed}-{key}.json"
 
     def key(self, cell: Cell) -> str:
         """Equal for cells of which one may stand for the other, on whatever day they ran.
@@ -216,7 +271,7 @@ class Bench:
             | {
                 "cell": asdict(cell),
                 "protocol": self.protocol(),
-                "sources": self.meters.sources,
+                "sources": self.sources,
                 "measure": [measure.replay, measure.country, measure.trace],
             }
         )
@@ -225,76 +280,17 @@ class Bench:
         return {
             "data": self.data.fingerprint,
             "image_size": self.image_size(cell.model),
+            **self.data.served(self.image_size(cell.model)),
             "weights": self._weights_key(cell.model),
             "machine": self.machine.fingerprint,
         }
 
     def _weights_key(self, model: str) -> str:
         try:
-            found = self.pretrained(model)
+            return self.pretrained(model).key
         except EnergybenchError as error:  # as the cell that needs them says
             return f"not available: {error}"
-        if found.path is None:
-            return found.source
-        stat = found.path.stat()
-        return str(found.facts.get("key") or (found.source, stat.st_size, stat.st_mtime_ns))
 
 
 def _hash(facts: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def open_bench(config: RunConfig, progress: Progress, for_energy: bool = True) -> Bench:
-    """Check everything that a run needs and open it; raises `UsageError` before any training.
-
-    A run `for_energy` needs the energy of the GPU that it uses; others do without.
-    """
-    kind, _, location = config.dataset.partition(":")
-    device = _device(config.device)
-    check_precision(config.precision, device)
-    data: ImageData = DATASETS.get(kind)(location)
-    measure = config.measure
-    carbon = None if measure.country is None else carbon_intensity(measure.country)
-    meters = open_meters(measure.meters, replace(_gpus(device), replay=measure.replay))
-    gpu_is_read = any(kind_of(domain) == "gpu" for domain in meters.sources)
-    unread = device.type == "cuda" and not gpu_is_read
-    if for_energy and unread and measure.meters == ("auto",):
-        meters.close()
-        raise UsageError(
-            f"the energy of {device} cannot be read: {meters.unavailable['nvml']}; "
-            "name the meters to do without it, for instance --energy-meter=rapl"
-        )
-    return Bench(config, data, device, meters, describe_machine(), progress, carbon)
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise UsageError(f"unknown device {name!r}; use cpu, cuda or cuda:N") from error
-    if device.type not in ("cpu", "cuda"):
-        raise UsageError(f"device {name!r} is not supported; use cpu, cuda or cuda:N")
-    if device.type == "cuda":
-        count = torch.cuda.device_count()
-        index = device.index or 0
-        if index >= count:
-            raise UsageError(
-                f"no device cuda:{index}: this PyTorch sees {count} CUDA devices; "
-                "use --energy-device=cpu, or check the driver and CUDA_VISIBLE_DEVICES"
-            )
-        device = torch.device("cuda", index)
-        torch.cuda.set_device(device)
-    return device
-
-
-def _gpus(device: torch.device) -> MeterContext:
-    if device.type != "cuda":
-        return MeterContext()
-    return MeterContext(gpu_uuids=(_uuid(device),), gpu_indices=(device.index,))
-
-
-def _uuid(device: torch.device) -> str:
-    """As NVML has it, without its prefix."""
-    return str(torch.cuda.get_device_properties(device).uuid)

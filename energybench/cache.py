@@ -25,13 +25,18 @@ def cache_folder(*parts: str) -> Path:
 
 
 def publish(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a temporary file beside `path`, then rename it to `path` in one step."""
+    """Let `write` fill a temporary file beside `path`, then rename it to `path` in one step.
+
+    The contents are on the disk before the name is. Raises `UsageError` where that fails.
+    """
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         os.close(handle)
         temporary = Path(name)
         try:
             write(temporary)
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)

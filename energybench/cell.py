@@ -1,8 +1,8 @@
 """One cell, start to end: load, compress, fine-tune, finalize, evaluate, record."""
 
 import gc
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
 
 import torch
@@ -18,13 +18,20 @@ from energybench.loading import PretrainedModel
 from energybench.models.zoo import ModelSpec
 from energybench.record import EpochRecord, HeldOutTest, RunRecord
 from energybench.training.calibrate import calibrate
+from energybench.training.compiled import compiled
+from energybench.training.course import Course, best_epoch
 from energybench.training.evaluate import evaluate
-from energybench.training.finetune import best_epoch, finetune
+from energybench.training.finetune import finetune
+from energybench.training.plan import Finetuning, Forward
 
 _SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
-Timer = Callable[[Callable[[], None]], None]
-"""Calls what it is given exactly once; pytest-benchmark's `pedantic` is one."""
+Timer = Callable[[Callable[[], float]], object]
+"""Calls what it is given exactly once; pytest-benchmark's `pedantic` is one.
+
+What it calls returns the seconds that fine-tuning took: less than the call where the cell was
+checkpointed, more where it went on from an earlier run's checkpoint.
+"""
 
 
 def run_cell(cell: Cell, bench: Bench, timer: Timer = lambda timed: timed()) -> RunRecord:
@@ -33,39 +40,44 @@ def run_cell(cell: Cell, bench: Bench, timer: Timer = lambda timed: timed()) -> 
     A cell that cannot go on is recorded as failed, with what it measured until then. One that is
     interrupted is recorded so, `bench.finished` is told, and the interruption goes on.
     """
-    record, interruption = _record(cell, bench, timer)
+    draft = Draft(cell, bench)
+    interruption = _attempt(draft, timer)
+    if interruption is None:
+        draft.settle()
+    record = draft.record()
     if cell == cell.reference and interruption is None:
         bench.keep_baseline(cell, record)
     bench.finished(bench.key(cell), record)
+    if draft.checkpoint is not None and interruption is None:
+        draft.checkpoint.discard()
     _free_memory()
     if interruption is not None:
         raise interruption
     return record
 
 
-def _record(cell: Cell, bench: Bench, timer: Timer) -> tuple[RunRecord, BaseException | None]:
-    """The record, and what interrupted the cell; of one that ended, nothing else is alive then."""
-    draft = Draft(cell, bench)
-    interruption: BaseException | None = None
+def _attempt(draft: Draft, timer: Timer) -> BaseException | None:
+    """Run the cell, and return what interrupted it; when it has ended, the model is not alive."""
     try:
         _run(draft, timer)
     except Exception as error:
         draft.fail(error)
     except BaseException as error:
         draft.interrupt(error)
-        interruption = error
-    return draft.record(), interruption
+        return error
+    return None
 
 
 def _run(draft: Draft, timer: Timer) -> None:
     cell, bench = draft.cell, draft.bench
+    bench.prepare([cell.model])
     weights = bench.pretrained(cell.model)
     for split in _SPLITS:
         draft.batches(split)  # what a data set prepares once is no cell's energy
     if cell != cell.reference:
         draft.reference = bench.reference(cell, lambda baseline: run_cell(baseline, bench))
 
-    with draft.traced():
+    with draft.watched(), draft.traced():
         _measure(draft, weights, timer)
 
 
@@ -73,6 +85,8 @@ def _measure(draft: Draft, weights: PretrainedModel, timer: Timer) -> None:
     bench = draft.bench
     with draft.phase("load"):
         model, facts = weights.load(bench.device, draft.cell.seed)
+        model = bench.group.agreed(model, model)
+        draft.lay_out(model)
         if facts["head_replaced"]:
             _fit_head(draft, model, weights.spec)
     draft.keep(weights=facts)
@@ -80,15 +94,25 @@ def _measure(draft: Draft, weights: PretrainedModel, timer: Timer) -> None:
     compression = build(draft.cell.method)
     with draft.phase("compress"):
         report = compression.compress(model, draft.score, bench.config.tolerance_pp)
+        made = model, compression, report
+        model, compression, report = bench.group.agreed(made, model)
     draft.keep(compression=report, parameters=_trainable_parameters(model))
-    _choose_precision(draft, model, compression)
+    candidates = bench.precisions(compression)
+    forward = _compiled(draft, model, compression, candidates)
+    if not draft.find_saved(model, report):
+        _choose_precision(draft, model, compression, candidates, forward)
+    draft.lay_out(model)
 
-    timer(lambda: draft.guarded(lambda: _finetune(draft, model, compression)))
+    def timed() -> float:
+        draft.guarded(lambda: _finetune(draft, model, compression, forward))
+        return draft.phases["finetune"].duration_s if "finetune" in draft.phases else 0.0
+
+    timer(timed)
     draft.raise_guarded()
 
     compression.finalize(model)
     with draft.phase("evaluate"):
-        test = evaluate(model, draft.batches("test"), bench.device, draft.precision)
+        test = evaluate(model, draft.batches("test"), bench.device, draft.precision, bench.group)
     predictions = " ".join(map(str, test.predictions.tolist()))
     draft.keep(test=HeldOutTest(test.accuracy, test.correct, len(test.labels), predictions))
 
@@ -100,41 +124,79 @@ def _fit_head(draft: Draft, model: nn.Module, spec: ModelSpec) -> None:
     """
     model.requires_grad_(False)
     model.get_submodule(spec.head).requires_grad_(True)
-    finetune(model, Baseline(), draft.finetuning(draft.bench.config.finetune, lambda epoch: None))
+    finetune(model, Baseline(), _unwatched(draft))
     model.requires_grad_(True)
 
 
-def _choose_precision(draft: Draft, model: nn.Module, compression: Compression) -> None:
+def _compiled(
+    draft: Draft, model: nn.Module, compression: Compression, candidates: Sequence[str]
+) -> Forward | None:
+    """The model compiled for the arithmetics it may be trained in, if that was asked for."""
+    if not draft.bench.config.compile:
+        return None
+    with draft.phase("compile"):
+        return compiled(model, compression, candidates, _unwatched(draft))
+
+
+def _choose_precision(
+    draft: Draft,
+    model: nn.Module,
+    compression: Compression,
+    candidates: Sequence[str],
+    forward: Forward | None,
+) -> None:
     """Settle the arithmetic of fine-tuning: the run's, the method's, or the cheapest that is exact.
 
     Narrower is not always cheaper, so a few steps in each decide; they are a phase of their own.
     """
-    bench = draft.bench
-    candidates = bench.precisions(compression)
     if len(candidates) == 1:
         (draft.precision,) = candidates
         return
     with draft.phase("calibrate"):
-        training = draft.finetuning(bench.config.finetune, lambda epoch: None)
-        calibration = calibrate(model, compression, candidates, training)
+        run = replace(_unwatched(draft), forward=forward)
+        calibration = calibrate(model, compression, candidates, run)
     draft.precision = calibration.chosen
     draft.keep(calibration=asdict(calibration))
 
 
-def _finetune(draft: Draft, model: nn.Module, compression: Compression) -> None:
+def _unwatched(draft: Draft) -> Finetuning:
+    return draft.finetuning(draft.bench.config.finetune, lambda epoch: None)
+
+
+def _finetune(
+    draft: Draft, model: nn.Module, compression: Compression, forward: Forward | None
+) -> None:
     cell, bench, config = draft.cell, draft.bench, draft.bench.config.finetune
     most = draft.equal_epochs or config.max_epochs
     with (
         bench.progress.bar(f"{cell.model} {cell.method}", most) as step,
-        draft.phase("finetune"),
+        ExitStack() as measured,
     ):
 
-        def watch(epoch: EpochRecord) -> None:
-            draft.epochs.append(epoch)
+        def show(epoch: EpochRecord) -> None:
             watts = "" if epoch.joules is None else f", {epoch.joules / epoch.duration_s:.0f} W"
             step(f"loss {epoch.train_loss:.3f}, validation {epoch.validation_loss:.3f}{watts}")
 
-        run = replace(draft.finetuning(config, watch), epochs=draft.equal_epochs)
+        def watch(epoch: EpochRecord) -> None:
+            draft.epochs.append(epoch)
+            show(epoch)
+
+        def save(course: Course) -> None:
+            measured.close()
+            draft.save(course)
+            measured.enter_context(draft.phase("finetune"))
+
+        for epoch in draft.epochs:  # of an earlier run
+            show(epoch)
+        run = replace(
+            draft.finetuning(config, watch),
+            forward=forward,
+            epochs=draft.equal_epochs,
+            resume=draft.resume,
+        )
+        if draft.checkpoint is not None:
+            run = replace(run, checkpoint=save)
+        measured.enter_context(draft.phase("finetune"))
         finetune(model, compression, run)
     draft.keep(best_epoch=best_epoch(draft.epochs))
 

@@ -95,9 +95,9 @@ def _list(options: argparse.Namespace) -> None:
 
 
 def _capacity(options: argparse.Namespace) -> None:
-    from energybench.bench import open_bench
     from energybench.capacities import capacities
     from energybench.compression.capacity import Capacity
+    from energybench.opening import open_bench
     from energybench.progress import Progress
     from energybench.report.capacity import capacity_figure, capacity_table
     from energybench.report.style import check_figure_path
@@ -120,6 +120,7 @@ def _capacity(options: argparse.Namespace) -> None:
         closing(open_bench(config, Progress(sys.stderr), for_energy=False)) as bench,
         bench.exclusive_use(wait=True, say=_say),
     ):
+        bench.prepare(names, _say)
         try:
             for name in names:
                 found = capacities(bench, name, **kind, say=_say)
@@ -155,7 +156,7 @@ def _doctor(options: argparse.Namespace) -> None:
 
 
 def _pretrain(options: argparse.Namespace) -> None:
-    from energybench.bench import open_bench
+    from energybench.opening import open_bench
     from energybench.progress import Progress
 
     names = [MODELS.check(name) for name in options.models or MODELS.names()]

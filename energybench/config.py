@@ -1,6 +1,7 @@
 """What a run is asked to do, as frozen values; a wrong one raises `UsageError` at once."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -8,8 +9,13 @@ from energybench.errors import UsageError
 
 PRECISIONS = ("fp32", "tf32", "bf16")
 """Arithmetics, widest first."""
+MEMORY_FORMATS = ("auto", "contiguous", "channels_last")
+"""How feature maps lie in memory; "auto" goes by the arithmetic, see `training.layout`."""
 BUDGETS = ("early-stopping", "equal")
 """How long a method trains: until it stops improving, or for exactly its baseline's epochs."""
+
+BAD_IMAGES = ("refuse", "skip")
+"""End the run with their names, or leave them out and record their names."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +53,7 @@ class FinetuneConfig:
     def __post_init__(self) -> None:
         _at_least("--energy-max-epochs", self.max_epochs, 1)
         _at_least("--energy-batch-size", self.batch_size, 2)
-        if self.budget not in BUDGETS:
-            raise UsageError(f"unknown budget {self.budget!r}; known: {', '.join(BUDGETS)}")
+        _one_of("budget", self.budget, BUDGETS)
 
 
 @dataclass(frozen=True)
@@ -73,31 +78,59 @@ class MeasureConfig:
 
 
 @dataclass(frozen=True)
+class DataConfig:
+    """How image folders are read."""
+
+    cache: str = ""
+    """Folder of decoded images; "" for the one in the user's cache, "off" for none."""
+    bad_images: str = "refuse"
+    """What to do when a file is no image: one of `BAD_IMAGES`."""
+
+    def __post_init__(self) -> None:
+        if self.bad_images not in BAD_IMAGES:
+            raise UsageError(
+                f"--energy-bad-images is {self.bad_images!r}; known: {', '.join(BAD_IMAGES)}"
+            )
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """Everything that shapes the numbers of a run, except the cell itself."""
 
     dataset: str = "digits"
+    data: DataConfig = field(default_factory=DataConfig)
     weights: str | None = None
     device: str = "auto"
     precision: str = "fp32"
+    memory_format: str = "auto"
+    """One of `MEMORY_FORMATS`."""
+    compile: bool = False
+    """Whether training steps run through `torch.compile`."""
     tolerance_pp: float = 1.0
+    largest_batch: bool = False
+    """Whether each model's batch size is the largest that fits, instead of `finetune`'s."""
     finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
     measure: MeasureConfig = field(default_factory=MeasureConfig)
 
     def __post_init__(self) -> None:
         _at_least("--energy-tolerance", self.tolerance_pp, 0.0)
-        if self.precision not in PRECISIONS:
-            raise UsageError(
-                f"unknown precision {self.precision!r}; known: {', '.join(PRECISIONS)}"
-            )
+        _one_of("precision", self.precision, PRECISIONS)
+        _one_of("memory format", self.memory_format, MEMORY_FORMATS)
 
     def protocol(self) -> dict[str, Any]:
         """The part that goes into the record."""
         return {
             **asdict(self.finetune),
+            "memory_format": self.memory_format,
+            "compile": self.compile,
             "tolerance_pp": self.tolerance_pp,
             "pue": self.measure.pue,
         }
+
+
+def _one_of(noun: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise UsageError(f"unknown {noun} {value!r}; known: {', '.join(known)}")
 
 
 def _at_least(option: str, value: float, lowest: float) -> None:

@@ -4,6 +4,10 @@
 class EnergybenchError(Exception):
     """Base of all errors that energybench raises on purpose; `str(error)` is one line."""
 
+    def __str__(self) -> str:
+        """The message; line breaks in names or paths that it cites become spaces."""
+        return " ".join(super().__str__().splitlines())
+
 
 class UsageError(EnergybenchError):
     """An option, name, path or file given by the user cannot be used."""

@@ -19,10 +19,12 @@ def one_line(error: Exception) -> str:
     """The first line of the error's message; the last one of an error from a data worker."""
     if is_out_of_memory(error):
         return "out of memory; lower --energy-batch-size"
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    message = Exception.__str__(error)  # with its lines, which our own errors join
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
     if not lines:
         return type(error).__name__
-    text = lines[-1] if lines[0].startswith("Caught ") else lines[0]
-    prefix = f"{type(error).__module__}.{type(error).__name__}: "
-    text = text.removeprefix(prefix)
+    if lines[0].startswith("Caught "):
+        text = lines[-1].removeprefix(f"{type(error).__module__}.{type(error).__name__}: ")
+    else:
+        text = str(error) if isinstance(error, EnergybenchError) else lines[0]
     return text if isinstance(error, EnergybenchError) else f"{type(error).__name__}: {text}"

@@ -37,6 +37,14 @@ class PretrainedModel:
     """None for torchvision's own, which torch.hub keeps."""
     facts: Mapping[str, Any]
 
+    @property
+    def key(self) -> str:
+        """Changes with the weights."""
+        if self.path is None:
+            return self.source
+        stat = self.path.stat()
+        return str(self.facts.get("key") or (self.source, stat.st_size, stat.st_mtime_ns))
+
     def load(self, device: torch.device, seed: int = 0) -> tuple[nn.Module, dict[str, Any]]:
         """A new network on `device` with the weights in it, and what to record about them.
 

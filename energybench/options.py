@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from energybench.config import FinetuneConfig, MeasureConfig, RunConfig
+from energybench.config import DataConfig, FinetuneConfig, MeasureConfig, RunConfig
 from energybench.errors import UsageError
 from energybench.journal import DEFAULT_PATH
 from energybench.registry import DATASETS, METERS, MODELS, method_parts
@@ -60,6 +60,10 @@ def _positive(text: str) -> int:
     return number
 
 
+def _number_or_auto(text: str) -> int | None:
+    return None if text == "auto" else int(text)
+
+
 def _yes_or_no(text: str) -> bool:
     answers = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
     if text.lower() not in answers:
@@ -79,9 +83,20 @@ OPTIONS = (
     ),
     Option("seeds", _positive, "1", "number of seeds per model and method"),
     Option("dataset", _dataset, _DEFAULT.dataset, "digits, folder:PATH or imagenet:PATH"),
+    Option(
+        "data-cache", str, None, "folder of decoded images, or off; default: in the user's cache"
+    ),
+    Option("bad-images", str, DataConfig().bad_images, "refuse files that are no images, or skip"),
     Option("weights", str, None, "checkpoint, or folder of MODEL.safetensors, to start from"),
     Option("device", str, _DEFAULT.device, "auto, cpu, cuda or cuda:N"),
     Option("precision", str, _DEFAULT.precision, "fp32, tf32 or bf16"),
+    Option(
+        "memory-format",
+        str,
+        _DEFAULT.memory_format,
+        "auto, contiguous or channels_last: how feature maps lie in memory",
+    ),
+    Option("compile", _yes_or_no, "false", "train through torch.compile"),
     Option(
         "tolerance",
         float,
@@ -95,9 +110,26 @@ OPTIONS = (
         FinetuneConfig().budget,
         "epochs of a method: early-stopping, or equal to its baseline's",
     ),
-    Option("batch-size", int, str(FinetuneConfig().batch_size), "images per training step"),
+    Option(
+        "batch-size",
+        _number_or_auto,
+        str(FinetuneConfig().batch_size),
+        "images per training step; auto: the largest power of two that fits each model",
+    ),
+    Option(
+        "world-size",
+        _positive,
+        "1",
+        "processes that run each cell together, one per GPU; batches are split among them",
+    ),
     Option("journal", str, str(DEFAULT_PATH), "file that each finished cell is added to, at once"),
     Option("resume", _yes_or_no, "false", "skip the cells that the journal has"),
+    Option(
+        "checkpoint",
+        _yes_or_no,
+        "false",
+        "save each cell after every epoch, so that --energy-resume goes on within it",
+    ),
     Option(
         "meter",
         _list_of(_meter),
@@ -137,6 +169,8 @@ class Options:
     compare_fail: str | None
     journal: str
     resume: bool
+    checkpoint: bool
+    world_size: int
     run: RunConfig
 
 
@@ -164,15 +198,21 @@ def read_options(text_of: Callable[[Option], str | None]) -> Options:
         compare_fail=values["compare-fail"],
         journal=values["journal"],
         resume=values["resume"],
+        checkpoint=values["checkpoint"],
+        world_size=values["world-size"],
         run=RunConfig(
             dataset=values["dataset"],
+            data=DataConfig(values["data-cache"] or "", values["bad-images"]),
             weights=values["weights"],
             device=values["device"],
             precision=values["precision"],
+            memory_format=values["memory-format"],
+            compile=values["compile"],
             tolerance_pp=values["tolerance"],
+            largest_batch=values["batch-size"] is None,
             finetune=FinetuneConfig(
                 max_epochs=values["max-epochs"],
-                batch_size=values["batch-size"],
+                batch_size=values["batch-size"] or FinetuneConfig().batch_size,
                 budget=values["budget"],
             ),
             measure=MeasureConfig(

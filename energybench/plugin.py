@@ -28,6 +28,7 @@ pytest_plugins = [
     "energybench.plugin_cell",
     "energybench.plugin_energy",
     "energybench.plugin_compare",
+    "energybench.plugin_ranks",
 ]
 
 MATRIX_MARK = "energy_matrix"
@@ -142,8 +143,8 @@ def pytest_runtestloop(session: pytest.Session) -> None:
         )
     from contextlib import ExitStack
 
-    from energybench.bench import open_bench
-    from energybench.journal import Journal, Keeper
+    from energybench.journal import Keeper
+    from energybench.plugin_ranks import journal, open_run
     from energybench.progress import Progress
 
     run = config.stash[RUN]
@@ -152,13 +153,14 @@ def pytest_runtestloop(session: pytest.Session) -> None:
     try:
         say: Callable[[str], None] = reporter.write_line if reporter else lambda line: None
         progress = Progress(run.terminal, reporter.ensure_newline if reporter else lambda: None)
-        run.keeper = Keeper(Journal(Path(run.options.journal)), run.options.resume)
-        run.bench = open_bench(run.options.run, progress)
+        run.keeper = Keeper(journal(Path(run.options.journal)), run.options.resume)
+        run.bench = open_run(run.options, run.terminal, progress)
         run.resources.callback(run.bench.close)
         run.bench.check_weights(models)
         run.resources.enter_context(run.bench.exclusive_use(run.options.wait, say))
         run.bench.measure_idle()
         run.resources.enter_context(terminated_like_interrupted())
+        run.bench.prepare(models, say)
     except EnergybenchError as error:
         raise pytest.UsageError(str(error)) from error
 

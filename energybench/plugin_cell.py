@@ -2,21 +2,21 @@
 
 import json
 from collections.abc import Callable, Generator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from energybench.config import Cell
-from energybench.errors import UsageError
+from energybench.errors import EnergybenchError
 from energybench.plugin import MATRIX_MARK, RUN, Run
 
 if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture
 
     from energybench.bench import Bench
-    from energybench.journal import Entry
+    from energybench.checkpoints import Checkpoint
     from energybench.record import RunRecord
 
 
@@ -45,8 +45,10 @@ CLOCK = JournaledClock()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """In a session that resumes, let pytest-benchmark time cells by a clock that can go back."""
-    if item.config.stash[RUN].options.resume and item.get_closest_marker(MATRIX_MARK):
+    """Let pytest-benchmark time cells by a clock that can show what was measured before."""
+    options_of_run = item.config.stash[RUN].options
+    plays = options_of_run.resume or options_of_run.checkpoint or options_of_run.world_size > 1
+    if plays and item.get_closest_marker(MATRIX_MARK):
         theirs = item.get_closest_marker("benchmark")
         options: dict[str, Any] = {"timer": CLOCK, **(theirs.kwargs if theirs else {})}
         item.add_marker(pytest.mark.benchmark(**options), append=False)
@@ -54,7 +56,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture
 def finetune(
-    benchmark: "BenchmarkFixture", bench: "Bench", pytestconfig: pytest.Config
+    benchmark: "BenchmarkFixture",
+    bench: "Bench",
+    pytestconfig: pytest.Config,
+    request: pytest.FixtureRequest,
 ) -> "Callable[..., RunRecord]":
     """Run one cell under pytest-benchmark: load, compress, fine-tune (timed), evaluate.
 
@@ -64,6 +69,7 @@ def finetune(
     than the options did; None leaves what they say. With `--energy-resume` a cell that the journal
     has is not run again.
     """
+    from energybench.batch_size import with_largest_batch
     from energybench.report.table import tolerance_failure
 
     run = pytestconfig.stash[RUN]
@@ -72,12 +78,14 @@ def finetune(
         cell: Cell, tolerance_pp: float | None = None, budget: str | None = None
     ) -> "RunRecord":
         try:
-            own = bench.overridden(tolerance_pp, budget)
-        except UsageError as error:
+            own = with_largest_batch(bench.overridden(tolerance_pp, budget), cell.model)
+        except EnergybenchError as error:
             pytest.fail(str(error), pytrace=False)
         benchmark.group = cell.model
         test = _Test(cell, own, benchmark, run)
         record = test.resumed() or test.measured()
+        if bench.group.broken:
+            request.session.shouldstop = f"{record.error}; start again with --energy-resume"
         failure = tolerance_failure(record)
         if failure is not None:
             pytest.fail(failure, pytrace=False)
@@ -93,18 +101,25 @@ class _Test:
         self.cell, self.benchmark, self.run = cell, benchmark, run
         assert run.keeper is not None  # there is one wherever there is a bench
         self.keeper = run.keeper
-        self.bench = replace(bench, finished=self._keep, resumed=self.keeper.finished)
+        self.bench = replace(
+            bench,
+            finished=self._keep,
+            resumed=self.keeper.finished,
+            checkpoint=self._checkpoint if run.options.checkpoint else None,
+        )
         self._calls = 0
 
     def resumed(self) -> "RunRecord | None":
         """What an earlier run has measured of the cell, if this session resumes it."""
         if not self.run.options.resume:
             return None
-        entry = self.keeper.earlier(self.bench.key(self.cell))
+        found = self.keeper.earlier(self.bench.key(self.cell))
+        entry = self.bench.group.of_first(found)
         if entry is None:
             return None
         if entry.benchmark is not None:
-            self._play(entry, entry.benchmark)
+            self._play(entry.benchmark["stats"]["total"])
+            self.benchmark.extra_info["resumed"] = entry.written_at
         if self.cell == self.cell.reference:
             self.bench.baselines[self.cell.model, self.cell.seed] = entry.record
         self._add(entry.record)
@@ -114,10 +129,25 @@ class _Test:
     def measured(self) -> "RunRecord":
         """Run the cell now."""
         from energybench.cell import run_cell
+        from energybench.remote import RemoteBench, run_remotely
 
+        if isinstance(self.bench, RemoteBench):
+            return run_remotely(self.cell, self.bench, lambda timed: self._play(timed()))
         return run_cell(self.cell, self.bench, self._timer)
 
-    def _timer(self, timed: Callable[[], None]) -> None:
+    def _checkpoint(self, key: str) -> "Checkpoint":
+        from energybench.checkpoints import Checkpoint
+
+        folder = self.keeper.path.parent / "checkpoints"
+        return Checkpoint(folder, key, self.run.options.resume, self.keeper.complain)
+
+    def _timer(self, timed: Callable[[], float]) -> None:
+        if self.bench.checkpoint is None:
+            self._time(timed)
+        else:  # pytest-benchmark cannot leave out of a call what saving took
+            self._play(timed())
+
+    def _time(self, timed: Callable[[], object]) -> None:
         def once() -> None:
             self._calls += 1
             if self._calls == 1:  # --benchmark-cprofile calls again, to profile
@@ -125,14 +155,13 @@ class _Test:
 
         self.benchmark.pedantic(once, rounds=1, iterations=1)
 
-    def _play(self, entry: "Entry", timed: dict[str, Any]) -> None:
-        """Give pytest-benchmark the seconds that it measured in an earlier run."""
-        CLOCK.play(timed["stats"]["total"])
+    def _play(self, seconds: float) -> None:
+        """Give pytest-benchmark seconds that were measured before."""
+        CLOCK.play(seconds)
         try:
-            self._timer(lambda: None)
+            self._time(lambda: None)
         finally:
             CLOCK.stop()
-        self.benchmark.extra_info["resumed"] = entry.written_at
 
     def _keep(self, key: str, record: "RunRecord") -> None:
         """The cell, or the baseline that had to run for it, has ended."""
@@ -172,13 +201,14 @@ def pytest_benchmark_update_machine_info(machine_info: dict[str, Any]) -> None:
 def pytest_benchmark_update_json(
     config: pytest.Config, benchmarks: list[Any], output_json: dict[str, Any]
 ) -> None:
-    """Add the records that no benchmark carries: cells that failed early, references on demand."""
+    """Add what no benchmark carries: cells that failed early, references on demand, preparation."""
     run = config.stash[RUN]
     if run.bench is None:
         return
     untimed = [record for i, record in enumerate(run.records) if i not in run.timed]
     output_json["energybench"] = {
-        "records": [record.to_json() for record in (*run.bench.on_demand, *untimed)]
+        "records": [record.to_json() for record in (*run.bench.on_demand, *untimed)],
+        "preparations": [asdict(done) for done in run.bench.preparations],
     }
 
 
@@ -200,6 +230,10 @@ def _write_table(terminalreporter: pytest.TerminalReporter, run: Run) -> None:
 
     terminalreporter.write_sep("-", "energybench: energy of fine-tuning")
     terminalreporter.write_line(result_table(run.measured, cached=run.bench.cached))
+    for done in run.bench.preparations:
+        terminalreporter.write_line(f"before the cells: {done}")
+    for model, size in run.bench.batch_sizes.items():
+        terminalreporter.write_line(f"largest batch of {model} that fits: {size} images")
     if run.keeper is None:
         return
     if run.resumed:

@@ -17,6 +17,12 @@ class Progress:
         self._before = before
         self._open = False
 
+    def say(self, line: str) -> None:
+        """Write a line above the next bar."""
+        if self._terminal is not None:
+            self._terminal.write(f"{line}\n")
+            self._terminal.flush()
+
     @contextmanager
     def bar(self, title: str, total: int) -> Iterator[Step]:
         """A bar of `total` steps that vanishes at the end; a bar inside a bar is not drawn."""

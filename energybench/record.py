@@ -4,38 +4,23 @@ Accuracies are fractions (0..1), energies joules, durations seconds; a name carr
 "Not available" is None with a reason beside it, never 0.
 """
 
+import math
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
-from energybench.schema import Migrations, read_versioned
+from energybench.errors import UsageError
+from energybench.migrations import MIGRATIONS
+from energybench.reading import EnergyReading, PowerTrace
+from energybench.schema import read_versioned
 from energybench.units import kwh
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
+DATA_BOUND = 0.05
+"""Share of the training time from which waiting for data is said of a cell."""
 ROUNDING_PP = 1e-9
 """Percentage points forgiven, so that a drop of exactly the tolerance is within it."""
-
-MIGRATIONS: Migrations = {
-    1: lambda data: data | {"schema_version": 2},  # what version 2 adds has defaults
-    2: lambda data: _with_words(_with_budget(data)) | {"schema_version": 3},
-}
-
-
-def _with_budget(data: dict[str, Any]) -> dict[str, Any]:
-    """Until version 3 every method stopped early."""
-    protocol = data.get("protocol")
-    if not isinstance(protocol, dict):
-        return data  # which is refused with the field's name
-    return data | {"protocol": protocol | {"budget": "early-stopping"}}
-
-
-def _with_words(data: dict[str, Any]) -> dict[str, Any]:
-    """Until version 3 predictions were a list."""
-    test = data.get("test")
-    if not isinstance(test, dict) or not isinstance(test.get("predictions"), list):
-        return data
-    return data | {"test": test | {"predictions": " ".join(map(str, test["predictions"]))}}
 
 
 @dataclass(frozen=True)
@@ -64,74 +49,6 @@ class CompressionReport:
 
 
 @dataclass(frozen=True)
-class DeviceState:
-    """A device at one moment; None where it does not say."""
-
-    temperature_c: float | None = None
-    sm_clock_mhz: float | None = None
-    memory_clock_mhz: float | None = None
-    throttle_reasons: tuple[str, ...] = ()
-    """Why its clocks are lowered now: `power_cap`, `thermal`, `power_brake` and the like."""
-    throttled_s: float | None = None
-    """Seconds that power or temperature held the clocks down, since the driver was loaded."""
-    other_processes: int | None = None
-    """Compute processes on it that are not ours."""
-
-
-@dataclass(frozen=True)
-class EnergyReading:
-    """Energy of one window."""
-
-    duration_s: float
-    joules: dict[str, float | None]
-    """Gross joules per domain (`gpu:<id>`, `cpu:<package>`, `dram:<package>`)."""
-    sources: dict[str, str]
-    """Domain -> how it was read: `nvml_counter`, `nvml_power`, `rapl`, `codecarbon_estimate`..."""
-    flags: list[str] = field(default_factory=list)
-    """`short_window`: shorter than the meter resolves. `throttled`: power or temperature held a
-    device's clocks down. `contaminated`: other processes computed on a device."""
-    unavailable: dict[str, str] = field(default_factory=dict)
-    """Meter or domain -> why it gave no reading."""
-    net_joules: dict[str, float | None] = field(default_factory=dict)
-    """Joules per domain less its idle power x duration; empty where idle was not measured."""
-    devices: dict[str, dict[str, DeviceState]] = field(default_factory=dict)
-    """Domain -> its state at `start` and `end`, for devices that say and windows that ask."""
-    background_cpu_s: float = 0.0
-    """CPU seconds that threads of our meters used within the window; CodeCarbon's are its own."""
-
-    @cached_property
-    def it_joules(self) -> float | None:
-        """Sum over the domains; None if there is none, or one of them could not be read."""
-        known = [value for value in self.joules.values() if value is not None]
-        return sum(known) if known and len(known) == len(self.joules) else None
-
-    @property
-    def net_it_joules(self) -> float | None:
-        """`it_joules` less the machine's idle energy; None where either is not known."""
-        known = [value for value in self.net_joules.values() if value is not None]
-        return sum(known) if known and len(known) == len(self.joules) else None
-
-    @property
-    def watts(self) -> float | None:
-        """Mean IT power over the window."""
-        joules = self.it_joules
-        return None if joules is None or self.duration_s <= 0 else joules / self.duration_s
-
-
-@dataclass(frozen=True)
-class PowerTrace:
-    """Mean power over a measurement, sample by sample."""
-
-    period_s: float
-    time_s: list[float]
-    """End of each sample, seconds since the trace began."""
-    watts: dict[str, list[float | None]]
-    """Domain -> mean watts of each sample; None where it could not be read."""
-    marks: dict[str, float] = field(default_factory=dict)
-    """Phase -> its start, seconds since the trace began."""
-
-
-@dataclass(frozen=True)
 class CarbonIntensity:
     """What a kilowatt-hour from the grid emits."""
 
@@ -157,7 +74,23 @@ class EpochRecord:
     images_per_s: float
     """Training images over the seconds of the epoch's training part."""
     peak_memory_bytes: int | None
-    """Largest CUDA allocation of the fine-tuning so far; None on CPU."""
+    """Largest CUDA allocation of the fine-tuning so far, on any GPU; None on CPU."""
+    data_wait_share: float | None = None
+    """Share of its training part in which the device waited for images, 0..1; None: not known.
+
+    Of several ranks, that of the one that waited longest."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the ranks of a cell ran; lists are by rank."""
+
+    nodes: list[int]
+    """Machine of each rank, numbered from 0; the record's `machine` is number 0."""
+    devices: list[str]
+    """`cpu`, or the GPU as energies have it: `gpu:<id>`."""
+    threads: list[int]
+    """PyTorch's on the CPU."""
 
 
 @dataclass(frozen=True)
@@ -182,18 +115,22 @@ class RunRecord:
     method: str
     seed: int
     dataset: dict[str, Any]
-    """`name`, `fingerprint`, `classes`, `image_size`, and images per split in `splits`."""
+    """`name`, `fingerprint`, `classes`, `image_size`, and images per split in `splits`; of image
+    folders how they were `served`, and the files that were `skipped`, with the reason."""
     weights: dict[str, Any]
     """`source`, `key`, `head_replaced`, and for digits the pretrained `test_accuracy`."""
     protocol: dict[str, Any]
     """`FinetuneConfig` (`budget` among it) and what else shapes the numbers: device, precision,
-    tolerance_pp, pue."""
+    tolerance_pp, pue, world_size (the ranks that share every batch)."""
     machine: dict[str, Any]
     status: str = "ok"
     error: str | None = None
     phases: dict[str, EnergyReading] = field(default_factory=dict)
-    """`load` (with the training of a new head, if any), `compress`, `calibrate` where there was an
-    arithmetic to choose, `finetune`, `evaluate`."""
+    """`load` (with the training of a new head, if any), `compress`, `compile` where that was asked
+    for, `calibrate` where there was an arithmetic to choose, `finetune`, `evaluate`."""
+    overhead: dict[str, EnergyReading] = field(default_factory=dict)
+    """Of a cell that was checkpointed, what no phase has: `checkpoint` (writing them), and where it
+    was interrupted `lost` (what was cut short) and `repeated` (what came before fine-tuning)."""
     epochs: list[EpochRecord] = field(default_factory=list)
     best_epoch: int | None = None
     parameters: int | None = None
@@ -201,6 +138,8 @@ class RunRecord:
     compression: CompressionReport | None = None
     precision: str | None = None
     """Arithmetic of fine-tuning and evaluation; the protocol's unless the method chose another."""
+    memory_format: str | None = None
+    """`contiguous` or `channels_last`, in fine-tuning and evaluation."""
     calibration: dict[str, Any] | None = None
     """The steps in each candidate that chose `precision`, as `training.calibrate` has them; None
     where there was nothing to choose."""
@@ -212,13 +151,16 @@ class RunRecord:
     disagreements: int | None = None
     """Test images whose predicted class differs from the reference's."""
     flags: list[str] = field(default_factory=list)
-    """Those of the fine-tuning's energy."""
+    """Those of the fine-tuning's energy; and `data_bound`: the device waited for images in more
+    than `DATA_BOUND` of its training time."""
     idle_watts: dict[str, float] = field(default_factory=dict)
     """Domain -> power of the idle machine before the run; empty where not measured."""
     carbon: CarbonIntensity | None = None
     """Of the country that was named; None without one."""
     trace: PowerTrace | None = None
     """Power over the cell, if it was asked for."""
+    layout: Layout | None = None
+    """Of a cell that several ranks ran together; None for one process."""
     schema_version: int = SCHEMA_VERSION
 
     @property
@@ -238,9 +180,19 @@ class RunRecord:
 
     @cached_property
     def kwh_total(self) -> float | None:
-        """Facility energy of the compression's own search, calibration and fine-tuning, kWh."""
-        calibrate = ("calibrate",) if "calibrate" in self.phases else ()
-        return self._facility_kwh("compress", *calibrate, "finetune")
+        """Facility energy of fine-tuning and all that prepared it but loading, kWh.
+
+        That is the compression's own search, compiling and calibrating.
+        """
+        optional = (name for name in ("compile", "calibrate") if name in self.phases)
+        return self._facility_kwh("compress", *optional, "finetune")
+
+    @property
+    def kwh_overhead(self) -> float | None:
+        """Facility energy of checkpoints and interruptions, kWh; 0 without any."""
+        joules = [reading.it_joules for reading in self.overhead.values()]
+        known = [one for one in joules if one is not None]
+        return kwh(sum(known), self.pue) if len(known) == len(joules) else None
 
     @property
     def kwh_net(self) -> float | None:
@@ -255,6 +207,17 @@ class RunRecord:
         if self.kwh is None or self.carbon is None:
             return None
         return self.kwh * self.carbon.kg_per_kwh
+
+    @property
+    def data_wait_share(self) -> float | None:
+        """Share of all epochs' training time in which the device waited for images, 0..1.
+
+        None where there was no epoch, or one does not say.
+        """
+        seconds = [epoch.images / epoch.images_per_s for epoch in self.epochs]
+        shares = [epoch.data_wait_share for epoch in self.epochs]
+        waited = [share * s for share, s in zip(shares, seconds, strict=True) if share is not None]
+        return sum(waited) / sum(seconds) if waited and len(waited) == len(seconds) else None
 
     def _facility_kwh(self, *phases: str) -> float | None:
         readings = [self.phases[name].it_joules for name in phases if name in self.phases]
@@ -290,6 +253,7 @@ class RunRecord:
             "kwh": self.kwh,
             "kwh_total": self.kwh_total,
             "kwh_net": self.kwh_net,
+            **({"kwh_overhead": self.kwh_overhead} if self.overhead else {}),
             **({} if self.carbon is None else {"kg_co2e": self.kg_co2e}),
             "epochs": len(self.epochs),
             "accuracy": self.accuracy,
@@ -311,4 +275,15 @@ def from_json(data: Any) -> RunRecord:
 
     Raises `UsageError` for a record of a newer version or of another shape.
     """
-    return read_versioned(data, RunRecord, "record", SCHEMA_VERSION, MIGRATIONS)
+    record = read_versioned(data, RunRecord, "record", SCHEMA_VERSION, MIGRATIONS)
+    for name in ("pue", "tolerance_pp"):
+        if not _is_finite(record.protocol.get(name)):
+            raise UsageError(f"not an energybench record: protocol.{name} is not a finite number")
+    return record
+
+
+def _is_finite(value: Any) -> bool:
+    try:
+        return math.isfinite(value)
+    except (TypeError, OverflowError):  # no number, or an integer larger than any float
+        return False

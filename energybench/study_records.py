@@ -105,24 +105,69 @@ class Inference:
         return any("estimate" in source for source in self.sources.values())
 
 
-_KINDS: dict[str, type[Intensity] | type[Inference]] = {
+@dataclass(frozen=True)
+class Throughput:
+    """Training steps of one untrained network in one arithmetic, beside timm's."""
+
+    model: str
+    precision: str
+    compiled: bool
+    memory_format: str
+    batch_size: int
+    image_size: int
+    device_name: str
+    images_per_s: float
+    joules_per_image: float | None
+    flops_per_image: float
+    """Forward and backward, as in `Intensity`."""
+    ceiling_flops_per_s: float
+    """Measured in the same session: of a large matrix product in this precision."""
+    timm_images_per_s: float | None = None
+    """Of timm's loop on the same batch; None where timm is not installed."""
+    timm_joules_per_image: float | None = None
+    window_s: float = 0.0
+    sources: dict[str, str] = field(default_factory=dict)
+    """Domain -> how its energy was read."""
+    flags: list[str] = field(default_factory=list)
+    kind: str = "throughput"
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def utilisation(self) -> float:
+        """Model FLOP utilisation: the share of the measured ceiling that training reaches."""
+        return self.flops_per_image * self.images_per_s / self.ceiling_flops_per_s
+
+    @property
+    def over_timm(self) -> float | None:
+        """Our images per second over timm's."""
+        return None if not self.timm_images_per_s else self.images_per_s / self.timm_images_per_s
+
+    @property
+    def estimated(self) -> bool:
+        """Whether the energy is an estimate instead of a measurement."""
+        return any("estimate" in source for source in self.sources.values())
+
+
+Study = Intensity | Inference | Throughput
+
+_KINDS: dict[str, type[Intensity] | type[Inference] | type[Throughput]] = {
     "intensity": Intensity,
     "inference": Inference,
+    "throughput": Throughput,
 }
 
 
-def to_extra_info(found: Intensity | Inference) -> dict[str, Any]:
+def to_extra_info(found: Study) -> dict[str, Any]:
     """For a benchmark's `extra_info`."""
     return {KEY: asdict(found)}
 
 
-def read_studies(extras: Iterable[dict[str, Any]]) -> tuple[list[Intensity], list[Inference]]:
+def read_studies(extras: Iterable[dict[str, Any]]) -> list[Study]:
     """What is in the `extra_info` of benchmarks; others are passed over.
 
     Raises `UsageError` for what a newer energybench wrote, or of another shape.
     """
-    intensities: list[Intensity] = []
-    inferences: list[Inference] = []
+    found: list[Study] = []
     for extra in extras:
         if KEY not in extra:
             continue
@@ -130,9 +175,5 @@ def read_studies(extras: Iterable[dict[str, Any]]) -> tuple[list[Intensity], lis
         name = data.get("kind") if isinstance(data, dict) else None
         if name not in _KINDS:
             raise UsageError(f"no study of the kind {name!r}; upgrade energybench to read it")
-        found = read_versioned(data, _KINDS[name], "study", SCHEMA_VERSION)
-        if isinstance(found, Intensity):
-            intensities.append(found)
-        else:
-            inferences.append(found)
-    return intensities, inferences
+        found.append(read_versioned(data, _KINDS[name], "study", SCHEMA_VERSION))
+    return found

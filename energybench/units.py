@@ -42,6 +42,14 @@ def format_joules(value: float | None) -> str:
     return f"{value * 1e9:.3g} nJ"
 
 
+def format_bytes(value: int) -> str:
+    """A size with three significant digits: "393 MB"."""
+    for factor, unit in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB")):
+        if value >= factor:
+            return f"{value / factor:.3g} {unit}"
+    return f"{value / 1e3:.3g} kB"
+
+
 def format_seconds(value: float | None) -> str:
     """A duration for people: "7.3 s", "4 min 05 s", "2 h 13 min"; "-" for None."""
     if value is None:

@@ -5,13 +5,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from energybench.record import (
-    CompressionReport,
-    EnergyReading,
-    EpochRecord,
-    HeldOutTest,
-    RunRecord,
-)
+from energybench.reading import EnergyReading
+from energybench.record import CompressionReport, EpochRecord, HeldOutTest, RunRecord
 
 PROTOCOL = {
     "learning_rate": 0.01,

@@ -4,65 +4,40 @@ import gc
 import json
 import logging
 import socket
-import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+from tiny_cells import Failing, tiny_bench
 from torch import nn
 
 from energybench.bench import Bench
 from energybench.cell import run_cell
-from energybench.compression.base import Baseline, Score
-from energybench.config import Cell, FinetuneConfig, RunConfig
-from energybench.data.digits import open_digits
-from energybench.hardware import describe_machine, gpu_id
+from energybench.compression.base import Baseline
+from energybench.config import Cell, FinetuneConfig
+from energybench.data.base import Split
+from energybench.hardware import gpu_id
 from energybench.meters.opening import open_meters
-from energybench.meters.replay import ReplayMeter
-from energybench.meters.window import MeterSet
-from energybench.models.zoo import ModelSpec
-from energybench.progress import Progress
-from energybench.record import CarbonIntensity, CompressionReport, EpochRecord, from_json
-from energybench.registry import METHODS, MODELS
-from energybench.training.finetune import Finetuning, finetune
+from energybench.record import (
+    CarbonIntensity,
+    EpochRecord,
+    RunRecord,
+    from_json,
+)
+from energybench.registry import METHODS
+from energybench.training.finetune import finetune
+from energybench.training.plan import Finetuning
 
 CELL = Cell("resnet18", "stego")
 
 
-class Tiny(ModelSpec):
-    def build(self, classes: int, photographs: bool = False) -> nn.Module:
-        return nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, classes))
-
-
-class Failing(Baseline):
-    """Raises after the first step, and remembers the model without keeping it."""
-
-    error: BaseException
-    model: weakref.ref[nn.Module]
-
-    def compress(self, model: nn.Module, score: Score, tolerance_pp: float) -> CompressionReport:
-        Failing.model = weakref.ref(model)
-        return super().compress(model, score, tolerance_pp)
-
-    def after_step(self, model: nn.Module) -> None:
-        raise Failing.error
-
-
 @pytest.fixture
 def bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Bench]:
-    """A run of a tiny model, with `Failing` for stego."""
-    spec = Tiny("resnet18", 0, "1", small_image_size=8)
-    method: Callable[[str], type[Baseline]] = {"baseline": Baseline, "stego": Failing}.__getitem__
-    monkeypatch.setattr(MODELS, "get", lambda name: spec)
-    monkeypatch.setattr(METHODS, "get", method)
-    monkeypatch.setenv("ENERGYBENCH_CACHE", str(tmp_path))
-    config = RunConfig(finetune=FinetuneConfig(max_epochs=1))
-    meters = MeterSet({"replay": ReplayMeter()})
-    cpu = torch.device("cpu")
-    yield Bench(config, open_digits(), cpu, meters, describe_machine(), Progress(None))
-    meters.close()
+    with tiny_bench(monkeypatch, tmp_path) as found:
+        yield found
 
 
 @pytest.mark.parametrize(
@@ -94,13 +69,26 @@ def test_an_interrupt_waits_until_the_timing_is_taken(bench: Bench) -> None:
     Failing.error = KeyboardInterrupt()
     done = []
 
-    def timer(timed: Callable[[], None]) -> None:
+    def timer(timed: Callable[[], float]) -> None:
         timed()
         done.append("timed")
 
     with pytest.raises(KeyboardInterrupt):
         run_cell(CELL, bench, timer)
     assert done == ["timed"]
+
+
+def test_an_interrupted_cell_is_kept_before_the_interruption_goes_on(bench: Bench) -> None:
+    Failing.error = KeyboardInterrupt("SIGTERM")
+    kept: list[RunRecord] = []
+    with pytest.raises(KeyboardInterrupt):
+        run_cell(CELL, replace(bench, finished=lambda key, record: kept.append(record)))
+    assert [(record.method, record.status) for record in kept] == [
+        ("baseline", "ok"),
+        ("stego", "interrupted"),
+    ]
+    assert set(kept[1].phases) == {"load", "compress", "finetune"}
+    assert from_json(json.loads(json.dumps(kept[1].to_json()))).status == "interrupted"
 
 
 def test_a_failed_baseline_fails_the_cells_that_need_it(
@@ -146,12 +134,13 @@ def test_a_whole_cell_needs_no_network(bench: Bench, monkeypatch: pytest.MonkeyP
 
 def test_power_idle_and_emissions_are_in_the_record(bench: Bench) -> None:
     measure = replace(bench.config.measure, trace=True)
+    bench.meters.idle_watts = {"cpu:0": 3.0}
     bench = replace(
         bench,
         config=replace(bench.config, measure=measure),
         carbon=CarbonIntensity("FRA", 0.05, "a test"),
+        idle_watts={"cpu:0": 3.0},
     )
-    bench.meters.idle_watts = {"cpu:0": 3.0}
     record = run_cell(CELL.reference, bench)
     reading = record.phases["finetune"]
     assert record.idle_watts == {"cpu:0": 3.0}
@@ -277,8 +266,71 @@ def test_the_gpu_that_is_trained_on_is_held_also_where_nobody_reads_it(
 ) -> None:
     monkeypatch.setenv("ENERGYBENCH_LOCKS", str(tmp_path / "locks"))
     uuid = "8932f937-d72c-4106-c12f-20bd9faed9f6"
-    monkeypatch.setattr("energybench.bench._uuid", lambda device: uuid)
+    monkeypatch.setattr("energybench.bench.gpu_uuid", lambda device: uuid)
     bench = replace(bench, device=torch.device("cuda", 0))
     with bench.exclusive_use(wait=False, say=pytest.fail):
         held = {path.stem for path in (tmp_path / "locks").glob("*.lock")}
     assert held == {"cpu", f"gpu-{gpu_id(f'GPU-{uuid}')}"}
+
+
+def test_compiling_is_a_phase_and_on_the_bill(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    monkeypatch.setattr("energybench.bench.native", lambda name, device: None)
+    monkeypatch.setattr(METHODS, "get", {"baseline": Baseline, "stego": Halved}.__getitem__)
+    bench.meters.idle_watts = {}
+    record = run_cell(CELL, replace(bench, config=replace(bench.config, compile=True)))
+    assert (record.status, record.error) == ("ok", None)
+    phases = ["load", "compress", "compile", "calibrate", "finetune", "evaluate"]
+    assert list(record.phases) == phases
+    joules = [record.phases[name].it_joules or 0.0 for name in phases]
+    assert record.kwh_total == pytest.approx(sum(joules[1:5]) * record.pue / 3.6e6)
+    assert record.kwh == pytest.approx(joules[4] * record.pue / 3.6e6)
+    assert record.protocol["compile"] is True
+
+
+def test_a_network_that_does_not_compile_fails_its_cell(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(graph: object, inputs: object) -> None:
+        raise RuntimeError("no kernel")
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=broken))
+    record = run_cell(CELL.reference, replace(bench, config=replace(bench.config, compile=True)))
+    assert record.status == "failed"
+    assert record.error is not None
+    assert "run without --energy-compile" in record.error
+    assert list(record.phases) == ["load", "compress", "compile"]
+
+
+def test_the_memory_format_is_in_the_record(bench: Bench) -> None:
+    asked = replace(bench, config=replace(bench.config, memory_format="channels_last"))
+    assert run_cell(CELL.reference, asked).memory_format == "channels_last"
+    record = run_cell(CELL.reference, bench)
+    assert (record.protocol["memory_format"], record.memory_format) == ("auto", "contiguous")
+    assert asked.key(CELL) != bench.key(CELL)
+
+
+def test_a_cell_that_waited_for_its_data_says_so(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("energybench.training.feed.Feed.waited_s", lambda self: 0.0)
+    assert "data_bound" not in run_cell(CELL.reference, bench).flags
+    monkeypatch.setattr("energybench.training.feed.Feed.waited_s", lambda self: 1e9)
+    record = run_cell(CELL.reference, bench)
+    assert record.data_wait_share == 1.0
+    assert "data_bound" in record.flags
+
+
+def test_more_is_evaluated_at_once_on_a_gpu(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def sizes(bench: Bench) -> list[int]:
+        splits: tuple[Split, ...] = ("train", "validation", "test")
+        return [len(next(iter(bench.batches(split, "resnet18", 0)))[1]) for split in splits]
+
+    small = replace(bench, config=replace(bench.config, finetune=FinetuneConfig(batch_size=16)))
+    assert sizes(small) == [16, 16, 16]
+    on_gpu = replace(small, device=torch.device("cuda", 0))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a GPU")
+    assert sizes(on_gpu) == [16, 64, 64]
+    assert on_gpu.protocol()["evaluation_batch_size"] == 64

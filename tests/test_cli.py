@@ -7,7 +7,8 @@ from torch import nn
 
 from energybench.cli import main
 from energybench.models.zoo import ModelSpec
-from energybench.record import CompressionReport, EnergyReading, HeldOutTest, RunRecord
+from energybench.reading import EnergyReading
+from energybench.record import CompressionReport, HeldOutTest, RunRecord
 from energybench.registry import MODELS
 
 

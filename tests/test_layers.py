@@ -15,14 +15,18 @@ ROOT = Path(energybench.__file__).parent
 # Highest layer last; a module may import from its own layer only within its own package.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "units", "registry", "cache", "progress", "vision", "quiet", "schema"),
+    ("reading", "migrations", "device"),
     ("record", "config", "hardware", "lock", "matrix", "carbon", "stats", "study_records"),
     ("meters", "data", "models", "compression", "training"),
-    ("loading", "failures", "journal"),
+    ("loading", "failures", "baselines", "journal", "checkpoints", "launch", "together"),
     ("bench",),
-    ("doctor", "capacities", "draft", "steps", "intensity"),
+    ("doctor", "capacities", "draft", "steps", "intensity", "batch_size", "opening"),
     ("inference",),
     ("cell", "report"),
+    ("worker",),
+    ("remote",),
     ("options",),
+    ("plugin_ranks",),
     ("plugin", "cli_compare", "cli_journal", "cli_reports"),
     ("plugin_cell", "plugin_energy", "plugin_compare", "cli"),
 )

@@ -29,6 +29,8 @@ def test_every_option_arrives() -> None:
         weights="/w",
         device="cuda:1",
         precision="bf16",
+        memory_format="channels_last",
+        compile="true",
         tolerance="0.5",
         max_epochs="7",
         batch_size="32",
@@ -46,10 +48,17 @@ def test_every_option_arrives() -> None:
     run = options.run
     assert (run.dataset, run.weights, run.device) == ("folder:/data", "/w", "cuda:1")
     assert (run.precision, run.tolerance_pp) == ("bf16", 0.5)
+    assert (run.memory_format, run.compile) == ("channels_last", True)
     assert (run.finetune.max_epochs, run.finetune.batch_size) == (7, 32)
     measure = run.measure
     assert (measure.meters, measure.pue) == (("nvml", "rapl"), 1.0)
     assert (measure.country, measure.idle_s, measure.trace) == ("FRA", 0.0, True)
+
+
+def test_the_largest_batch_can_be_asked_for() -> None:
+    run = read(batch_size="auto").run
+    assert run.largest_batch
+    assert not read().run.largest_batch
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,16 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from energybench.errors import UsageError
+from energybench.reading import EnergyReading
 from energybench.record import (
     SCHEMA_VERSION,
     CarbonIntensity,
     CompressionReport,
-    EnergyReading,
     EpochRecord,
     HeldOutTest,
     RunRecord,
@@ -120,9 +121,31 @@ def test_records_of_the_second_version_still_read() -> None:
     assert prune.test.predictions.startswith("1 4 0 1")
 
 
+def test_records_of_the_third_version_still_read() -> None:
+    (lowrank,) = golden(3)
+    assert lowrank.schema_version == SCHEMA_VERSION
+    assert lowrank.memory_format == "contiguous"
+    step = {name: lowrank.protocol[name] for name in ("memory_format", "compile")}
+    assert step == {"memory_format": "auto", "compile": False}
+    assert lowrank.protocol["evaluation_batch_size"] == lowrank.protocol["batch_size"] == 64
+    assert lowrank.data_wait_share is None
+    assert lowrank.kwh == pytest.approx(3.85e-5, rel=0.01)
+
+
 def test_calibration_counts_as_the_methods_own_cost() -> None:
     phases = {"compress": reading(200.0), "calibrate": reading(20.0), "finetune": reading()}
     assert record(phases=phases).kwh_total == pytest.approx((240 + 60 + 400) * 1.5 / 3.6e6)
+    compiled = record(phases=phases | {"compile": reading(60.0)})
+    assert compiled.kwh_total == pytest.approx((240 + 60 + 100 + 400) * 1.5 / 3.6e6)
+    assert compiled.kwh == record().kwh
+
+
+def test_waiting_is_weighed_by_training_time() -> None:
+    one = EpochRecord(1, 0.5, 0.4, 0.9, 7, 448, 1.0, 50.0, 448.0, None, data_wait_share=0.4)
+    slow = replace(one, images_per_s=112.0, data_wait_share=0.1)
+    assert record(epochs=[one, slow]).data_wait_share == pytest.approx((0.4 + 4 * 0.1) / 5)
+    assert record(epochs=[one, replace(one, data_wait_share=None)]).data_wait_share is None
+    assert record(epochs=[]).data_wait_share is None
 
 
 def test_emissions_are_there_only_where_a_country_was_named() -> None:

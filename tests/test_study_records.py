@@ -1,4 +1,5 @@
 import json
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -8,13 +9,14 @@ from saved_runs import cell, save
 
 from energybench.cli import main
 from energybench.errors import UsageError
-from energybench.report.page import page
+from energybench.report.page import markdown, page
 from energybench.report.runs import read_runs
 from energybench.study_records import (
     KEY,
     Inference,
     InferencePoint,
     Intensity,
+    Throughput,
     read_studies,
     to_extra_info,
 )
@@ -46,6 +48,44 @@ def inference(method: str = "baseline", joules: float | None = 5.0) -> Inference
     return Inference("resnet18", method, 0, 32, "fp32", "a processor", points, sources)
 
 
+def throughput(**changes: Any) -> Throughput:
+    fields: dict[str, Any] = {
+        "model": "resnet50",
+        "precision": "bf16",
+        "compiled": True,
+        "memory_format": "channels_last",
+        "batch_size": 128,
+        "image_size": 224,
+        "device_name": "a processor",
+        "images_per_s": 2000.0,
+        "joules_per_image": 0.25,
+        "flops_per_image": 2.5e10,
+        "ceiling_flops_per_s": 1e14,
+        "timm_images_per_s": 1600.0,
+        "timm_joules_per_image": 0.3,
+    }
+    return Throughput(**(fields | changes))
+
+
+def test_throughput_against_the_ceiling_and_timm() -> None:
+    assert throughput().utilisation == 0.5
+    assert throughput().over_timm == 1.25
+    assert throughput(timm_images_per_s=None).over_timm is None
+
+
+def test_throughput_as_a_table_for_a_readme(tmp_path: Path) -> None:
+    without = throughput(precision="fp32", compiled=False, timm_images_per_s=None)
+    path = tmp_path / "throughput.json"
+    extras = [to_extra_info(one) for one in (throughput(), without)]
+    benchmarks = [{"extra_info": extra} for extra in extras]
+    path.write_text(json.dumps({"benchmarks": benchmarks}))
+    text = markdown(read_runs([str(path)], need_records=False))
+    rows = [re.sub(" +", " ", line) for line in text.splitlines()]
+    shared = "channels last | 224 | 128 | 2000 | 0.25 | 50 % |"
+    assert f"| resnet50 | bf16 | yes | {shared} 1600 | 0.3 | 1.25 |" in rows
+    assert f"| resnet50 | fp32 | no | {shared} - | 0.3 | - |" in rows
+
+
 def test_derived_figures() -> None:
     found = intensity()
     assert found.flops_per_s == 8e10
@@ -59,9 +99,9 @@ def test_derived_figures() -> None:
 
 def test_there_and_back_through_json() -> None:
     written = [to_extra_info(intensity()), {"other": 1}, to_extra_info(inference(joules=None))]
-    intensities, inferences = read_studies(json.loads(json.dumps(written)))
-    assert intensities == [intensity()]
-    assert inferences == [inference(joules=None)]
+    written.append(to_extra_info(throughput()))
+    found = read_studies(json.loads(json.dumps(written)))
+    assert found == [intensity(), inference(joules=None), throughput()]
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,8 @@ class MeterContext:
     """The same GPUs, as the training framework counts them."""
     replay: str | None = None
     """Trace file of the `replay` meter."""
+    processes: tuple[int, ...] = ()
+    """Ids of other processes that belong to what is measured."""
     kinds_read: frozenset[str] = frozenset()
     """Kinds (`gpu`, `cpu`, `dram`) that meters opened earlier read."""
 

@@ -8,7 +8,7 @@ from energybench.errors import UsageError
 from energybench.meters.base import MeterContext
 from energybench.meters.opening import open_meters
 from energybench.meters.window import Window
-from energybench.record import EnergyReading
+from energybench.reading import EnergyReading
 from energybench.units import kwh
 
 

@@ -1,6 +1,6 @@
 """NVIDIA GPUs through NVML: the total-energy counter, or polled power where there is none."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol
@@ -10,7 +10,7 @@ from energybench.meters.base import MeterContext, MeterUnavailable
 from energybench.meters.nvml_devices import Gpu, in_use, initialized
 from energybench.meters.nvml_state import device_state
 from energybench.meters.power import PolledPower
-from energybench.record import DeviceState
+from energybench.reading import DeviceState
 
 
 class _Gauge(Protocol):
@@ -28,15 +28,17 @@ class NvmlMeter:
     """Reads the energy of the GPUs in use, and of no others.
 
     Volta and newer have a counter, updated about every 100 ms; of older ones the power is polled.
-    `uuids` are CUDA's, see `nvml_devices.in_use`; None stands for those that CUDA shows. Raises
-    `MeterUnavailable` without GPUs in use, for MIG, and where NVML cannot read them.
+    `uuids` are CUDA's, see `nvml_devices.in_use`; None stands for those that CUDA shows.
+    `processes` are no strangers on them. Raises `MeterUnavailable` without GPUs in use, for MIG,
+    and where NVML cannot read them.
     """
 
     min_window_s = 2.0
 
-    def __init__(self, uuids: Sequence[str] | None) -> None:
+    def __init__(self, uuids: Sequence[str] | None, processes: Collection[int] = ()) -> None:
         if uuids is not None and not uuids:
             raise MeterUnavailable("no GPU in use")
+        self._processes = processes
         self._nvml = initialized()
         self._gpus: dict[str, Gpu] = {}
         self._gauges: dict[str, _Gauge] = {}
@@ -56,7 +58,7 @@ class NvmlMeter:
     @classmethod
     def open(cls, context: MeterContext) -> "NvmlMeter":
         """Read the context's GPUs."""
-        return cls(context.gpu_uuids)
+        return cls(context.gpu_uuids, context.processes)
 
     def domains(self) -> dict[str, str]:
         """`gpu:<id>` per GPU in use, the id as `energybench.hardware.gpu_id` makes it."""
@@ -72,7 +74,10 @@ class NvmlMeter:
 
     def states(self) -> dict[str, DeviceState]:
         """Clocks, temperature, throttling and other processes of each GPU, now."""
-        return {domain: device_state(self._nvml, gpu.handle) for domain, gpu in self._gpus.items()}
+        return {
+            domain: device_state(self._nvml, gpu.handle, self._processes)
+            for domain, gpu in self._gpus.items()
+        }
 
     def background_cpu_s(self) -> float:
         """CPU seconds spent polling power; 0 where all GPUs have counters."""

@@ -1,11 +1,12 @@
 """What NVML says of a GPU beside its energy: clocks, temperature, throttling, other processes."""
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from energybench.hardware import nvml_fact
-from energybench.record import DeviceState
+from energybench.reading import DeviceState
 
 REASONS = {
     "power_cap": "nvmlClocksEventReasonSwPowerCap",
@@ -20,8 +21,8 @@ _FIRST_PID_NAMESPACE = 0xEFFFFFFC
 """Inode of the pid namespace that is no container's (PROC_PID_INIT_INO of Linux)."""
 
 
-def device_state(nvml: Any, handle: Any) -> DeviceState:
-    """The GPU behind `handle`, now; some 0.1 ms per fact."""
+def device_state(nvml: Any, handle: Any, processes: Collection[int] = ()) -> DeviceState:
+    """The GPU behind `handle`, now; some 0.1 ms per fact. `processes` are ours, too."""
     bits = nvml_fact(nvml, nvml.nvmlDeviceGetCurrentClocksEventReasons, handle) or 0
     return DeviceState(
         temperature_c=nvml_fact(
@@ -33,7 +34,7 @@ def device_state(nvml: Any, handle: Any) -> DeviceState:
             word for word, name in REASONS.items() if bits & getattr(nvml, name)
         ),
         throttled_s=_throttled_s(nvml, handle),
-        other_processes=_other_processes(nvml, handle),
+        other_processes=_other_processes(nvml, handle, processes),
     )
 
 
@@ -44,15 +45,15 @@ def _throttled_s(nvml: Any, handle: Any) -> float | None:
     return sum(known) if known else None
 
 
-def _other_processes(nvml: Any, handle: Any) -> int | None:
-    """Compute processes that are neither this one nor its descendants.
+def _other_processes(nvml: Any, handle: Any, processes: Collection[int]) -> int | None:
+    """Compute processes that are neither this one nor its descendants, nor in `processes`.
 
     Inside a container NVML may give the host's process ids: there one unknown process is this one.
     """
     running = nvml_fact(nvml, nvml.nvmlDeviceGetComputeRunningProcesses, handle)
     if running is None:
         return None
-    ours = _own_processes()
+    ours = _own_processes().union(processes)
     pids = {process.pid for process in running}
     others = pids - ours
     unseen = not pids & ours

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import repeat
 
 from energybench.meters.window import MARGIN, MeterSet
-from energybench.record import EnergyReading
+from energybench.reading import EnergyReading
 
 LOOK_S = 0.01
 """How often the clock is looked at: a look costs less than a ten-thousandth of this."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from energybench.meters.window import MeterSet, Window
-from energybench.record import PowerTrace
+from energybench.reading import PowerTrace
 
 PERIOD_S = 1.0
 """Ten updates of a GPU's counter: shorter samples would show its steps instead of the power."""

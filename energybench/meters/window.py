@@ -9,7 +9,7 @@ from threading import Lock
 from typing import Any, Self
 
 from energybench.meters.base import Meter, MeterUnavailable, kind_of
-from energybench.record import DeviceState, EnergyReading
+from energybench.reading import DeviceState, EnergyReading
 
 MARGIN = 1.05
 """Windows made as long as the meters ask are this much longer, so that no rounding counts."""

@@ -3,10 +3,9 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from energybench.record import RunRecord
+from energybench.record import DATA_BOUND, RunRecord
 from energybench.report.sections import Section
 from energybench.report.text import number
-from energybench.study_records import Inference, Intensity
 
 _NAMED = 6
 
@@ -30,6 +29,10 @@ _OF_RECORDS: tuple[tuple[str, Callable[[RunRecord], bool]], ...] = (
     (
         "contaminated: other processes computed on the device",
         lambda record: "contaminated" in record.flags,
+    ),
+    (
+        f"data bound: the device waited for images in over {100 * DATA_BOUND:g} % of the training",
+        lambda record: "data_bound" in record.flags,
     ),
     (
         "beyond tolerance: the accuracy dropped by more than allowed",
@@ -65,7 +68,7 @@ def caveats(section: Section) -> list[str]:
 
 
 def _of_studies(section: Section) -> list[str]:
-    studies: list[Intensity | Inference] = [*section.intensities, *section.inferences]
+    studies = section.studies
     if not studies:
         return []
     lines = []

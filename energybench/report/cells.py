@@ -40,6 +40,7 @@ def setting(record: RunRecord, across: Collection[str] = ()) -> Setting:
         ("data", record.dataset.get("name")),
         ("fingerprint", record.dataset.get("fingerprint")),
         ("image_size", record.dataset.get("image_size")),
+        ("served", record.dataset.get("served")),
         ("weights", str(record.weights.get("source", ""))),
         *record.protocol.items(),
     )

@@ -16,7 +16,7 @@ _CLAUSES = 5
 def headline(section: Section) -> str:
     """What saved how much, on how many models, and how far it can be believed."""
     savings = section.known
-    if not section.rows and (section.intensities or section.inferences):
+    if not section.rows and section.studies:
         text = "What single steps and answers cost, without any fine-tuning."
         return f"{text} {_ESTIMATE}" if section.estimated else text
     if not savings:

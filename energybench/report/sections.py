@@ -10,7 +10,7 @@ from energybench.report.cells import Row, RowKey, in_order, labels, rows
 from energybench.report.compare import machine_groups
 from energybench.report.runs import Run
 from energybench.report.savings import BASELINE, Saving, saved_in
-from energybench.study_records import Inference, Intensity, read_studies
+from energybench.study_records import Inference, Intensity, Study, Throughput, read_studies
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,7 @@ class Section:
     machine: str
     records: tuple[RunRecord, ...]
     notes: tuple[str, ...] = ()
-    intensities: tuple[Intensity, ...] = ()
-    inferences: tuple[Inference, ...] = ()
+    studies: tuple[Study, ...] = ()
 
     @cached_property
     def rows(self) -> dict[RowKey, Row]:
@@ -64,10 +63,24 @@ class Section:
     @cached_property
     def estimated(self) -> bool:
         """Whether any of its energies is an estimate."""
-        studies: list[Intensity | Inference] = [*self.intensities, *self.inferences]
         return any("estimate" in record.energy_source for record in self.finished) or any(
-            one.estimated for one in studies
+            one.estimated for one in self.studies
         )
+
+    @property
+    def intensities(self) -> list[Intensity]:
+        """Steps against the device's ceilings."""
+        return [one for one in self.studies if isinstance(one, Intensity)]
+
+    @property
+    def inferences(self) -> list[Inference]:
+        """Answers of finalized models."""
+        return [one for one in self.studies if isinstance(one, Inference)]
+
+    @property
+    def throughputs(self) -> list[Throughput]:
+        """Training steps beside timm's."""
+        return [one for one in self.studies if isinstance(one, Throughput)]
 
     @property
     def finished(self) -> list[RunRecord]:
@@ -84,9 +97,8 @@ def sections(runs: Iterable[Run]) -> list[Section]:
 
 
 def _of_run(run: Run) -> list[Section]:
-    intensities, inferences = read_studies(run.extras)
+    studies = read_studies(run.extras)
     groups = machine_groups(run.records)
-    studies: list[Intensity | Inference] = [*intensities, *inferences]
     machines = dict.fromkeys([*groups, *(one.device_name for one in studies)])
     if not machines:
         raise UsageError(f"{run.path} has no energybench records; was it another benchmark's?")
@@ -96,8 +108,7 @@ def _of_run(run: Run) -> list[Section]:
             machine,
             tuple(groups.get(machine, ())),
             run.notes,
-            tuple(one for one in intensities if one.device_name == machine),
-            tuple(one for one in inferences if one.device_name == machine),
+            tuple(one for one in studies if one.device_name == machine),
         )
         for machine in machines
     ]

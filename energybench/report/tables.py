@@ -106,11 +106,38 @@ def _why(section: Section, one: Saving, over: str) -> tuple[str, ...]:
 def study_tables(section: Section) -> list[tuple[str, Table]]:
     """(title, table) of the studies of hardware that the section has."""
     found = []
+    if section.throughputs:
+        found.append(("Training throughput", _throughput_table(section)))
     if section.intensities:
         found.append(("Steps against the device's ceilings", _intensity_table(section)))
     if section.inferences:
         found.append(("Answers", _inference_table(section)))
     return found
+
+
+def _throughput_table(section: Section) -> Table:
+    headers = (
+        *("model", "arithmetic", "compiled", "memory format", "pixels", "batch", "images/s"),
+        *("J/image", "MFU", "timm images/s", "timm J/image", "images/s over timm's"),
+    )
+    rows = tuple(
+        (
+            one.model,
+            one.precision,
+            "yes" if one.compiled else "no",
+            one.memory_format.replace("_", " "),
+            str(one.image_size),
+            str(one.batch_size),
+            number(one.images_per_s),
+            number(one.joules_per_image),
+            percent(one.utilisation, 0),
+            number(one.timm_images_per_s),
+            number(one.timm_joules_per_image),
+            number(one.over_timm),
+        )
+        for one in section.throughputs
+    )
+    return Table(headers, rows, frozenset(range(4, len(headers))))
 
 
 def _intensity_table(section: Section) -> Table:

@@ -16,7 +16,7 @@ from energybench.meters.base import MeterUnavailable
 from energybench.meters.nvml import NvmlMeter
 from energybench.meters.nvml_devices import all_gpus, in_use, visible_uuids
 from energybench.meters.window import MeterSet, device_flags
-from energybench.record import DeviceState
+from energybench.reading import DeviceState
 
 FIRST = f"gpu:{gpu_id(A100)}"
 SECOND = f"gpu:{gpu_id(OTHER)}"

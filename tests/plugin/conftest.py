@@ -23,6 +23,10 @@ tiny2 = Tiny("tiny2", 0, "8", image_size=16, small_image_size=16)
 """
 
 METHODS = '''
+import os
+import signal
+import time
+
 import torch
 from energybench.compression.base import MASK, Baseline
 from energybench.errors import CellError
@@ -53,6 +57,32 @@ class Refuse(Baseline):
         raise CellError("nothing here to compress")
 
 
+class DieOnRank1(Baseline):
+    """One rank is killed while training."""
+    name = "die"
+
+    def after_step(self, model):
+        if os.environ.get("RANK") == "1":
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+class StumbleOnRank1(Baseline):
+    """One rank fails alone."""
+    name = "stumble"
+
+    def after_step(self, model):
+        if os.environ.get("RANK") == "1":
+            raise ValueError("only here")
+
+
+class Slow(Baseline):
+    """Takes minutes."""
+    name = "slow"
+
+    def after_step(self, model):
+        time.sleep(1.0)
+
+
 class Hungry(Baseline):
     """Runs out of memory while training."""
     name = "hungry"
@@ -71,6 +101,9 @@ ruin = tiny_methods:Ruin
 diverge = tiny_methods:Diverge
 refuse = tiny_methods:Refuse
 hungry = tiny_methods:Hungry
+die = tiny_methods:DieOnRank1
+stumble = tiny_methods:StumbleOnRank1
+slow = tiny_methods:Slow
 """
 
 BENCHMARK = """
@@ -81,6 +114,12 @@ import pytest
 def test_finetune(cell, finetune):
     finetune(cell)
 """
+
+
+@pytest.fixture(autouse=True)
+def _no_part_of_a_run_with_n(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sessions started here time and write their JSON, however this one is divided."""
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
 
 
 @pytest.fixture(scope="session")

@@ -3,15 +3,14 @@
 import json
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
-from energybench.models import zoo
 from energybench.record import from_json
 
 
@@ -50,6 +49,17 @@ def test_json_has_headline_record_and_timing(session: pytest.Pytester) -> None:
     assert baseline["extra_info"]["accuracy_drop_pp"] == 0.0
     assert stego["extra_info"]["compression_rate"] > 0
     assert data["machine_info"]["energybench"]["python"]
+
+
+def test_the_largest_batch_is_found_before_anything_is_measured(session: pytest.Pytester) -> None:
+    result = session.runpytest_subprocess(
+        "--energy-batch-size=auto", "--energy-max-epochs=1", "--benchmark-json=out.json"
+    )
+    result.stdout.fnmatch_lines(["largest batch of tiny that fits: 256 images"])
+    for entry in load(session.path / "out.json")["benchmarks"]:
+        record = from_json(entry["extra_info"]["energybench"])
+        assert record.protocol["batch_size"] == 256
+        assert record.epochs[0].steps == 1
 
 
 def test_the_table_comes_after_pytest_benchmarks_own(session: pytest.Pytester) -> None:
@@ -179,8 +189,17 @@ def test_a_live_line_at_a_terminal_only(session: pytest.Pytester) -> None:
     assert "validation 0." not in session.runpytest_subprocess().stdout.str()
 
 
+@pytest.fixture
+def checkpoint(session: pytest.Pytester, cache: Path) -> Path:
+    """The tiny network's weights, with ten classes."""
+    if not list(cache.glob("pretrained/tiny-*.safetensors")):
+        session.runpytest_subprocess("-k", "baseline")
+    (weights,) = cache.glob("pretrained/tiny-*.safetensors")
+    return Path(shutil.copy(weights, session.path / "mine.safetensors"))
+
+
 def test_image_folders_and_a_checkpoint_with_another_head(
-    session: pytest.Pytester, cache: Path
+    session: pytest.Pytester, checkpoint: Path
 ) -> None:
     pixels = np.random.default_rng(0)
     for split, count in (("train", 40), ("val", 20)):
@@ -190,50 +209,87 @@ def test_image_folders_and_a_checkpoint_with_another_head(
             for number in range(count):
                 noise = pixels.normal(brightness, 40, (24, 32, 3)).clip(0, 255).astype(np.uint8)
                 Image.fromarray(noise).save(folder / f"{number}.jpg")
-    session.runpytest_subprocess("-k", "baseline")  # pretrains the checkpoint, with ten classes
-    (weights,) = (cache / "pretrained").glob("tiny-*.safetensors")
-    shutil.copy(weights, session.path / "mine.safetensors")
     result = session.runpytest_subprocess(
         "--energy-dataset=folder:photographs",
-        "--energy-weights=mine.safetensors",
+        f"--energy-weights={checkpoint}",
         "--energy-batch-size=16",
         "--energy-tolerance=10",
         "--benchmark-json=out.json",
     )
     result.assert_outcomes(passed=2)
-    for entry in load(session.path / "out.json")["benchmarks"]:
+    result.stdout.fnmatch_lines(
+        [
+            "decoding 120 images of */photographs once, to 18 x 18 pixels: 117 kB in *",
+            "before the cells: decoded 120 images to 18 x 18 pixels (117 kB): *J (replay), in no *",
+        ]
+    )
+    data = load(session.path / "out.json")
+    (preparation,) = data["energybench"]["preparations"]
+    assert preparation["what"] == "decoded 120 images to 18 x 18 pixels (117 kB)"
+    assert sum(preparation["reading"]["joules"].values()) > 0
+    for entry in data["benchmarks"]:
         record = from_json(entry["extra_info"]["energybench"])
         assert record.dataset["splits"] == {"train": 72, "validation": 8, "test": 40}
+        assert record.dataset["served"] == "cached, 18 pixels"
         assert record.weights["head_replaced"] is True
         assert record.epochs[0].steps == 4  # 72 images: four whole batches of 16
         assert record.accuracy is not None
         assert record.accuracy > 0.9  # a search at chance would have cleared every bit
 
 
-@pytest.mark.parametrize("folder_of_the_torn_image", ["train", "val"])  # by a worker, by itself
-def test_an_unreadable_image_fails_its_cell_and_names_itself(
-    session: pytest.Pytester, folder_of_the_torn_image: str
+@pytest.fixture
+def torn(session: pytest.Pytester, checkpoint: Path) -> Callable[[str], list[str]]:
+    """Makes class folders with one torn image in a split, and the options of a run on them."""
+
+    def make(split_of_the_torn_image: str) -> list[str]:
+        for split, count in (("train", 20), ("val", 3)):
+            for name in ("a", "b"):
+                folder = session.path / "photographs" / split / name
+                folder.mkdir(parents=True)
+                for number in range(count):
+                    Image.new("RGB", (20, 20), (number, 0, 0)).save(folder / f"{number}.png")
+        (session.path / "photographs" / split_of_the_torn_image / "b" / "1.png").write_bytes(b"x")
+        return [
+            "--energy-methods=baseline",
+            "--energy-dataset=folder:photographs",
+            f"--energy-weights={checkpoint}",
+            "--energy-max-epochs=1",
+            "--energy-batch-size=6",  # of 36: none is dropped
+        ]
+
+    return make
+
+
+@pytest.mark.parametrize("split", ["train", "val"])  # read by a worker, by the run itself
+def test_an_image_that_cannot_be_read_fails_its_cell_where_nothing_is_cached(
+    session: pytest.Pytester, torn: Callable[[str], list[str]], split: str
 ) -> None:
-    for split, count in (("train", 20), ("val", 3)):
-        for name in ("a", "b"):
-            folder = session.path / "photographs" / split / name
-            folder.mkdir(parents=True)
-            for number in range(count):
-                Image.new("RGB", (20, 20), (number, 0, 0)).save(folder / f"{number}.png")
-    torn = session.path / "photographs" / folder_of_the_torn_image / "b" / "1.png"
-    torn.write_bytes(b"torn")
-    model = zoo.resnet18.build(2)
-    torch.save(model.state_dict(), session.path / "resnet18.pt")
-    result = session.runpytest_subprocess(
-        "--energy-models=resnet18",
-        "--energy-methods=baseline",
-        "--energy-dataset=folder:photographs",
-        "--energy-weights=resnet18.pt",
-        "--energy-max-epochs=1",
-        "--energy-batch-size=8",
-    )
+    result = session.runpytest_subprocess(*torn(split), "--energy-data-cache=off")
     result.assert_outcomes(failed=1)
-    file = torn.relative_to(session.path)
+    line = f"cannot read image *photographs/{split}/b/1.png (not an image*); replace or delete it"
+    result.stdout.fnmatch_lines([f"tiny baseline seed 0: {line}"])
+
+
+def test_an_image_that_cannot_be_read_ends_the_run_or_is_left_out(
+    session: pytest.Pytester, torn: Callable[[str], list[str]]
+) -> None:
+    options = torn("val")
+    result = session.runpytest_subprocess(*options)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    line = "1 of 46 images of photographs cannot be read: val/b/1.png (not an image*); replace or *"
+    result.stderr.fnmatch_lines([f"ERROR: {line}--energy-bad-images=skip"])
+    skip = [*options, "--energy-bad-images=skip", "--benchmark-json=out.json"]
+    result = session.runpytest_subprocess(*skip)
+    result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(
-        [f"resnet18 baseline seed 0: cannot read image {file} (*); replace or delete it"]
+        ["1 of 46 images of photographs cannot be read and are left out: *"]
+    )
+    (entry,) = load(session.path / "out.json")["benchmarks"]
+    record = from_json(entry["extra_info"]["energybench"])
+    assert record.dataset["splits"] == {"train": 36, "validation": 4, "test": 5}
+    assert record.dataset["skipped"] == [
+        "val/b/1.png: not an image, or of another format than its name says"
+    ]
+    session.runpytest_subprocess(*skip, "--energy-resume").stdout.fnmatch_lines(
+        ["*resumed from*1*"]
     )

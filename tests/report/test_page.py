@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from saved_runs import cell, failed, save
 
-from energybench.record import CompressionReport, EpochRecord, PowerTrace, RunRecord
+from energybench.reading import PowerTrace
+from energybench.record import CompressionReport, EpochRecord, RunRecord
 from energybench.report.figures import FIGURES
 from energybench.report.page import markdown, page
 from energybench.report.runs import read_runs
@@ -141,6 +142,7 @@ def test_figures_are_there_where_there_is_something_to_draw(tmp_path: Path) -> N
         ({"changes": {"flags": ["short_window"]}}, "short window: "),
         ({"changes": {"flags": ["throttled"]}}, "throttled: "),
         ({"changes": {"flags": ["contaminated"]}}, "contaminated: "),
+        ({"changes": {"flags": ["data_bound"]}}, "data bound: "),
         ({"correct": 90}, "beyond tolerance: "),
         ({"changes": {"reference_source": "cache"}}, "cached baseline: "),
         ({"weights": {"source": "x", "head_replaced": True}}, "new head: "),

@@ -1,5 +1,6 @@
 """What single steps and answers cost on the device."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from energybench.report.sections import Section
@@ -49,7 +50,7 @@ def roofline_figure(section: Section) -> "Figure | None":
     return figure
 
 
-def _draw_roofs(axes: "Axes", found: "tuple[Intensity, ...]") -> None:
+def _draw_roofs(axes: "Axes", found: "Sequence[Intensity]") -> None:
     """One roof per arithmetic: the bandwidth's slope up to the ceiling of its operations."""
     ink = axes.xaxis.label.get_color()
     places = [one.intensity for one in found]

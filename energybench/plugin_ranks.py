@@ -1,0 +1,88 @@
+"""pytest started several times over, by torchrun or Slurm: its ranks run the same cells together.
+
+The first writes journal, JSON and terminal. The others compute, and say nothing but errors.
+"""
+
+import os
+from collections.abc import Generator
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+import pytest
+
+from energybench.errors import UsageError
+from energybench.journal import Contents, Entry, Journal
+
+if TYPE_CHECKING:
+    from energybench.bench import Bench
+    from energybench.options import Options
+    from energybench.progress import Progress
+
+WRITING = ("benchmark_json", "benchmark_save", "benchmark_autosave", "xmlpath")
+"""Options by which a session writes a file."""
+
+
+def rank() -> int | None:
+    """Which of several processes this is; None for one on its own."""
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    return int(os.environ["RANK"]) if several else None
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_load_initial_conftests() -> Generator[None]:
+    """Take standard output away from all ranks but the first, before anybody keeps hold of it."""
+    if rank():
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)
+        os.close(nowhere)
+    return (yield)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Let only the first rank write files."""
+    if not rank():
+        return
+    for name in WRITING:
+        if hasattr(config.option, name):
+            setattr(config.option, name, None)
+
+
+class _NoJournal(Journal):
+    """Of the ranks that keep none."""
+
+    def append(self, entry: Entry) -> None:
+        """Do nothing."""
+
+    def read(self) -> Contents:
+        """Nothing."""
+        return Contents((), ())
+
+
+def journal(path: Path) -> Journal:
+    """The session's journal, or one that is not kept."""
+    return _NoJournal(path) if rank() else Journal(path)
+
+
+def open_run(options: "Options", terminal: TextIO | None, progress: "Progress") -> "Bench":
+    """Open what was asked for: one process, ranks of our own, or one of somebody else's."""
+    several = rank() is not None
+    if several and options.world_size > 1:
+        raise UsageError(
+            f"WORLD_SIZE={os.environ['WORLD_SIZE']} is set: ranks are started already; "
+            "leave out --energy-world-size"
+        )
+    if options.checkpoint and (several or options.world_size > 1):
+        raise UsageError("--energy-checkpoint is for one process; leave it out with several ranks")
+    if several:
+        from energybench.opening import open_ranks
+
+        return open_ranks(options.run, progress)
+    if options.world_size > 1:
+        from energybench.remote import open_remote
+
+        path = None if terminal is None else os.ttyname(terminal.fileno())
+        return open_remote(options.run, options.world_size, progress, path)
+    from energybench.opening import open_bench
+
+    return open_bench(options.run, progress)
