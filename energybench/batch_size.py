@@ -17,6 +17,7 @@ from energybench.compression.base import Baseline
 from energybench.errors import CellError, UsageError
 from energybench.failures import is_out_of_memory
 from energybench.loading import PretrainedModel
+from energybench.training.evaluate import evaluate, evaluated_at_once
 from energybench.training.layout import lay_out, memory_format
 from energybench.training.passes import sgd, train_pass
 from energybench.training.plan import Finetuning
@@ -37,8 +38,9 @@ def with_largest_batch(bench: Bench, model: str) -> Bench:
     """`bench` with the batch size that `auto` stands for; as it is where a number was given.
 
     It is the largest power of two, at most `LARGEST` and the training split, at which the
-    uncompressed `model` takes training steps within `SHARE` of the free memory. All methods of a
-    model have the same. Raises `CellError` where not even `SMALLEST` fits.
+    uncompressed `model` takes training steps, and answers the larger batches of evaluation, within
+    `SHARE` of the free memory. All methods of a model have the same. Raises `CellError` where not
+    even `SMALLEST` fits.
     """
     if not bench.config.largest_batch:
         return bench
@@ -70,7 +72,7 @@ def _search(bench: Bench, model: str) -> int:
 
 
 def _train(bench: Bench, weights: PretrainedModel, size: int) -> None:
-    """Take a few training steps of a network of its own, on noise."""
+    """Take a few training steps of a network of its own, and evaluate one batch; all on noise."""
     config, device = bench.config, bench.device
     network, _ = weights.load(device)
     lay_out(network.parameters(), memory_format(config.memory_format, config.precision, device))
@@ -89,7 +91,10 @@ def _train(bench: Bench, weights: PretrainedModel, size: int) -> None:
         watch=lambda epoch: None,
     )
     train_pass(network, Baseline(), sgd(network, run.config), run)
-    bench.synchronize()
+    del images, run
+    times = evaluated_at_once(device)
+    images = torch.randn(times * size, 3, pixels, pixels, device=device)
+    evaluate(network, [(images, labels.repeat(times))], device, config.precision)
     del spare
 
 

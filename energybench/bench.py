@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
@@ -28,14 +29,11 @@ from energybench.progress import Progress
 from energybench.reading import Preparation
 from energybench.record import CarbonIntensity, Layout, RunRecord
 from energybench.registry import MODELS
-from energybench.training.evaluate import evaluate
+from energybench.training.evaluate import evaluate, evaluated_at_once
 from energybench.training.group import ALONE, Group
 from energybench.training.precision import check_precision, native
 
 log = logging.getLogger(__name__)
-
-EVALUATION_BATCHES = 4
-"""Training batches that are evaluated at once on a GPU."""
 
 
 @dataclass
@@ -190,8 +188,7 @@ class Bench:
 
         Nothing is kept for gradients, so that more of them fit; the result is that of each image.
         """
-        times = EVALUATION_BATCHES if self.device.type == "cuda" else 1  # no gain on a CPU
-        return times * self.config.finetune.batch_size
+        return evaluated_at_once(self.device) * self.config.finetune.batch_size
 
     def score(self, model: str, seed: int) -> Callable[[nn.Module], float]:
         """Validation accuracy of a network, for searches."""
@@ -210,6 +207,7 @@ class Bench:
             "evaluation_batch_size": self.evaluation_batch_size,
             "threads": torch.get_num_threads(),
             "world_size": self.group.size,
+            "ranks_per_node": "+".join(map(str, Counter(self.group.nodes).values())),
         }
 
     def _device_name(self) -> str:

@@ -16,8 +16,9 @@ def find_device(
     """The device that `--energy-device` names, made the current one if it is a GPU.
 
     "auto" is a GPU where there is one. Of `local_size` ranks on this machine each has a GPU of its
-    own. Without `use` it is only looked for: CUDA is not opened. Raises `UsageError` for a device
-    that is not here, and for more ranks than GPUs.
+    own; the one that it sees, if its launcher shows it one only. Without `use` it is only looked
+    for: CUDA is not opened. Raises `UsageError` for a device that is not here, and for more ranks
+    than GPUs.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -31,12 +32,13 @@ def find_device(
         count = torch.cuda.device_count()
         if local_size > 1 and device.index is not None:
             raise UsageError(f"{local_size} processes cannot share {name}; name cuda, for one each")
-        if local_size > count > 0:
+        if local_size > count > 1:
             raise UsageError(
                 f"{local_size} processes, but PyTorch sees {count} CUDA devices here; start one "
                 "process per device, or check CUDA_VISIBLE_DEVICES"
             )
-        index = local_rank if device.index is None else device.index
+        own = 0 if count == 1 else local_rank
+        index = own if device.index is None else device.index
         if index >= count:
             raise UsageError(
                 f"no device cuda:{index}: this PyTorch sees {count} CUDA devices; "

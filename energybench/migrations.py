@@ -36,7 +36,11 @@ def _with_step(data: dict[str, Any]) -> dict[str, Any]:
         "compile": False,
         "evaluation_batch_size": protocol.get("batch_size"),
         "world_size": 1,
+        "ranks_per_node": "1",
     }
+    dataset = data.get("dataset")
+    if isinstance(dataset, dict) and str(dataset.get("name")).startswith("folder:"):
+        data = data | {"dataset": dataset | {"served": "decoded as read"}}
     return data | {"protocol": protocol | step, "memory_format": "contiguous"}
 
 

@@ -1,6 +1,7 @@
 """Opening a run: everything that it needs is checked before any training."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -109,14 +110,38 @@ def _checked(
 
 
 def _devices(device: torch.device, group: Group) -> MeterContext:
-    """GPUs and processes of all ranks on this machine, for the one that reads its meters."""
+    """GPUs and processes of all ranks on this machine, for the one that reads its meters.
+
+    Raises `UsageError` unless each rank has a GPU of its own, or none has any.
+    """
     own = group.node, gpu_uuid(device), device.index, os.getpid()
-    here = [found for found in group.gather(own) if found[0] == group.node]
+    everyone = group.gather(own)
+    _check_devices([uuid for _, uuid, _, _ in everyone])
+    here = [found for found in everyone if found[0] == group.node]
     return MeterContext(
         gpu_uuids=tuple(uuid for _, uuid, _, _ in here if uuid is not None),
         gpu_indices=tuple(index for _, uuid, index, _ in here if uuid is not None),
         processes=tuple(pid for _, _, _, pid in here),
     )
+
+
+def _check_devices(uuids: Sequence[str | None]) -> None:
+    """By rank; None for a CPU."""
+    for rank, uuid in enumerate(uuids):
+        if (uuid is None) != (uuids[0] is None):
+            raise UsageError(
+                f"rank 0 trains on a {_kind(uuids[0])} and rank {rank} on a {_kind(uuid)}; "
+                "name --energy-device=cpu, or check the drivers"
+            )
+        if uuid is not None and uuid in uuids[:rank]:
+            raise UsageError(
+                f"ranks {uuids.index(uuid)} and {rank} have the same GPU; start one process per "
+                "GPU, or check CUDA_VISIBLE_DEVICES"
+            )
+
+
+def _kind(uuid: str | None) -> str:
+    return "CPU" if uuid is None else "GPU"
 
 
 def _layout(device: torch.device, group: Group) -> Layout | None:

@@ -2,10 +2,8 @@
 
 import os
 import re
-import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -144,7 +142,7 @@ def pytest_runtestloop(session: pytest.Session) -> None:
     from contextlib import ExitStack
 
     from energybench.journal import Keeper
-    from energybench.plugin_ranks import journal, open_run
+    from energybench.plugin_ranks import interruptible, journal, open_run
     from energybench.progress import Progress
 
     run = config.stash[RUN]
@@ -159,24 +157,10 @@ def pytest_runtestloop(session: pytest.Session) -> None:
         run.bench.check_weights(models)
         run.resources.enter_context(run.bench.exclusive_use(run.options.wait, say))
         run.bench.measure_idle()
-        run.resources.enter_context(terminated_like_interrupted())
+        run.resources.enter_context(interruptible())
         run.bench.prepare(models, say)
     except EnergybenchError as error:
         raise pytest.UsageError(str(error)) from error
-
-
-@contextmanager
-def terminated_like_interrupted() -> Iterator[None]:
-    """SIGTERM ends the session as Ctrl-C does: with its JSON, its table and its journal."""
-
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt(signal.Signals(number).name)
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -85,7 +85,9 @@ def finetune(
         test = _Test(cell, own, benchmark, run)
         record = test.resumed() or test.measured()
         if bench.group.broken:
-            request.session.shouldstop = f"{record.error}; start again with --energy-resume"
+            request.session.shouldstop = (
+                f"{record.error}; --energy-resume goes on with the next cell"
+            )
         failure = tolerance_failure(record)
         if failure is not None:
             pytest.fail(failure, pytrace=False)

@@ -4,9 +4,11 @@ The first writes journal, JSON and terminal. The others compute, and say nothing
 """
 
 import os
-from collections.abc import Generator
+import signal
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import pytest
 
@@ -25,7 +27,29 @@ WRITING = ("benchmark_json", "benchmark_save", "benchmark_autosave", "xmlpath")
 def rank() -> int | None:
     """Which of several processes this is; None for one on its own."""
     several = int(os.environ.get("WORLD_SIZE", "1")) > 1
-    return int(os.environ["RANK"]) if several else None
+    return int(os.environ["RANK"]) if several and "RANK" in os.environ else None
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """SIGTERM ends the session as Ctrl-C does: with its JSON, its table and its journal.
+
+    Launchers send either to all ranks. Those that have nothing to write go on until the first one
+    has written: it cannot hear while it waits for another's GPU.
+    """
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt(signal.Signals(number).name)
+
+    wanted: dict[signal.Signals, Any] = {signal.SIGTERM: interrupt}
+    if rank():
+        wanted = dict.fromkeys((signal.SIGINT, signal.SIGTERM), signal.SIG_IGN)
+    before = {number: signal.signal(number, handler) for number, handler in wanted.items()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -154,13 +154,13 @@ def run_remotely(cell: Cell, bench: RemoteBench, timer: Timer = lambda timed: ti
         ended = bench.led.ask(partial(worker.run, cell, bench.config, draft.reference))
     except RankDied as error:
         draft.fail(error)
-        ended = _rescued(bench.led)
+        ended = _rescued(bench.led, cell)
     except Exception as error:
         draft.fail(error)
     except BaseException as error:
         draft.interrupt(error)
         interruption = error
-        ended = _rescued(bench.led)
+        ended = _rescued(bench.led, cell)
     record = draft.record()
     if ended is not None:
         record = ended.record
@@ -178,6 +178,10 @@ def run_remotely(cell: Cell, bench: RemoteBench, timer: Timer = lambda timed: ti
     return record
 
 
-def _rescued(led: _Led) -> worker.Ended | None:
+def _rescued(led: _Led, cell: Cell) -> worker.Ended | None:
+    """What rank 0 could still say, if that is of `cell` and not of its reference."""
     found = None if led.workers is None else led.workers.rescued
-    return found if isinstance(found, worker.Ended) else None
+    if not isinstance(found, worker.Ended):
+        return None
+    of = Cell(found.record.model, found.record.method, found.record.seed)
+    return found if of == cell else None

@@ -51,8 +51,9 @@ class Prepared:
 def prepare(cell: Cell, bench: Bench, batch_size: int, image_size: int) -> Prepared:
     """Load and compress the network of `cell` on the run's own data, and choose its arithmetic.
 
-    Raises `UsageError` for weights whose head does not fit the data.
+    Raises `UsageError` for weights whose head does not fit the data, and for several ranks.
     """
+    _check_alone(bench)
     model, facts = bench.pretrained(cell.model).load(bench.device, cell.seed)
     if facts["head_replaced"]:
         raise UsageError(
@@ -67,12 +68,21 @@ def prepare(cell: Cell, bench: Bench, batch_size: int, image_size: int) -> Prepa
 
 
 def untrained(cell: Cell, bench: Bench, batch_size: int, image_size: int) -> Prepared:
-    """The network of `cell` as it is built for ImageNet, for a method that compresses nothing."""
+    """The network of `cell` as it is built for ImageNet, for a method that compresses nothing.
+
+    Raises `UsageError` for several ranks.
+    """
+    _check_alone(bench)
     torch.manual_seed(cell.seed)
     model = MODELS.get(cell.model).build(CLASSES, photographs=True).to(bench.device)
     compression = build(cell.method)
     report = compression.compress(model, lambda model: 0.0, bench.config.tolerance_pp)
     return _with_steps(bench, model, compression, report, (batch_size, image_size), CLASSES)
+
+
+def _check_alone(bench: Bench) -> None:
+    if bench.layout is not None:
+        raise UsageError("single steps are measured in one process; leave out the other ranks")
 
 
 def _with_steps(

@@ -21,10 +21,12 @@ def window(
     `MeterSet.window`. The reading is that of all machines, on every rank. After an error, which
     other ranks may not have met, it has what this machine has read.
     """
+    synchronize()
     group.wait()
     with ExitStack() as cut_short:
         with meters.window(synchronize, states) as found:
             cut_short.callback(_complete, found, {}, group)
+            group.wait()  # nobody begins before all meters are read
             yield found
             synchronize()
             group.wait()

@@ -154,3 +154,11 @@ def test_emissions_are_there_only_where_a_country_was_named() -> None:
     assert named.headline()["kg_co2e"] == pytest.approx(400 * 1.5 / 3.6e6 * 0.05)
     again = from_json(json.loads(json.dumps(named.to_json())))
     assert again.carbon == named.carbon
+
+
+def test_image_folders_were_decoded_as_they_were_read_until_version_4() -> None:
+    dataset = {"name": "folder:/photographs"}
+    old = record().to_json() | {"schema_version": 3, "dataset": dataset}
+    assert from_json(old).dataset["served"] == "decoded as read"
+    digits = record().to_json() | {"schema_version": 3, "dataset": {"name": "digits"}}
+    assert "served" not in from_json(digits).dataset

@@ -76,6 +76,6 @@ class ImageData(Protocol):
         and a last batch smaller than the others is dropped: two images ruin BatchNorm's
         statistics. `batch_size` is that of all processes together: each takes its contiguous
         slice of every batch. The other splits come whole and in order: each process takes its
-        contiguous slice of the split, in batches of `batch_size`.
+        contiguous slice of the split, in batches of its part of `batch_size`.
         """
         ...

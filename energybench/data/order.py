@@ -22,7 +22,8 @@ class BatchOrder(Sampler[list[int]]):
             self._share = share
         else:
             mine = range(images)[slice_of(images, share)]
-            self._batches = BatchSampler(mine, batch_size, drop_last=False)
+            _, processes = share
+            self._batches = BatchSampler(mine, max(1, batch_size // processes), drop_last=False)
 
     def __len__(self) -> int:
         return len(self._batches)

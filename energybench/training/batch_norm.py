@@ -3,8 +3,9 @@
 PyTorch's SyncBatchNorm does it on GPUs; it has nothing for the CPU, where `_OnCpu` stands in.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,12 +15,16 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 @contextmanager
-def over_all_ranks(model: nn.Module, device: torch.device) -> Iterator[None]:
+def over_all_ranks(
+    model: nn.Module, device: torch.device, group: dist.ProcessGroup | None = None
+) -> Iterator[None]:
     """In the block every batch norm inside `model` normalizes over the batches of all ranks.
 
+    `group` is what GPUs talk through; the CPU takes the default one.
     Parameters and running statistics are the model's own; its modules are back in the end.
     """
-    kind = nn.SyncBatchNorm if device.type == "cuda" else _OnCpu
+    gpu = device.type == "cuda"
+    kind = partial(nn.SyncBatchNorm, process_group=group) if gpu else _OnCpu
     places = [
         (parent, name, child)
         for parent in model.modules()
@@ -36,7 +41,7 @@ def over_all_ranks(model: nn.Module, device: torch.device) -> Iterator[None]:
             setattr(parent, name, child)
 
 
-def _like(original: _BatchNorm, kind: type[_BatchNorm]) -> _BatchNorm:
+def _like(original: _BatchNorm, kind: Callable[..., _BatchNorm]) -> _BatchNorm:
     """A batch norm of another kind with the same parameters and statistics, not copies of them."""
     made = kind(original.num_features, eps=original.eps, momentum=original.momentum, affine=False)
     made.affine, made.weight, made.bias = original.affine, original.weight, original.bias

@@ -26,22 +26,28 @@ LONGEST_WAIT = timedelta(days=1)
 """For ranks that live: a dead one is known at once, and one may wait for hours for a free GPU."""
 PATIENCE = timedelta(seconds=3)
 """How long a rank that has failed waits for the others to fail at the same thing."""
-REPORTING = timedelta(seconds=8)
+REPORTING = timedelta(minutes=10)
 """How long a rank stays for the first one to report: launchers end all when one has ended."""
+LAST_WORDS = timedelta(seconds=8)
+"""That of a broken group, whose first rank may hang in what it waits for."""
 
 
 class Ranks(Group):
-    """Several processes in PyTorch's process group: gloo on the CPU, NCCL between GPUs."""
+    """Several processes in PyTorch's process group.
+
+    They talk through gloo. Gradients and batch norms of GPUs go through NCCL, with PyTorch's own
+    limit of some minutes: there a dead rank is not known at once.
+    """
 
     def __init__(self, store: Store, rank: int, nodes: tuple[int, ...], device: torch.device):
         self.rank, self.size, self.nodes = rank, len(nodes), nodes
         self._store = PrefixStore("energybench", store)
         self._device = device
         self._settled = 0
-        backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
         dist.init_process_group(
-            backend, store=store, rank=rank, world_size=self.size, timeout=LONGEST_WAIT
+            "gloo", store=store, rank=rank, world_size=self.size, timeout=LONGEST_WAIT
         )
+        self._devices: dist.ProcessGroup | None = None
 
     def wait(self) -> None:
         """Wait until every rank is here."""
@@ -74,9 +80,12 @@ class Ranks(Group):
 
         Their statistics are the same on every rank, and need not be sent.
         """
-        with over_all_ranks(model, self._device):
-            own = [self._device] if self._device.type == "cuda" else None
-            wrapped = DistributedDataParallel(model, device_ids=own)
+        own = None
+        if self._device.type == "cuda":
+            own = [self._device]
+            self._devices = self._devices or dist.new_group(backend="nccl")
+        with over_all_ranks(model, self._device, self._devices):
+            wrapped = DistributedDataParallel(model, device_ids=own, process_group=self._devices)
             wrapped.broadcast_buffers = False
             yield wrapped
 
@@ -137,15 +146,21 @@ class Ranks(Group):
         return None
 
     def leave(self) -> None:
-        """Part with the others. Of a broken group the first rank, which reports, ends first."""
-        dist.destroy_process_group()
-        if not self.broken:
-            return
+        """Part with the others, once the first rank has reported.
+
+        In a broken group it may wait for this one: it must learn that first.
+        """
+        if self.broken:
+            if self._devices is not None:
+                self._devices.abort()  # destroying takes all ranks
+            dist.destroy_process_group()
         with suppress(dist.DistError):
             if self.rank == 0:
                 self._store.set("reported", "")
             else:
-                self._store.wait(["reported"], REPORTING)
+                self._store.wait(["reported"], LAST_WORDS if self.broken else REPORTING)
+        if not self.broken:
+            dist.destroy_process_group()
 
 
 def join(device_of: Callable[[int, int], torch.device], host: str | None = None) -> Ranks:

@@ -23,6 +23,7 @@ def test_ranks_evaluate_every_image_once_and_in_order(split: Split) -> None:
     parts = [BatchOrder(split, 103, 10, 0, (rank, 4)) for rank in range(4)]
     assert list(chain.from_iterable(chain.from_iterable(parts))) == list(range(103))
     assert all(len(list(part)) == len(part) for part in parts)
+    assert max(len(batch) for part in parts for batch in part) == 10 // 4, "of all ranks together"
 
 
 def test_digits_of_two_ranks_are_those_of_one() -> None:

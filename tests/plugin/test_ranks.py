@@ -104,7 +104,7 @@ def test_under_torchrun_one_rank_writes_and_a_lone_failure_ends_the_launch(
     methods = "--energy-methods=baseline,diverge,stumble"
     result = session.run(*launch, "-m", "pytest", *QUICK, methods, "--benchmark-json=run.json")
     assert result.stdout.str().count("energybench: energy of fine-tuning") == 1
-    result.stdout.fnmatch_lines(["*rank 1: ValueError: only here; start again with *"])
+    result.stdout.fnmatch_lines(["*rank 1: ValueError: only here; --energy-resume goes on *"])
     found = {entry.record.method: entry.record for entry in entries(session)}
     assert found["baseline"].status == "ok"
     assert found["baseline"].protocol["world_size"] == 2
@@ -112,6 +112,41 @@ def test_under_torchrun_one_rank_writes_and_a_lone_failure_ends_the_launch(
     assert set(benchmarks(session)) == set(found)
     assert len(entries(session)) == len(found)
     assert ranks_alive(session) == []
+
+
+SLOW_TO_WRITE = """
+import time
+
+
+def pytest_benchmark_update_json(output_json):
+    time.sleep(3.0)
+"""
+
+
+def test_under_torchrun_the_first_rank_has_time_to_write(session: pytest.Pytester) -> None:
+    """Where a test fails on all, each rank's exit status would have torchrun end the others."""
+    session.makeconftest(SLOW_TO_WRITE)
+    launch = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+    methods = "--energy-methods=baseline,diverge"
+    result = session.run(*launch, "-m", "pytest", *QUICK, methods, "--benchmark-json=run.json")
+    assert set(benchmarks(session)) == {"baseline", "diverge"}
+    assert "energybench: energy of fine-tuning" in result.stdout.str()
+
+
+def test_single_steps_are_not_for_several_ranks(session: pytest.Pytester) -> None:
+    session.makepyfile(
+        test_bench="""
+        import pytest
+        from energybench.steps import prepare
+
+
+        @pytest.mark.energy_matrix(models=["tiny"], methods=["baseline"])
+        def test_step(cell, bench):
+            prepare(cell, bench, 4, 16)
+        """
+    )
+    result = session.runpytest_subprocess("--energy-world-size=2", "--tb=line")
+    result.stdout.fnmatch_lines(["*UsageError: single steps are measured in one process; *"])
 
 
 @pytest.mark.parametrize(
