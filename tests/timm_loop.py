@@ -48,7 +48,7 @@ def timm_loop(
     def train(batches: Batches, arithmetic: AbstractContextManager[None]) -> float:
         task.train()
         losses = AverageMeter()
-        with _autotuned(), arithmetic:
+        with autotuned(), arithmetic:
             for images, labels in batches:
                 if memory_format == "channels_last":
                     images = images.contiguous(memory_format=torch.channels_last)
@@ -63,7 +63,7 @@ def timm_loop(
 
 
 @contextmanager
-def _autotuned() -> Iterator[None]:
+def autotuned() -> Iterator[None]:
     """As train.py sets it on CUDA: cuDNN times its algorithms and takes the fastest."""
     before = torch.backends.cudnn.benchmark
     torch.backends.cudnn.benchmark = True

@@ -22,10 +22,10 @@ def check_compiler(device: torch.device) -> None:
     try:
         torch.compile(_doubled)(torch.ones(8, device=device))
     except TorchDynamoException as error:
-        raise UsageError(
-            f"--energy-compile: {_reason(error)}; install a C++ compiler (g++, or the one "
-            "that CXX names) for PyTorch to compile with, or leave the option out"
-        ) from error
+        advice = "leave the option out"
+        if device.type == "cpu":
+            advice = f"install a C++ compiler (g++, or the one that CXX names), or {advice}"
+        raise UsageError(f"--energy-compile: {_reason(error)}; {advice}") from error
 
 
 def compiled(
@@ -35,15 +35,20 @@ def compiled(
 
     It is compiled now, for each of `precisions`, by steps of which nothing is left, see `trial`. It
     computes with the parameters of `model`, which stays as it is: its state has no other names, and
-    evaluation, whose last batch is smaller, goes on without compilation. Code for the models of
-    earlier cells is forgotten. Raises `CellError` for a model that PyTorch cannot compile.
+    evaluation, whose last batch is smaller, goes on without compilation. Nothing compiled for
+    earlier cells is used, in memory or on disk: what compiling takes does not depend on them. The
+    memory format stays that of `run`. Raises `CellError` for a model that PyTorch cannot compile.
     """
     from torch._dynamo.exc import TorchDynamoException
+    from torch._inductor import config
 
     torch.compiler.reset()
     forward: Forward = torch.compile(model, dynamic=False)
     try:
-        with trial(model, compression, replace(run, forward=forward)) as steps:
+        with (
+            config.patch(force_disable_caches=True, layout_optimization=False),
+            trial(model, compression, replace(run, forward=forward)) as steps,
+        ):
             for precision in precisions:
                 steps.train(precision, WARM_UP)
     except TorchDynamoException as error:

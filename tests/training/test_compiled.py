@@ -130,6 +130,18 @@ def test_without_a_compiler_it_says_what_to_do(
 
 
 @needs_compiler
+def test_every_cell_compiles_for_itself() -> None:
+    """Or the first would pay for the others."""
+    from torch._dynamo.utils import counters
+
+    for _ in range(2):
+        counters.clear()
+        compiled(network(), Baseline(), ["fp32"], plan())
+        assert counters["stats"]["unique_graphs"] == 1
+        assert not [name for name in counters["inductor"] if name.endswith("cache_hit")]
+
+
+@needs_compiler
 def test_for_real() -> None:
     check_compiler(CPU)
     model = network()
