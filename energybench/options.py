@@ -189,6 +189,7 @@ def read_options(text_of: Callable[[Option], str | None]) -> Options:
             raise UsageError(f"{option.flag}: {error}") from error
         except ValueError as error:
             raise UsageError(f"{option.flag}={text} is not a number; {option.help}") from error
+    batch_size = values["batch-size"]
     return Options(
         models=values["models"],
         methods=values["methods"],
@@ -209,10 +210,10 @@ def read_options(text_of: Callable[[Option], str | None]) -> Options:
             memory_format=values["memory-format"],
             compile=values["compile"],
             tolerance_pp=values["tolerance"],
-            largest_batch=values["batch-size"] is None,
+            largest_batch=batch_size is None,
             finetune=FinetuneConfig(
                 max_epochs=values["max-epochs"],
-                batch_size=values["batch-size"] or FinetuneConfig().batch_size,
+                batch_size=FinetuneConfig().batch_size if batch_size is None else batch_size,
                 budget=values["budget"],
             ),
             measure=MeasureConfig(

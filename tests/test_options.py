@@ -77,6 +77,7 @@ def test_the_largest_batch_can_be_asked_for() -> None:
         ({"trace": "maybe"}, "maybe is neither true nor false"),
         ({"seeds": "0"}, "--energy-seeds: 0 is less than 1"),
         ({"batch_size": "1"}, "at least 2"),
+        ({"batch_size": "0"}, "at least 2"),
         ({"max_epochs": "0"}, "at least 1"),
         ({"precision": "fp8"}, "known: fp32, tf32, bf16"),
     ],

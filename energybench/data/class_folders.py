@@ -79,10 +79,10 @@ def find_images(root: Path) -> LabelledImages:
 
     Files whose names do not end as images' do are named in a warning; hidden ones are not looked
     at. Raises `UsageError` for a folder without the right folders in it, for splits with different
-    classes, and for links that lead out of `root`.
+    classes, and for links that lead out of `root` or to an image that is there already.
     """
     folders = {name: _open(root / name) for name in _split_folders(root)}
-    _refuse_ways_out(root, folders)
+    _refuse_links(root, folders)
     train = folders["train"]
     for name, folder in folders.items():
         if folder.classes != train.classes:
@@ -143,22 +143,32 @@ def _open(folder: Path) -> Any:
     return found
 
 
-def _refuse_ways_out(root: Path, folders: Mapping[str, Any]) -> None:
-    """Raise `UsageError` for a link that leads out of `root`; `root` itself may be one."""
+def _refuse_links(root: Path, folders: Mapping[str, Any]) -> None:
+    """Raise `UsageError` for links that lead out of `root`, or to one image by two ways.
+
+    `root` itself may be a link. An image in two places could be trained on and tested.
+    """
     real_root = os.path.realpath(root)
-    places = [str(root / name) for name in folders]
-    for folder in folders.values():
-        places += [os.path.join(folder.root, name) for name in folder.classes]
-        places += [path for path, _ in folder.samples]
-    for place in places:
-        if not os.path.islink(place):
-            continue
-        real = os.path.realpath(place)
+    samples = [path for folder in folders.values() for path, _ in folder.samples]
+    places = dict.fromkeys(os.path.dirname(path) for path in samples)
+    real_folders = {place: os.path.realpath(place) for place in places}
+    links = {path: os.path.realpath(path) for path in samples if os.path.islink(path)}
+    for place, real in (*real_folders.items(), *links.items()):
         if os.path.commonpath([real, real_root]) != real_root:
+            behind = "" if os.path.islink(place) else "behind "
             raise UsageError(
-                f"{place} is a link out of {root}, to {real}; copy what it points to, or name "
-                "the folder where it is"
+                f"{place} is {behind}a link out of {root}, to {real}; copy what it points "
+                "to, or name the folder where it is"
             )
+    if not links and len(set(real_folders.values())) == len(real_folders):
+        return
+    seen: dict[str, str] = {}
+    for path in samples:
+        folder, name = os.path.split(path)
+        real = links.get(path) or os.path.join(real_folders[folder], name)
+        if real in seen:
+            raise UsageError(f"{seen[real]} and {path} are one image; delete one of the links")
+        seen[real] = path
 
 
 def _splits(folders: Mapping[str, Any]) -> dict[Split, list[int]]:

@@ -25,15 +25,22 @@ class BadImageError(Exception):
     """Why a file cannot be read as an image, in a few words."""
 
 
+class NotReadError(Exception):
+    """Why a file could not be read this time, whether it is an image or not, in a few words."""
+
+
 def rgb(path: str) -> Image.Image:
-    """The whole image; raises `BadImageError`, also for one of more than 179 million pixels."""
+    """The whole image.
+
+    Raises `BadImageError`, also for one of more than 179 million pixels, and `NotReadError`.
+    """
     with _opened(path) as image:
         image.load()
         return _to_rgb(image)
 
 
 def rgb_square(path: str, side: int) -> NDArray[np.uint8]:
-    """Its central square, resized: (3, side, side). Raises `BadImageError` as `rgb` does.
+    """Its central square, resized: (3, side, side). Raises what `rgb` does.
 
     A JPEG is decoded at the smallest of 1/8, 1/4, 1/2 and all of its resolution that has at least
     `side` pixels left. The rest is bilinear and antialiased, by PyTorch: four times as fast as
@@ -42,16 +49,15 @@ def rgb_square(path: str, side: int) -> NDArray[np.uint8]:
     with _opened(path) as image:
         shorter = min(image.size)
         image.draft(None, (image.width * side // shorter, image.height * side // shorter))
+        image.load()
         image = _to_rgb(image)
-        shorter = min(image.size)
-        left, top = ((length - shorter) // 2 for length in image.size)
-        pixels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
-        square = pixels.view(image.height, image.width, 3)[
-            top : top + shorter, left : left + shorter
-        ]
-        planes = square.permute(2, 0, 1).unsqueeze(0)
-        resized = interpolate(planes, size=(side, side), mode="bilinear", antialias=True)
-        return np.asarray(resized[0].contiguous())
+    shorter = min(image.size)
+    left, top = ((length - shorter) // 2 for length in image.size)
+    pixels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
+    square = pixels.view(image.height, image.width, 3)[top : top + shorter, left : left + shorter]
+    planes = square.permute(2, 0, 1).unsqueeze(0)
+    resized = interpolate(planes, size=(side, side), mode="bilinear", antialias=True)
+    return np.asarray(resized[0].contiguous())
 
 
 @contextmanager
@@ -63,9 +69,13 @@ def _opened(path: str) -> Iterator[Image.Image]:
                 yield image
     except BadImageError:
         raise
+    except MemoryError as error:
+        raise NotReadError("out of memory") from error
     except UnidentifiedImageError as error:
         raise BadImageError("not an image, or of another format than its name says") from error
     except Exception as error:  # a damaged file leads Pillow's readers to any of them
+        if isinstance(error, OSError) and error.errno is not None:  # the system's, not Pillow's own
+            raise NotReadError(error.strerror) from error
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise BadImageError(reason) from error
 

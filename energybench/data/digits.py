@@ -72,7 +72,8 @@ class Digits:
         """The split at `image_size` pixels (bilinear), three equal channels."""
         data = TensorDataset(self._images(split, image_size), self._labels[self._indices[split]])
         order = BatchOrder(split, len(data), batch_size, seed, share)
-        return OrderedLoader(data, order, sampler=order, batch_size=None)
+        pin = torch.cuda.is_initialized()  # or each step would wait for the GPU
+        return OrderedLoader(data, order, sampler=order, batch_size=None, pin_memory=pin)
 
     def _images(self, split: Split, image_size: int) -> Tensor:
         key = (split, image_size)

@@ -18,7 +18,7 @@ from energybench.cache import cache_folder
 from energybench.config import DataConfig
 from energybench.data.base import Batches, Share, Split
 from energybench.data.class_folders import LabelledImages, find_images, named
-from energybench.data.decode import BadImageError, rgb
+from energybench.data.decode import BadImageError, NotReadError, rgb
 from energybench.data.order import BatchOrder, OrderedLoader
 from energybench.data.pixel_cache import PixelCache
 from energybench.data.pixel_files import PixelMap
@@ -124,7 +124,8 @@ class ImageFolders:
                 self._device,
                 seed if train else None,
             )
-        workers = min(_MOST_WORKERS, len(os.sched_getaffinity(0)) - 1, len(order))
+        spare = max(0, len(os.sched_getaffinity(0)) // share[1] - 1)  # cores beside the trainer
+        workers = min(_MOST_WORKERS, spare, len(order))
         return OrderedLoader(
             _Decoded(self._images, indices, _transform(image_size, train)),
             order,
@@ -146,13 +147,15 @@ class _Decoded(Dataset[tuple[Tensor, int]]):
         return len(self._indices)
 
     def __getitem__(self, number: int) -> tuple[Tensor, int]:
-        """Raises `CellError` that names an image which cannot be read."""
+        """Raises `CellError` that names an image which is none, or cannot be read."""
         index = self._indices[number]
         path = self._images.full_path(index)
         try:
             image = rgb(path)
         except BadImageError as error:
             raise CellError(f"cannot read image {path} ({error}); replace or delete it") from error
+        except NotReadError as error:
+            raise CellError(f"cannot read image {path} ({error})") from error
         return self._transform(image), self._images.labels[index]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from torch.utils.data import DataLoader, Dataset
 
-from energybench.data.decode import BadImageError, rgb_square
+from energybench.data.decode import BadImageError, NotReadError, rgb_square
 from energybench.data.pixel_files import SCHEMA_VERSION, CacheFacts, PixelFiles, PixelMap
 from energybench.errors import UsageError
 from energybench.progress import Progress
@@ -23,8 +23,8 @@ _ALONE = 64
 """Images that are decoded sooner than a worker process has started."""
 _OTHERWISE = "name another folder by --energy-data-cache, or off to decode images as they are read"
 
-_Outcome = tuple[int, BadImageError | OSError | None]
-"""Index of an image, and what is wrong with it or with writing it."""
+_Outcome = tuple[int, BadImageError | NotReadError | OSError | None]
+"""Index of an image, and what is wrong with it, with reading or with writing it."""
 
 
 @dataclass(frozen=True)
@@ -153,6 +153,11 @@ class PixelCache:
                 for index, error in outcomes:
                     if isinstance(error, OSError):
                         raise error
+                    if isinstance(error, NotReadError):
+                        raise UsageError(
+                            f"cannot read {paths[index]} ({error}); run again when it can be, "
+                            "what is decoded is kept"
+                        )
                     if error is not None:
                         bad[index] = str(error)
                 step(f"{len(bad)} cannot be read" if bad else "")
@@ -171,7 +176,7 @@ class _Decoding(Dataset[_Outcome]):
     def __getitem__(self, index: int) -> _Outcome:
         try:
             self._files.write(index, rgb_square(self._paths[index], self._files.side))
-        except (BadImageError, OSError) as error:
+        except (BadImageError, NotReadError, OSError) as error:
             return index, error
         return index, None
 

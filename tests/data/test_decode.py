@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from energybench.data.decode import BadImageError, rgb, rgb_square
+from energybench.data.decode import BadImageError, NotReadError, rgb, rgb_square
 
 
 def smooth(width: int, height: int) -> Image.Image:
@@ -22,6 +22,24 @@ def saved(image: Image.Image, path: Path, format: str = "PNG") -> str:
 
 def as_array(image: Image.Image) -> np.ndarray:
     return np.asarray(image).astype(int)
+
+
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), MemoryError()])
+def test_what_may_pass_is_not_the_images_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    path = saved(smooth(40, 30), tmp_path / "x.png")
+
+    def fail(*_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Image.Image, "convert", fail)
+        patch.setattr("PIL.ImageFile.ImageFile.load", fail)
+        for read in (rgb, lambda path: rgb_square(path, 16)):
+            with pytest.raises(NotReadError):
+                read(path)
+    assert rgb(path).size == (40, 30)
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "1", "CMYK"])
@@ -100,7 +118,7 @@ def test_a_decompression_bomb_is_told(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(BadImageError, match="No such file"):
+    with pytest.raises(NotReadError, match="No such file"):
         rgb(str(tmp_path / "x.jpg"))
 
 

@@ -55,15 +55,27 @@ def test_a_link_out_of_the_folder_is_refused(tree: Tree, tmp_path: Path) -> None
     with pytest.raises(UsageError, match=r"dog/link\.jpg is a link out of .*, to .*x\.jpg; copy"):
         open_folder(str(root))
     link.unlink()
-    link.symlink_to(root / "val" / "dog" / "1.jpg")  # within it is fine
+    (root / "more").mkdir()
+    Image.new("RGB", (8, 8)).save(root / "more" / "x.jpg")
+    link.symlink_to(root / "more" / "x.jpg")  # within it is fine
     assert open_folder(str(root)).split_sizes["test"] == 5
-    (root / "train" / "eel").symlink_to(outside, target_is_directory=True)
-    with pytest.raises(UsageError):
-        open_folder(str(root))
-    (root / "train" / "eel").unlink()
+    for place in (root / "train" / "eel", root / "train" / "cat" / "more"):
+        place.symlink_to(outside, target_is_directory=True)
+        with pytest.raises(UsageError, match="a link out of"):
+            open_folder(str(root))
+        place.unlink()
     elsewhere = tmp_path.parent / f"{tmp_path.name}-link"
     elsewhere.symlink_to(root, target_is_directory=True)  # so is a link to all of it
     assert open_folder(str(elsewhere)).classes == 2
+
+
+@pytest.mark.parametrize("target", ["train/dog/1.jpg", "train/dog", "train/cat"])
+def test_a_link_that_would_test_what_was_trained_on_is_refused(tree: Tree, target: str) -> None:
+    root = tree(train=20, val=2)
+    link = root / ("train" if target == "train/cat" else "val") / "cat" / "link.jpg"
+    link.symlink_to(root / target)  # to itself, too
+    with pytest.raises(UsageError, match=r"\.jpg and .*\.jpg are one image; delete one"):
+        open_folder(str(root))
 
 
 def test_a_decompression_bomb_is_named(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from energybench.data import pixel_cache
-from energybench.data.decode import rgb_square
+from energybench.data.decode import NotReadError, rgb_square
 from energybench.data.pixel_cache import DecodedImages, PixelCache
 from energybench.data.pixel_files import PixelFiles
 from energybench.errors import UsageError
@@ -298,3 +298,21 @@ def test_of_two_that_build_one_waits(
     assert built.startswith("decoding 20 images")
     photos.expect(photos.open())
     assert photos.said == []
+
+
+def test_a_disk_that_does_not_answer_makes_no_image_bad(
+    photos: Photos, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(path: str, side: int) -> np.ndarray:
+        if path.endswith(photos.paths[3]):
+            raise NotReadError("Input/output error")
+        return rgb_square(path, side)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pixel_cache, "rgb_square", failing)
+        with pytest.raises(UsageError, match=r"cannot read .* \(Input/output error\); run again"):
+            photos.open()
+    assert photos.decoded() >= 3
+    found = photos.open()
+    assert found.bad == {}
+    photos.expect(found)
