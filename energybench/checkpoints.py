@@ -110,18 +110,23 @@ class Checkpoint:
     def save(self, record: RunRecord, course: dict[str, Any]) -> None:
         """Put a cell in the place of the one saved before; within `watched`."""
         with self._lock:
+            assert self._window is not None  # within `watched`
+            until = self._window
             self._windows.close()
             self._window = self._windows.enter_context(self._open_window())
             try:
                 path = self._write({"record": json.dumps(record.to_json()), "course": course})
             except (OSError, RuntimeError) as error:
+                used = until.reading  # would be lost if the cell were cut short
+                self.lost = used if self.lost is None else added(self.lost, used)
                 self._complain(
                     f"no checkpoint of {record.model} {record.method} in {self._folder} "
                     f"({_line(error)}); free some space there, or name another journal"
                 )
                 return
             self._path, self._digest, self.lost = path, _digest_in(path), None
-            self._delete_but(path)
+            with suppress(OSError):  # an older one stays older
+                self._delete_but(path)
 
     def reject(self, used: EnergyReading) -> None:
         """Start anew all the same: what was saved, and the energy `used` until then, is lost."""

@@ -58,10 +58,10 @@ class HasPrecisions(Protocol):
 
 @runtime_checkable
 class HasTrainingState(Protocol):
-    """What a `Compression` has beside the above if `after_step` remembers one step for the next."""
+    """What a `Compression` has beside the above if `after_step` goes by what it remembers."""
 
     def training_state(self) -> dict[str, Tensor]:
-        """By name, what it remembers; not copied. {} before the first step."""
+        """By name, what `compress` or the steps so far have left to remember; not copied."""
         ...
 
     def load_training_state(self, state: Mapping[str, Tensor]) -> None:

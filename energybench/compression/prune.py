@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from energybench.compression.base import MASK, Score
 from energybench.compression.search import strongest
 from energybench.compression.weights import (
+    HoldsZeros,
     Originals,
     Zeros,
     covered_weights,
@@ -128,14 +129,11 @@ def _between(magnitudes: Tensor, low: float, high: float) -> Tensor:
     return magnitudes[inside]
 
 
-class Prune:
+class Prune(HoldsZeros):
     """Zeroes as large a fraction of the covered weights as the tolerance allows, and keeps them."""
 
     name = "prune"
     stage = MASK
-
-    def __init__(self) -> None:
-        self._zeros = Zeros()
 
     def compress(self, model: nn.Module, score: Score, tolerance_pp: float) -> CompressionReport:
         """Prune the largest fraction within `tolerance_pp`; {"fraction": f} in the report.
@@ -154,14 +152,6 @@ class Prune:
         self._zeros = Zeros((name, weight.detach() != 0) for name, weight in pruned.items())
         rate = (zero_count(weights) - before) / (parameter_count(model) - before)
         return found.report(self.name, {"fraction": found.setting or 0.0}, rate)
-
-    def after_step(self, model: nn.Module) -> None:
-        """Set the pruned weights back to zero."""
-        self._zeros.hold(model)
-
-    def finalize(self, model: nn.Module) -> None:
-        """Set the pruned weights to zero."""
-        self._zeros.hold(model)
 
     def _shares(self, weights: Weights) -> list[Weights]:
         """The weights that have one threshold; each share loses the same fraction."""

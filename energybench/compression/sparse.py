@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from energybench.compression.base import MASK, Score
 from energybench.compression.search import strongest
 from energybench.compression.weights import (
+    HoldsZeros,
     Originals,
     Zeros,
     covered_weights,
@@ -68,7 +69,7 @@ def eligible_weights(model: nn.Module) -> dict[str, nn.Parameter]:
     }
 
 
-class TwoOfFour:
+class TwoOfFour(HoldsZeros):
     """Gives the 2:4 pattern to as many layers as the tolerance allows, and keeps it.
 
     Layers lose in the order of damage for each weight pruned: the share of their magnitudes' sum
@@ -77,9 +78,6 @@ class TwoOfFour:
 
     name = "prune-2to4"
     stage = MASK
-
-    def __init__(self) -> None:
-        self._zeros = Zeros()
 
     def compress(self, model: nn.Module, score: Score, tolerance_pp: float) -> CompressionReport:
         """Prune the largest number of layers within `tolerance_pp`.
@@ -104,14 +102,6 @@ class TwoOfFour:
         report = found.report(self.name, {"layers": len(layers), "fraction": fraction}, rate)
         notes = [] if eligible else [f"no layer has rows divisible by {GROUP}"]
         return replace(report, notes=[*report.notes, *notes])
-
-    def after_step(self, model: nn.Module) -> None:
-        """Set the pruned weights back to zero."""
-        self._zeros.hold(model)
-
-    def finalize(self, model: nn.Module) -> None:
-        """Set the pruned weights to zero."""
-        self._zeros.hold(model)
 
 
 class _Pruning:

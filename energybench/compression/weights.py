@@ -97,16 +97,40 @@ class Zeros:
 
     def __init__(self, kept: Iterable[tuple[str, Tensor]] = ()) -> None:
         """`kept`: names of covered weights, and bool masks that are false where they are zero."""
-        self._kept = {name: _all_bits(mask) for name, mask in kept}
+        self.kept = {name: _all_bits(mask) for name, mask in kept}
+        """Name -> int8, all bits set where the weight is kept and none where it is zero."""
 
     def hold(self, model: nn.Module) -> None:
         """Set the weights that are not kept back to zero, whatever is in them, NaN included."""
-        if not self._kept:
+        if not self.kept:
             return
         weights = covered_weights(model)
-        for name, kept in self._kept.items():
-            self._kept[name] = laid_out_like(weights[name], kept)
-            _clear(weights[name].detach(), self._kept[name])
+        for name, kept in self.kept.items():
+            self.kept[name] = laid_out_like(weights[name], kept)
+            _clear(weights[name].detach(), self.kept[name])
+
+
+class HoldsZeros:
+    """What methods have in common that zero weights once, and keep them so through training."""
+
+    def __init__(self) -> None:
+        self._zeros = Zeros()
+
+    def training_state(self) -> dict[str, Tensor]:
+        """Which weights are kept, by name."""
+        return dict(self._zeros.kept)
+
+    def load_training_state(self, state: Mapping[str, Tensor]) -> None:
+        """Keep these."""
+        self._zeros.kept = dict(state)
+
+    def after_step(self, model: nn.Module) -> None:
+        """Set the pruned weights back to zero."""
+        self._zeros.hold(model)
+
+    def finalize(self, model: nn.Module) -> None:
+        """Set the pruned weights to zero."""
+        self._zeros.hold(model)
 
 
 def laid_out_like(weight: Tensor, tensor: Tensor) -> Tensor:

@@ -34,7 +34,7 @@ def _pruned(compression: Compression) -> dict[str, Tensor]:
     """Where each mask of the parts holds zeros; clear bits make others, which may come back."""
     pruned: dict[str, Tensor] = {}
     for part in getattr(compression, "_parts", (compression,)):
-        for name, kept in getattr(part, "_zeros", Zeros())._kept.items():
+        for name, kept in getattr(part, "_zeros", Zeros()).kept.items():
             pruned[name] = pruned.get(name, False) | (kept == 0)
     return pruned
 

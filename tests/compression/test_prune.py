@@ -199,3 +199,25 @@ def test_integer_weights_are_refused_in_one_line() -> None:
     model.weight = nn.Parameter(torch.ones(4, 4, dtype=torch.int8), requires_grad=False)
     with pytest.raises(CellError, match=r"\A[^\n]*weight[^\n]*torch.int8[^\n]*\Z"):
         Prune().compress(model, lambda now: 1.0, 1.0)
+
+
+def test_training_goes_on_with_the_weights_that_were_pruned_before(
+    network: nn.Sequential,
+) -> None:
+    """Not with those that pruning a model of slightly other weights would choose."""
+    other = copy.deepcopy(network)
+    before = pruned(network, 0.5)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.copy_(parameter.flip(0))
+    after = pruned(other, 0.5)
+    after.load_training_state({k: v.clone() for k, v in before.training_state().items()})
+    expected = {name: value == 0 for name, value in network.state_dict().items()}
+    other.load_state_dict(network.state_dict())
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.add_(1.0)
+    after.after_step(other)
+    for name, weight in other.named_parameters():
+        if weight.dim() > 1:
+            assert torch.equal(weight == 0, expected[name]), name
