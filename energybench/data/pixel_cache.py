@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
 from energybench.data.decode import BadImageError, NotReadError, rgb_square
@@ -43,9 +44,10 @@ class PixelCache:
 
     def __init__(self, root: Path, paths: Sequence[str], side: int, folder: Path) -> None:
         self._root, self._paths = root.resolve(), paths
-        name = f"{self._root.name}-{side}px-{_key(root, paths)}"
-        self._files = PixelFiles(folder / name, len(paths), side)
-        self._partial = PixelFiles(folder / f"{name}.partial", len(paths), side)
+        name = f"{self._root.name}-{side}px-{_key(paths)}"
+        stamps = np.array([_stamp(root / path) for path in paths], dtype=np.uint64)
+        self._files = PixelFiles(folder / name, stamps, side)
+        self._partial = PixelFiles(folder / f"{name}.partial", stamps, side)
         self._lock = folder / f"{name}.lock"
 
     def open(self, progress: Progress, say: Callable[[str], None]) -> DecodedImages:
@@ -69,7 +71,7 @@ class PixelCache:
 
     def _whole(self) -> DecodedImages | None:
         facts = self._files.read_facts()
-        if facts is None or not self._files.whole(facts):
+        if facts is None or facts.stamps != self._files.stamps or not self._files.whole(facts):
             return None
         return DecodedImages(self._files.map(), facts.bad, None)
 
@@ -92,7 +94,10 @@ class PixelCache:
     def _build(self, progress: Progress, say: Callable[[str], None]) -> DecodedImages:
         files, target = self._partial, self._files.folder
         if target.exists():
-            say(f"{target} is damaged; what is damaged is decoded again")
+            facts = self._files.read_facts()
+            changed = facts is not None and facts.stamps != files.stamps
+            what = "has images that have changed" if changed else "is damaged"
+            say(f"{target} {what}; what is not right is decoded again")
             shutil.rmtree(files.folder, ignore_errors=True)
             target.rename(files.folder)
         self._require_space()
@@ -105,7 +110,8 @@ class PixelCache:
             f"pixels: {size} in {target}"
         )
         bad = self._decode(undone, progress)
-        files.write_facts(CacheFacts(str(self._root), files.side, files.images, bad))
+        root = str(self._root)
+        files.write_facts(CacheFacts(root, files.side, files.images, files.stamps, bad))
         files.folder.rename(target)
         built = f"decoded {len(undone):,} images to {files.side} x {files.side} pixels ({size})"
         return DecodedImages(self._files.map(), bad, built)
@@ -120,17 +126,17 @@ class PixelCache:
             )
 
     def _name_unused(self, say: Callable[[str], None]) -> None:
-        """Say which caches of these images an older version or older images have left."""
+        """Say which caches of this folder an older version or other images have left."""
         pattern = f"{glob.escape(self._root.name)}-*/facts.json"
         for path in self._files.folder.parent.glob(pattern):
             if path.parent in (self._files.folder, self._partial.folder):
                 continue
-            other = PixelFiles(path.parent, 0, 0)
+            other = PixelFiles(path.parent, np.empty(0, np.uint64), 0)
             facts = other.read_facts()
             if facts is None:
                 why = "is of another version"
             elif (facts.source, facts.side) == (str(self._root), self._files.side):
-                why = "has images that have changed since"
+                why = "has other images than there are now"
             else:
                 continue
             size = format_bytes(other.allocated())
@@ -181,13 +187,18 @@ class _Decoding(Dataset[_Outcome]):
         return index, None
 
 
-def _key(root: Path, paths: Sequence[str]) -> str:
-    """Changes with the images' names, sizes and times, and with what is kept of them."""
+def _key(paths: Sequence[str]) -> str:
+    """Changes with the images' names, and with what is kept of them."""
     digest = hashlib.sha256(f"{SCHEMA_VERSION}\n".encode())
-    for path in paths:
-        try:
-            stat = os.stat(root / path)
-        except OSError as error:  # gone since the folder was read
-            raise UsageError(f"cannot read {root / path}: {error.strerror}; run again") from error
-        digest.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+    digest.update("\n".join(paths).encode())
     return digest.hexdigest()[:16]
+
+
+def _stamp(path: Path) -> int:
+    """Changes with the file's size and time."""
+    try:
+        stat = os.stat(path)
+    except OSError as error:  # gone since the folder was read
+        raise UsageError(f"cannot read {path}: {error.strerror}; run again") from error
+    digest = hashlib.blake2b(f"{stat.st_size} {stat.st_mtime_ns}".encode(), digest_size=8)
+    return int.from_bytes(digest.digest())

@@ -1,9 +1,11 @@
 """A cache of decoded images on disk: one file of pixels, one of checksums, and what they are.
 
-The checksums are written image by image, behind the pixels. They tell what an earlier build that
-was killed has finished, and what is damaged; both are simply decoded again.
+The checksums are written image by image, behind the pixels, and have the image file's size and time
+in them. They tell what an earlier build that was killed has finished, what is damaged, and which
+images have changed since: what is not right is simply decoded again.
 """
 
+import hashlib
 import json
 import mmap
 import os
@@ -19,7 +21,7 @@ from numpy.typing import NDArray
 from energybench.errors import UsageError
 from energybench.schema import read_versioned
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Of the files and of what is in them; a cache of another one is not read."""
 _CHECKED_BYTES = 2**30
 """Pixels whose checksums are compared when a cache is opened, evenly spread: under a second."""
@@ -33,19 +35,27 @@ class CacheFacts:
     """The folder that the images are from."""
     side: int
     images: int
+    stamps: str
+    """Over those of all images; tells whether any has changed."""
     bad: dict[int, str] = field(default_factory=dict)
     """Index of an image that could not be decoded -> why; its pixels are 0."""
     schema_version: int = SCHEMA_VERSION
 
 
 class PixelFiles:
-    """The files in `folder` for so many squares of (3, side, side) uint8."""
+    """The files in `folder` for squares of (3, side, side) uint8.
 
-    def __init__(self, folder: Path, images: int, side: int) -> None:
+    `stamps` has a uint64 for each image, which is another one when its file has changed.
+    """
+
+    def __init__(self, folder: Path, stamps: NDArray[np.uint64], side: int) -> None:
         self.folder = folder
-        self.images = images
+        self.images = len(stamps)
         self.side = side
-        self.bytes = images * 3 * side * side
+        self.bytes = self.images * 3 * side * side
+        self.stamps = hashlib.sha256(stamps.tobytes()).hexdigest()[:16]
+        """Over all of them."""
+        self._stamps = stamps
         self._pixels, self._sums = folder / "pixels.u8", folder / "checksums.u64"
         self._facts = folder / "facts.json"
 
@@ -63,7 +73,7 @@ class PixelFiles:
     def write(self, index: int, square: NDArray[np.uint8]) -> None:
         """Keep a square, then its checksum; raises OSError. Several processes may write."""
         _write_at(self._pixels, index * square.nbytes, square.tobytes())
-        _write_at(self._sums, index * 8, np.uint64(_checksum(square)).tobytes())
+        _write_at(self._sums, index * 8, np.uint64(self._sum(index, square)).tobytes())
 
     def map(self) -> "PixelMap":
         """The squares, as the operating system pages them in."""
@@ -71,11 +81,14 @@ class PixelFiles:
             return PixelMap(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), self.side)
 
     def undone(self) -> list[int]:
-        """Indices of the squares that are not there, or damaged."""
+        """Indices of the squares that are not there, damaged, or of files that have changed."""
         return self._mismatches(range(self.images))
 
     def whole(self, facts: CacheFacts) -> bool:
-        """Whether the files are as they were written, as far as sizes and a sample tell."""
+        """Whether the files are as they were written, as far as sizes and a sample tell.
+
+        Whether any image has changed since is told by `facts`.
+        """
         expected = {self._pixels: self.bytes, self._sums: 8 * self.images}
         if any(not path.exists() or path.stat().st_size != n for path, n in expected.items()):
             return False
@@ -85,7 +98,14 @@ class PixelFiles:
     def _mismatches(self, indices: range) -> list[int]:
         sums = np.fromfile(self._sums, dtype=np.uint64)
         squares = self.map().squares
-        return [i for i in indices if sums[i] == 0 or sums[i] != _checksum(squares[i].numpy())]
+        return [i for i in indices if sums[i] == 0 or sums[i] != self._sum(i, squares[i].numpy())]
+
+    def _sum(self, index: int, square: NDArray[np.uint8]) -> int:
+        """Of any bytes that change shows it; never 0, which stands for nothing written yet."""
+        whole = square.size // 8 * 8
+        flat = square.reshape(-1)
+        words = int(flat[:whole].view(np.uint64).sum()) + int(flat[whole:].sum())
+        return (words + int(self._stamps[index])) % (2**64 - 1) + 1
 
     def read_facts(self) -> CacheFacts | None:
         """The facts beside the files; None where there are none, or of another version."""
@@ -136,11 +156,3 @@ def _write_at(path: Path, offset: int, data: bytes) -> None:
         left = memoryview(data)
         while left:
             left = left[file.write(left) :]
-
-
-def _checksum(square: NDArray[np.uint8]) -> int:
-    """Of any bytes that change shows it; never 0, which stands for nothing written yet."""
-    whole = square.size // 8 * 8
-    flat = square.reshape(-1)
-    words = int(flat[:whole].view(np.uint64).sum()) + int(flat[whole:].sum())
-    return words % (2**64 - 1) + 1

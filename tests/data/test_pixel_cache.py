@@ -179,7 +179,7 @@ def test_a_damaged_square_is_decoded_again_and_only_that(photos: Photos) -> None
         file.seek(-1, os.SEEK_CUR)
         file.write(bytes([byte[0] ^ 1]))
     found = photos.open()
-    assert photos.said[0].endswith("is damaged; what is damaged is decoded again")
+    assert photos.said[0].endswith("is damaged; what is not right is decoded again")
     assert photos.said[1].startswith("decoding 1 images")
     photos.expect(found)
 
@@ -218,12 +218,26 @@ def test_a_cache_of_another_version_is_named_and_not_read(photos: Photos) -> Non
     )
 
 
-def test_images_that_change_are_decoded_anew(photos: Photos) -> None:
-    photos.open()
-    old = photos.files
+def test_an_image_that_changes_is_decoded_anew_and_only_that(photos: Photos) -> None:
+    (photos.root / photos.paths[3]).write_bytes(b"torn")
+    assert list(photos.open().bad) == [3]
     Image.new("RGB", (50, 40), (200, 0, 0)).save(photos.root / photos.paths[3])
     found = photos.open()
-    assert f"{old} has images that have changed since and is not used" in photos.said[0]
+    assert photos.said[0] == (
+        f"{photos.files} has images that have changed; what is not right is decoded again"
+    )
+    assert photos.said[1].startswith("decoding 1 images")
+    assert found.bad == {}
+    photos.expect(found)
+    assert photos.open().built is None
+
+
+def test_the_cache_of_other_images_is_named(photos: Photos) -> None:
+    photos.open()
+    old = photos.files
+    (photos.root / photos.paths.pop(3)).unlink()
+    found = photos.open()
+    assert f"{old} has other images than there are now and is not used" in photos.said[0]
     photos.expect(found)
 
 
@@ -236,9 +250,9 @@ def test_an_image_that_is_gone_is_told(photos: Photos) -> None:
 def test_a_name_with_wildcards_in_it_is_a_name(photos: Photos) -> None:
     photos.root = photos.root.rename(photos.root.parent / "[a] *.v2")
     photos.expect(photos.open())
-    Image.new("RGB", (50, 40)).save(photos.root / photos.paths[3])
+    photos.paths.pop()
     photos.open()
-    assert "has images that have changed since" in photos.said[0]
+    assert "has other images than there are now" in photos.said[0]
 
 
 def test_too_little_space_is_told_before_anything_is_written(

@@ -19,7 +19,7 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def pixels(tmp_path: Path) -> PixelMap:
     """Squares in which every pixel's value says where it is: image, row, column."""
-    files = PixelFiles(tmp_path, IMAGES, SIDE)
+    files = PixelFiles(tmp_path, np.zeros(IMAGES, np.uint64), SIDE)
     files.create()
     for index in range(IMAGES):
         rows, columns = np.mgrid[:SIDE, :SIDE]
@@ -158,7 +158,7 @@ def test_a_gpu_gets_the_same(pixels: PixelMap, served: Callable[..., ServedBatch
 def test_the_data_set_does_not_fill_the_memory(tmp_path: Path) -> None:
     """Pages of the file can be dropped at any time; what stays is a few batches."""
     images, side = 300, 256
-    files = PixelFiles(tmp_path, images, side)
+    files = PixelFiles(tmp_path, np.zeros(images, np.uint64), side)
     files.create()
     for index in range(images):
         files.write(index, np.full((3, side, side), index % 251, np.uint8))
