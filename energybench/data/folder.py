@@ -23,6 +23,7 @@ from energybench.data.order import BatchOrder, OrderedLoader
 from energybench.data.pixel_cache import PixelCache
 from energybench.data.pixel_files import PixelMap
 from energybench.data.served import MEAN, STD, ServedBatches
+from energybench.data.workers import ending_with_this_process
 from energybench.errors import CellError, UsageError
 from energybench.progress import Progress
 from energybench.vision import transforms
@@ -132,6 +133,7 @@ class ImageFolders:
             batch_sampler=order,
             generator=torch.Generator().manual_seed(seed + (share[0] << 32)),  # of the crops
             num_workers=workers,
+            worker_init_fn=ending_with_this_process(),
             persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_initialized(),
         )

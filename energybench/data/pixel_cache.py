@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from energybench.data.decode import BadImageError, NotReadError, rgb_square
 from energybench.data.pixel_files import SCHEMA_VERSION, CacheFacts, PixelFiles, PixelMap
+from energybench.data.workers import ending_with_this_process
 from energybench.errors import UsageError
 from energybench.progress import Progress
 from energybench.units import format_bytes
@@ -152,6 +153,7 @@ class PixelCache:
             batch_size=_CHUNK,
             num_workers=workers,
             collate_fn=list,
+            worker_init_fn=ending_with_this_process(),
         )
         bad = {}
         with progress.bar(f"decoding {self._root.name}", len(loader)) as step:

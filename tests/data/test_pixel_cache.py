@@ -145,7 +145,7 @@ def test_killed_again_and_again_it_goes_on_and_leaves_no_process(
         process.stdin.flush()
         wait_until(lambda: photos.decoded() > done)  # noqa: B023
         os.kill(process.pid, signal.SIGKILL)
-        process.communicate()
+        process.communicate(timeout=60)  # until all that write there have ended
         wait_until(lambda: not group_is_alive(process.pid))  # noqa: B023
         done = photos.decoded()
     assert 2 <= done < len(photos.paths)
