@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 METHODS = (
+    "stego",
     "prune",
     "prune-layerwise",
     "prune-2to4",
