@@ -121,7 +121,7 @@ class RunRecord:
     """`source`, `key`, `head_replaced`, and for digits the pretrained `test_accuracy`."""
     protocol: dict[str, Any]
     """`FinetuneConfig` (`budget` among it) and what else shapes the numbers: device, precision,
-    tolerance_pp, pue, world_size (the ranks that share every batch)."""
+    tolerance_pp, pue, world_size (the ranks that share every batch), ranks_per_node ("4+4")."""
     machine: dict[str, Any]
     status: str = "ok"
     error: str | None = None
