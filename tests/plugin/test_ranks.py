@@ -133,6 +133,36 @@ def test_under_torchrun_the_first_rank_has_time_to_write(session: pytest.Pyteste
     assert "energybench: energy of fine-tuning" in result.stdout.str()
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_under_torchrun_an_interruption_lets_the_first_rank_write(
+    session: pytest.Pytester, number: int
+) -> None:
+    """Every rank is sent the signal; those that have nothing to write do not leave it alone."""
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)  # of background jobs it is ignored
+    launch = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+    options = ("--energy-methods=baseline,slow", "--benchmark-json=run.json")
+    try:
+        process = subprocess.Popen(
+            [*launch, "-m", "pytest", *QUICK, *options],
+            cwd=session.path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
+    while not entries(session) and process.poll() is None:  # the baseline's
+        time.sleep(0.05)
+    time.sleep(0.5)
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=90)
+    found = [(entry.record.method, entry.record.status) for entry in entries(session)]
+    assert found == [("baseline", "ok"), ("slow", "interrupted")], output
+    assert "baseline" in benchmarks(session)
+    assert "energybench: energy of fine-tuning" in output
+    assert ranks_alive(session) == []
+
+
 def test_single_steps_are_not_for_several_ranks(session: pytest.Pytester) -> None:
     session.makepyfile(
         test_bench="""
