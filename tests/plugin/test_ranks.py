@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -11,11 +10,13 @@ from typing import Any
 
 import psutil
 import pytest
+from background import in_background
 
 from energybench.journal import Entry, Journal
 
 QUICK = ("--energy-max-epochs=2", "--energy-tolerance=100")
 TWO = ("--energy-world-size=2", *QUICK)
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
 
 
 def entries(session: pytest.Pytester) -> tuple[Entry, ...]:
@@ -27,6 +28,17 @@ def entries(session: pytest.Pytester) -> tuple[Entry, ...]:
 def benchmarks(session: pytest.Pytester) -> dict[str, Any]:
     data = json.loads(Path(session.path, "run.json").read_text())
     return {one["extra_info"]["energybench"]["method"]: one for one in data["benchmarks"]}
+
+
+def interrupted(session: pytest.Pytester, number: int, *arguments: str) -> tuple[int, str]:
+    """Status and output of a session that is sent signal `number` in its second cell."""
+    process = in_background(session.path, *arguments)
+    while not entries(session) and process.poll() is None:  # the baseline's
+        time.sleep(0.05)
+    time.sleep(0.5)
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=90)
+    return process.returncode, output
 
 
 def ranks_alive(session: pytest.Pytester) -> list[int]:
@@ -77,20 +89,9 @@ def test_ranks_that_die_cost_their_cell_and_nothing_else(session: pytest.Pyteste
 def test_an_interruption_ends_all_ranks_and_keeps_the_cell(
     session: pytest.Pytester, number: int
 ) -> None:
-    before = signal.signal(signal.SIGINT, signal.SIG_DFL)  # of background jobs it is ignored
-    command = [sys.executable, "-m", "pytest", *TWO, "--energy-methods=baseline,slow"]
-    try:
-        process = subprocess.Popen(
-            command, cwd=session.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-    finally:
-        signal.signal(signal.SIGINT, before)
-    while not entries(session) and process.poll() is None:  # the baseline's
-        time.sleep(0.05)
-    time.sleep(0.5)
-    process.send_signal(number)
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == pytest.ExitCode.INTERRUPTED, output
+    arguments = ("-m", "pytest", *TWO, "--energy-methods=baseline,slow")
+    returncode, output = interrupted(session, number, *arguments)
+    assert returncode == pytest.ExitCode.INTERRUPTED, output
     baseline, slow = entries(session)
     assert (baseline.record.status, slow.record.status) == ("ok", "interrupted")
     assert "load" in slow.record.phases
@@ -100,9 +101,10 @@ def test_an_interruption_ends_all_ranks_and_keeps_the_cell(
 def test_under_torchrun_one_rank_writes_and_a_lone_failure_ends_the_launch(
     session: pytest.Pytester,
 ) -> None:
-    launch = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
     methods = "--energy-methods=baseline,diverge,stumble"
-    result = session.run(*launch, "-m", "pytest", *QUICK, methods, "--benchmark-json=run.json")
+    result = session.run(
+        sys.executable, *TORCHRUN, "-m", "pytest", *QUICK, methods, "--benchmark-json=run.json"
+    )
     assert result.stdout.str().count("energybench: energy of fine-tuning") == 1
     result.stdout.fnmatch_lines(["*rank 1: ValueError: only here; --energy-resume goes on *"])
     found = {entry.record.method: entry.record for entry in entries(session)}
@@ -126,9 +128,10 @@ def pytest_benchmark_update_json(output_json):
 def test_under_torchrun_the_first_rank_has_time_to_write(session: pytest.Pytester) -> None:
     """Where a test fails on all, each rank's exit status would have torchrun end the others."""
     session.makeconftest(SLOW_TO_WRITE)
-    launch = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
     methods = "--energy-methods=baseline,diverge"
-    result = session.run(*launch, "-m", "pytest", *QUICK, methods, "--benchmark-json=run.json")
+    result = session.run(
+        sys.executable, *TORCHRUN, "-m", "pytest", *QUICK, methods, "--benchmark-json=run.json"
+    )
     assert set(benchmarks(session)) == {"baseline", "diverge"}
     assert "energybench: energy of fine-tuning" in result.stdout.str()
 
@@ -138,24 +141,8 @@ def test_under_torchrun_an_interruption_lets_the_first_rank_write(
     session: pytest.Pytester, number: int
 ) -> None:
     """Every rank is sent the signal; those that have nothing to write do not leave it alone."""
-    before = signal.signal(signal.SIGINT, signal.SIG_DFL)  # of background jobs it is ignored
-    launch = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
     options = ("--energy-methods=baseline,slow", "--benchmark-json=run.json")
-    try:
-        process = subprocess.Popen(
-            [*launch, "-m", "pytest", *QUICK, *options],
-            cwd=session.path,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-    finally:
-        signal.signal(signal.SIGINT, before)
-    while not entries(session) and process.poll() is None:  # the baseline's
-        time.sleep(0.05)
-    time.sleep(0.5)
-    process.send_signal(number)
-    output, _ = process.communicate(timeout=90)
+    _, output = interrupted(session, number, *TORCHRUN, "-m", "pytest", *QUICK, *options)
     found = [(entry.record.method, entry.record.status) for entry in entries(session)]
     assert found == [("baseline", "ok"), ("slow", "interrupted")], output
     assert "baseline" in benchmarks(session)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from background import in_background
 
 from energybench.journal import Entry, Journal
 from energybench.record import RunRecord
@@ -112,18 +113,7 @@ def test_without_a_place_for_the_journal_the_session_goes_on(session: pytest.Pyt
 
 
 def start(session: pytest.Pytester, *options: str) -> "subprocess.Popen[str]":
-    """A session in the background that feels Ctrl-C, whatever this process does."""
-    before = signal.signal(signal.SIGINT, signal.SIG_DFL)  # of background jobs it is ignored
-    try:
-        return subprocess.Popen(
-            [sys.executable, "-m", "pytest", *QUICK, *MATRIX, *options],
-            cwd=session.path,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-    finally:
-        signal.signal(signal.SIGINT, before)
+    return in_background(session.path, "-m", "pytest", *QUICK, *MATRIX, *options)
 
 
 def until_in_journal(
