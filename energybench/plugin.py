@@ -65,12 +65,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     for option in OPTIONS:
         default = f" (default: {option.default})" if option.default else ""
         text = option.help + default
+        escaped = text.replace("%", "%%")  # argparse formats help texts
         if option.default == "false":
             group.addoption(
-                option.flag, dest=option.key, action="store_const", const="true", help=text
+                option.flag, dest=option.key, action="store_const", const="true", help=escaped
             )
         else:
-            group.addoption(option.flag, dest=option.key, metavar="X", help=text)
+            group.addoption(option.flag, dest=option.key, metavar="X", help=escaped)
         parser.addini(option.key, text, default=None)
 
 
