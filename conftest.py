@@ -6,7 +6,7 @@ import pytest
 
 pytest_plugins = ["pytester"]
 
-SESSIONS = "tests/plugin/"
+SESSIONS = "tests/app/plugin/"
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -5,7 +5,7 @@ L. Mei, M. Stamp: Energy Considerations for Large Pretrained Neural Networks, ar
 
 import pytest
 
-from energybench.matrix import PAPER_MODELS
+from energybench.runs.matrix import PAPER_MODELS
 
 METHODS = ("baseline", "stego", "prune", "lowrank")
 

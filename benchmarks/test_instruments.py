@@ -15,13 +15,13 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 
 import pytest
-from fake_hardware import A100, FakeGpu, FakeNvml, FakePowercap
+from support.fake_hardware import A100, FakeGpu, FakeNvml, FakePowercap
 
-from energybench.meters.base import MeterUnavailable
-from energybench.meters.codecarbon import CodeCarbonMeter
-from energybench.meters.nvml import NvmlMeter
-from energybench.meters.rapl import RaplMeter
-from energybench.meters.window import MeterSet
+from energybench.energy.meters.base import MeterUnavailable
+from energybench.energy.meters.codecarbon import CodeCarbonMeter
+from energybench.energy.meters.nvml.meter import NvmlMeter
+from energybench.energy.meters.rapl import RaplMeter
+from energybench.energy.windows import MeterSet
 
 ROUNDS = 40
 BACKGROUND_S = 60.0

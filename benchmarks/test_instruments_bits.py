@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from energybench.matrix import PAPER_MODELS
+from energybench.runs.matrix import PAPER_MODELS
 
 
 class Pair:
@@ -43,7 +43,7 @@ class Pair:
 @pytest.fixture(scope="module")
 def digits() -> Any:
     """The embedded data."""
-    from energybench.data.digits import open_digits
+    from energybench.workloads.images.data.digits import open_digits
 
     return open_digits()
 
@@ -53,10 +53,10 @@ def load(digits: Any) -> Callable[[str], tuple[Any, Callable[[Any], float]]]:
     """A network pretrained on digits, from the cache or now, and its validation accuracy."""
     import torch
 
-    from energybench.loading import image_size, pretrained
     from energybench.progress import Progress
     from energybench.registry import MODELS
     from energybench.training.evaluate import evaluate
+    from energybench.workloads.images.weights.source import image_size, pretrained
 
     def pretrained_model(name: str) -> tuple[Any, Callable[[Any], float]]:
         device, spec = torch.device("cpu"), MODELS.get(name)
@@ -74,7 +74,7 @@ def test_clearing_bits_of_138_million_weights(benchmark, tell, rounding):
 
     from energybench.compression.stego import clear_low_bits
     from energybench.compression.weights import covered_weights
-    from energybench.vision import torchvision
+    from energybench.workloads.images.vision import torchvision
 
     with torch.device("meta"):
         shapes = [w.shape for w in covered_weights(torchvision.models.vgg16()).values()]

@@ -76,8 +76,8 @@ def test_photographs(
     import torch
 
     from energybench.config import DataConfig
-    from energybench.data.folder import open_folder
     from energybench.progress import Progress
+    from energybench.workloads.images.data.folders import open_folder
 
     name, root = data_set
     count, cache = SETS[name][2], tmp_path / "cache"
@@ -120,7 +120,7 @@ def torchvision_loader(root: Path) -> Any:
     """What most people use."""
     from torch.utils.data import DataLoader
 
-    from energybench.vision import torchvision
+    from energybench.workloads.images.vision import torchvision
 
     usual = torchvision.transforms
     transform = usual.Compose(

@@ -11,12 +11,12 @@ import time
 
 import pytest
 
-from energybench.meters.base import MeterUnavailable
-from energybench.meters.measure import gpus, synchronize_torch
-from energybench.meters.nvml import NvmlMeter
-from energybench.meters.nvml_devices import in_use, initialized
-from energybench.meters.power import PolledPower
-from energybench.meters.window import MeterSet
+from energybench.energy.measurement import gpus, synchronize_torch
+from energybench.energy.meters.base import MeterUnavailable
+from energybench.energy.meters.nvml.devices import in_use, initialized
+from energybench.energy.meters.nvml.meter import NvmlMeter
+from energybench.energy.meters.polling import PolledPower
+from energybench.energy.windows import MeterSet
 
 LOAD_S = 30.0
 
@@ -96,7 +96,7 @@ def test_polled_power_beside_the_counter(benchmark, load, counter):
 
 def test_what_doctor_sees(benchmark, load):
     """Idle watts, the cost of a window and update intervals, as `energybench doctor` finds them."""
-    from energybench.doctor import diagnose
+    from energybench.energy.doctor import diagnose
 
     time.sleep(10.0)  # the load's heat and clocks
     found = benchmark.pedantic(diagnose, args=(gpus(), 3.0, 10.0), rounds=1)

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from energybench.journal import Entry, Journal
-from energybench.report.runs import read_run
+from energybench.records.journal import Entry, Journal
+from energybench.records.saved import read_run
 
 MATRIX = Path(__file__).parents[1] / "results" / "digits-cpu-2core.json"
 CELLS = 10_000
@@ -52,7 +52,7 @@ def two_runs(tmp_path_factory) -> list[str]:
 
 def run(*arguments: str) -> None:
     """One command of ours in a process of its own."""
-    code = "import sys; from energybench.cli import main; sys.exit(main())"
+    code = "import sys; from energybench.app.cli.main import main; sys.exit(main())"
     command = [sys.executable, "-c", code, *arguments]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 

@@ -76,7 +76,7 @@ def their_loop(name: str, batches, config):
     """timm's."""
     from contextlib import nullcontext
 
-    from timm_loop import timm_loop
+    from support.timm_loop import timm_loop
 
     train = timm_loop(network(name), config, "contiguous")
     return lambda: train(batches, nullcontext())
@@ -89,7 +89,7 @@ def test_throughput_beside(model, peer, benchmark):
     import torch
 
     from energybench.config import FinetuneConfig
-    from energybench.stats import ratios
+    from energybench.report.stats import ratios
 
     config = FinetuneConfig(learning_rate=0.0)  # the work is the same, and the weights stay
     batches = [(torch.randn(BATCH, 3, PIXELS, PIXELS), torch.arange(BATCH) % 10)]
@@ -126,7 +126,7 @@ def test_throughput_beside(model, peer, benchmark):
 @pytest.mark.energy_matrix(models=["resnet50"], methods=["baseline"])
 def test_overhead_of_a_cell(cell, bench, benchmark):
     """The share of a cell's time that none of its phases has."""
-    from energybench.cell import run_cell
+    from energybench.runs.cell import run_cell
 
     own = replace(bench.config.finetune, max_epochs=EPOCHS, patience=EPOCHS)
     bench = replace(bench, config=replace(bench.config, finetune=own), baselines={})

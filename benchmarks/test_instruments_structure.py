@@ -42,7 +42,7 @@ def test_pruning_threshold(benchmark: Any, tell: Callable[..., None]) -> None:
 
     from energybench.compression.prune import Magnitudes
     from energybench.compression.weights import covered_weights
-    from energybench.models.zoo import vgg16
+    from energybench.workloads.images.networks import vgg16
 
     torch.manual_seed(0)
     model = vgg16.build(1000)
@@ -103,7 +103,7 @@ def test_low_rank_search(benchmark: Any, tell: Callable[..., None]) -> None:
 
     from energybench.compression.lowrank import LowRank
     from energybench.compression.weights import covered_weights, parameter_count
-    from energybench.models.zoo import vgg16
+    from energybench.workloads.images.networks import vgg16
 
     torch.manual_seed(0)
     model = vgg16.build(1000)
@@ -145,7 +145,7 @@ def test_after_step(method: str, pixels: int, benchmark: Any, tell: Callable[...
 
     from energybench.compression.compose import build
     from energybench.compression.weights import covered_weights
-    from energybench.models.zoo import resnet18
+    from energybench.workloads.images.networks import resnet18
 
     torch.manual_seed(0)
     dense, model = resnet18.build(10), resnet18.build(10)

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from energybench.matrix import PAPER_MODELS
-from energybench.meters.per_call import per_call
+from energybench.energy.per_call import per_call
 from energybench.registry import MODELS
-from energybench.steps import prepare
+from energybench.runs.matrix import PAPER_MODELS
+from energybench.runs.studies.steps import prepare
 
 METHODS = (
     "baseline",

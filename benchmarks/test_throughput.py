@@ -18,9 +18,9 @@ from dataclasses import replace
 
 import pytest
 
-from energybench.matrix import PAPER_MODELS
-from energybench.meters.per_call import per_call
+from energybench.energy.per_call import per_call
 from energybench.registry import MODELS
+from energybench.runs.matrix import PAPER_MODELS
 
 METHODS = ("baseline", "baseline-tf32", "baseline-bf16")
 """One per arithmetic."""
@@ -31,7 +31,7 @@ WARM_UP = 3
 @pytest.fixture(scope="session")
 def ceiling(bench):
     """Precision -> FLOP/s at most, measured once."""
-    from energybench.intensity import peak_flops_per_s
+    from energybench.runs.studies.intensity import peak_flops_per_s
 
     found = {}
 
@@ -45,7 +45,7 @@ def ceiling(bench):
 
 @pytest.fixture(autouse=True)
 def _autotuning():
-    from timm_loop import autotuned
+    from support.timm_loop import autotuned
 
     with autotuned():
         yield
@@ -56,11 +56,11 @@ def _autotuning():
 def test_throughput(cell, compiled, bench, ceiling, benchmark):
     """Steps on one batch that stays on the device; timm's loop right after ours."""
     from energybench.errors import UsageError
-    from energybench.intensity import flops
-    from energybench.steps import untrained
-    from energybench.study_records import Throughput, to_extra_info
+    from energybench.records.studies import Throughput, to_extra_info
+    from energybench.runs.studies.intensity import flops
+    from energybench.runs.studies.steps import untrained
     from energybench.training.compiled import check_compiler
-    from energybench.training.layout import memory_format
+    from energybench.training.memory_format import memory_format
 
     cuda = bench.device.type == "cuda"
     spec = MODELS.get(cell.model)
@@ -121,7 +121,7 @@ def timm_step(prepared, bench, layout):
     """timm's step on a copy of the network and the same batch; None where timm is not installed."""
     import copy
 
-    from timm_loop import timm_loop
+    from support.timm_loop import timm_loop
 
     from energybench.training.precision import arithmetic
 

@@ -68,7 +68,7 @@ class Registry:
 MODELS = Registry(
     "model",
     {
-        name: f"energybench.models.zoo:{name}"
+        name: f"energybench.workloads.images.networks:{name}"
         for name in (
             "alexnet",
             "resnet18",
@@ -102,20 +102,20 @@ METHODS = Registry(
 DATASETS = Registry(
     "data set",
     {
-        "digits": "energybench.data.digits:open_digits",
-        "folder": "energybench.data.folder:open_folder",
-        "imagenet": "energybench.data.folder:open_imagenet",
+        "digits": "energybench.workloads.images.data.digits:open_digits",
+        "folder": "energybench.workloads.images.data.folders:open_folder",
+        "imagenet": "energybench.workloads.images.data.folders:open_imagenet",
     },
 )
 
 METERS = Registry(
     "meter",
     {
-        "nvml": "energybench.meters.nvml:NvmlMeter",
-        "rapl": "energybench.meters.rapl:RaplMeter",
-        "zeus": "energybench.meters.zeus:ZeusMeter",
-        "codecarbon": "energybench.meters.codecarbon:CodeCarbonMeter",
-        "replay": "energybench.meters.replay:ReplayMeter",
+        "nvml": "energybench.energy.meters.nvml.meter:NvmlMeter",
+        "rapl": "energybench.energy.meters.rapl:RaplMeter",
+        "zeus": "energybench.energy.meters.zeus:ZeusMeter",
+        "codecarbon": "energybench.energy.meters.codecarbon:CodeCarbonMeter",
+        "replay": "energybench.energy.meters.replay:ReplayMeter",
     },
 )
 

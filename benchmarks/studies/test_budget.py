@@ -9,7 +9,7 @@ accuracy what the same training reaches. The best epoch's weights are the result
 
 import pytest
 
-from energybench.matrix import PAPER_MODELS
+from energybench.runs.matrix import PAPER_MODELS
 
 METHODS = ("baseline", "stego", "prune", "lowrank")
 

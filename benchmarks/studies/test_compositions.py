@@ -5,7 +5,7 @@ pytest benchmarks/studies/test_compositions.py --benchmark-json=compositions.jso
 
 import pytest
 
-from energybench.matrix import PAPER_MODELS
+from energybench.runs.matrix import PAPER_MODELS
 
 METHODS = (
     "baseline",

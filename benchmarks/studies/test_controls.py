@@ -8,7 +8,7 @@ have another arithmetic and no bits cleared. A cell whose arithmetic the device 
 
 import pytest
 
-from energybench.matrix import PAPER_MODELS
+from energybench.runs.matrix import PAPER_MODELS
 
 METHODS = ("baseline", "stego", "stego-fp32", "baseline-tf32", "baseline-bf16")
 

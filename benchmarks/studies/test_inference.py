@@ -8,11 +8,11 @@ times single answers at the largest batch.
 
 import pytest
 
-from energybench.inference import answer, inference_points
-from energybench.matrix import PAPER_MODELS
+from energybench.records.studies import Inference, to_extra_info
 from energybench.registry import MODELS
-from energybench.steps import prepare
-from energybench.study_records import Inference, to_extra_info
+from energybench.runs.matrix import PAPER_MODELS
+from energybench.runs.studies.inference import answer, inference_points
+from energybench.runs.studies.steps import prepare
 
 METHODS = ("baseline", "baseline-bf16", "stego", "prune", "prune-channels", "lowrank")
 BATCH_SIZES = (1, 8, 64)

@@ -8,12 +8,17 @@ pixels in batches of 128 on a GPU, the run's own size in batches of 64 on a CPU.
 
 import pytest
 
-from energybench.intensity import bytes_moved, flops, peak_bytes_per_s, peak_flops_per_s
-from energybench.matrix import PAPER_MODELS
-from energybench.meters.per_call import per_call
+from energybench.energy.per_call import per_call
+from energybench.records.studies import Intensity, to_extra_info
 from energybench.registry import MODELS
-from energybench.steps import prepare
-from energybench.study_records import Intensity, to_extra_info
+from energybench.runs.matrix import PAPER_MODELS
+from energybench.runs.studies.intensity import (
+    bytes_moved,
+    flops,
+    peak_bytes_per_s,
+    peak_flops_per_s,
+)
+from energybench.runs.studies.steps import prepare
 
 METHODS = (
     "baseline",

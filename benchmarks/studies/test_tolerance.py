@@ -7,7 +7,7 @@ Each cell is judged at its own tolerance. The baseline has none, and runs once p
 
 import pytest
 
-from energybench.matrix import PAPER_MODELS
+from energybench.runs.matrix import PAPER_MODELS
 
 METHODS = ("baseline", "stego", "prune", "lowrank")
 TOLERANCES_PP = (0.5, 1.0, 2.0, 5.0, 10.0)

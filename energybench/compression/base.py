@@ -5,7 +5,7 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
-from energybench.record import CompressionReport
+from energybench.records.record import CompressionReport
 
 Score = Callable[[nn.Module], float]
 """Validation accuracy of a model, 0..1. Leaves the model as it was, in eval mode or not."""

@@ -19,7 +19,7 @@ from energybench.compression.dependencies import ChannelSet, Site, channel_sets
 from energybench.compression.search import apply, boundary, measure
 from energybench.compression.weights import covered_weights, parameter_count, require_weights
 from energybench.errors import CellError
-from energybench.record import CompressionReport
+from energybench.records.record import CompressionReport
 
 EVALUATIONS = 8
 """Seven of bisection over 1..99 %, and a neighbour."""

@@ -12,7 +12,7 @@ from energybench.compression.base import (
     precisions_of,
     required_precision,
 )
-from energybench.record import CompressionReport
+from energybench.records.record import CompressionReport
 from energybench.registry import METHODS, method_parts
 
 

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from energybench.compression.base import STRUCTURE, Score
-from energybench.compression.budget import Budget, Spectrum
+from energybench.compression.rank_budget import Budget, Spectrum
 from energybench.compression.search import strongest
 from energybench.compression.svd import factorize, relative_error, split
 from energybench.compression.weights import parameter_count, require_weights
-from energybench.record import CompressionReport
+from energybench.records.record import CompressionReport
 
 EVALUATIONS = 8
 """Seven of bisection over 1..99 %, and a neighbour."""

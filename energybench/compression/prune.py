@@ -24,7 +24,7 @@ from energybench.compression.weights import (
     require_weights,
     zero_count,
 )
-from energybench.record import CompressionReport
+from energybench.records.record import CompressionReport
 
 EVALUATIONS = 8
 """Seven of bisection over 1..99 %, and a neighbour."""

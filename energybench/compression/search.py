@@ -14,7 +14,7 @@ from torch import nn
 
 from energybench.compression.base import Score
 from energybench.errors import CellError
-from energybench.record import ROUNDING_PP, CompressionReport
+from energybench.records.record import ROUNDING_PP, CompressionReport
 
 
 class Trial(Protocol):

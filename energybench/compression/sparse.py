@@ -25,7 +25,7 @@ from energybench.compression.weights import (
     zero_count,
     zero_unless,
 )
-from energybench.record import CompressionReport
+from energybench.records.record import CompressionReport
 
 EVALUATIONS = 9
 """Bisection over up to 255 layers, and a neighbour."""

@@ -39,7 +39,7 @@ from energybench.compression.weights import (
     parameter_count,
     require_weights,
 )
-from energybench.record import CompressionReport
+from energybench.records.record import CompressionReport
 
 __all__ = ["MAX_BITS", "Capacity", "Stego", "StegoFp32", "capacity", "clear_low_bits"]
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from energybench.record import DATA_BOUND, RunRecord
+from energybench.records.record import DATA_BOUND, RunRecord
 from energybench.report.sections import Section
 from energybench.report.text import number
 

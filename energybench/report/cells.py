@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from energybench.errors import UsageError
-from energybench.record import RunRecord
+from energybench.records.record import RunRecord
 from energybench.registry import METHODS
 
 DEVICE_FACTS = ("device", "device_name", "threads")

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from energybench.record import RunRecord
+from energybench.records.record import RunRecord
 
 NAMES = ("epochs", "steps per epoch", "seconds per step", "watts")
 """Their product is the IT energy of fine-tuning, joules."""

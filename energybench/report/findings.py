@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 
+from energybench.records.studies import InferencePoint
 from energybench.report.figures.studies import CONTROLS, by_tolerance, compared_controls, equalized
 from energybench.report.headline import change, listed
 from energybench.report.savings import Saving
 from energybench.report.sections import Section
 from energybench.report.text import number, points
-from energybench.study_records import InferencePoint
 
 
 def finding(name: str, section: Section) -> str:

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from energybench.errors import UsageError
-from energybench.record import RunRecord
-from energybench.report.compare import Comparison, finetune_s
+from energybench.records.record import RunRecord
+from energybench.report.comparison import Comparison, finetune_s
 from energybench.report.savings import Pair
-from energybench.stats import Estimate, means, ratios
+from energybench.report.stats import Estimate, means, ratios
 
 METRICS: dict[str, Callable[[RunRecord], float | None]] = {
     "kwh": lambda record: record.kwh,

@@ -5,8 +5,8 @@ from statistics import median
 
 from energybench.report.savings import Saving
 from energybench.report.sections import Section
+from energybench.report.stats import Estimate
 from energybench.report.text import saving as saving_text
-from energybench.stats import Estimate
 
 _ESTIMATE = "Energy is an estimate here, not a measurement."
 _CLAUSES = 5

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from energybench.record import RunRecord
+from energybench.records.record import RunRecord
 from energybench.report.cells import Row, RowKey, differences
 
 _NAMED = 4

@@ -5,18 +5,18 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
+from energybench.records.saved import Run
 from energybench.report.caveats import caveats, facts
-from energybench.report.compare import compare
-from energybench.report.compare_table import comparison_rows
+from energybench.report.comparison import compare
+from energybench.report.comparison_text import comparison_rows
 from energybench.report.figures import FIGURES
 from energybench.report.findings import finding
 from energybench.report.headline import headline
+from energybench.report.page_tables import Table, claim_table, result_table, study_tables, why_table
 from energybench.report.paper import Judgement, judgements, paper
-from energybench.report.runs import Run
 from energybench.report.savings import Saving
 from energybench.report.sections import Section, sections
 from energybench.report.style import inline_svg, look
-from energybench.report.tables import Table, claim_table, result_table, study_tables, why_table
 
 
 @dataclass(frozen=True)

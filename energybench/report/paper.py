@@ -7,7 +7,7 @@ from functools import cache
 from importlib.resources import files
 from statistics import fmean
 
-from energybench.report.compare import finetune_s
+from energybench.report.comparison import finetune_s
 from energybench.report.savings import Saving
 from energybench.report.text import percent, points
 

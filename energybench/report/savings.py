@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import fmean
 
-from energybench.record import RunRecord
+from energybench.records.record import RunRecord
 from energybench.report.cells import Row, RowKey, in_order, rows
 from energybench.report.factors import Factors, factors
-from energybench.stats import Estimate, means, ratios
+from energybench.report.stats import Estimate, means, ratios
 
 BASELINE = "baseline"
 CONTROL = "baseline-"

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from energybench.errors import UsageError
-from energybench.record import RunRecord
+from energybench.records.record import RunRecord
+from energybench.records.saved import Run
+from energybench.records.studies import Inference, Intensity, Study, Throughput, read_studies
 from energybench.report.cells import Row, RowKey, in_order, labels, rows
-from energybench.report.compare import machine_groups
-from energybench.report.runs import Run
+from energybench.report.comparison import machine_groups
 from energybench.report.savings import BASELINE, Saving, saved_in
-from energybench.study_records import Inference, Intensity, Study, Throughput, read_studies
 
 
 @dataclass(frozen=True)

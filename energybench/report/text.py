@@ -1,6 +1,6 @@
 """Numbers as people read them."""
 
-from energybench.stats import Estimate
+from energybench.report.stats import Estimate
 
 
 def percent(share: float | None, digits: int = 1) -> str:

@@ -13,9 +13,9 @@ from typing import Literal
 from torch import nn
 
 from energybench.compression.base import Compression
-from energybench.reading import EnergyReading
+from energybench.energy.readings import EnergyReading
 from energybench.training.plan import Finetuning
-from energybench.training.trial import Trial, trial
+from energybench.training.rehearsal import Trial, trial
 
 LONGEST_S = 5.0
 """Seconds up to which windows are lengthened until the meter resolves them."""

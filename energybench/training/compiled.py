@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from energybench.compression.base import Compression
 from energybench.errors import CellError, UsageError
 from energybench.training.plan import Finetuning, Forward
-from energybench.training.trial import trial
+from energybench.training.rehearsal import trial
 
 WARM_UP = 2
 """Steps in each arithmetic: the first compiles, the second finds what that left to be found."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from energybench.compression.base import Compression, HasTrainingState
-from energybench.record import EpochRecord
+from energybench.records.record import EpochRecord
 from energybench.training.early_stopping import EarlyStopping
 from energybench.training.passes import sgd
 from energybench.training.plan import Finetuning

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from energybench.training.group import ALONE, Group
+from energybench.training.distributed.group import ALONE, Group
 from energybench.training.precision import arithmetic
 
 

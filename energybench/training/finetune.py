@@ -8,10 +8,10 @@ from torch import nn
 
 from energybench.compression.base import Compression
 from energybench.errors import CellError
-from energybench.record import EpochRecord
+from energybench.records.record import EpochRecord
 from energybench.training.course import Course
+from energybench.training.distributed.group import Group
 from energybench.training.evaluate import evaluate
-from energybench.training.group import Group
 from energybench.training.passes import Pass, train_pass
 from energybench.training.plan import Finetuning
 

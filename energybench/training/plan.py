@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from energybench.config import FinetuneConfig
-from energybench.reading import EnergyReading
-from energybench.record import EpochRecord
-from energybench.training.group import ALONE, Group
+from energybench.energy.readings import EnergyReading
+from energybench.records.record import EpochRecord
+from energybench.training.distributed.group import ALONE, Group
 
 if TYPE_CHECKING:
     from energybench.training.course import Course

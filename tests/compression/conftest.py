@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_leaves
 
 from energybench.compression.base import Compression
 from energybench.compression.weights import Zeros, covered_weights
-from energybench.record import CompressionReport
+from energybench.records.record import CompressionReport
 
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")

@@ -13,7 +13,7 @@ from energybench.compression.channels import PruneChannels
 from energybench.compression.compose import build
 from energybench.compression.dependencies import channel_sets
 from energybench.errors import CellError, UsageError
-from energybench.vision import torchvision
+from energybench.workloads.images.vision import torchvision
 
 pytest.importorskip("torch_pruning")
 

@@ -21,7 +21,7 @@ from energybench.compression.compose import Composition, build
 from energybench.compression.prune import Prune
 from energybench.compression.stego import Stego
 from energybench.errors import UsageError
-from energybench.record import CompressionReport
+from energybench.records.record import CompressionReport
 
 Constraint = Callable[[Compression, nn.Module, CompressionReport], Callable[[], None]]
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from energybench.compression.base import Compression
 from energybench.compression.compose import build
-from energybench.record import CompressionReport
+from energybench.records.record import CompressionReport
 from energybench.registry import METHODS, MODELS
 
 METHOD_NAMES = [*METHODS.names(), "prune-channels+lowrank+prune-2to4+stego", "lowrank+prune+stego"]

@@ -8,7 +8,7 @@ from torch import nn
 from energybench.compression.lowrank import LowRank, as_matrices, largest_rank, low_rank_layer
 from energybench.compression.svd import factorize
 from energybench.errors import CellError
-from energybench.vision import torchvision
+from energybench.workloads.images.vision import torchvision
 
 LAYERS: dict[str, Callable[[], nn.Linear | nn.Conv2d]] = {
     "linear wide": lambda: nn.Linear(49, 20),

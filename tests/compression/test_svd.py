@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from energybench.compression.budget import Budget, Spectrum
+from energybench.compression.rank_budget import Budget, Spectrum
 from energybench.compression.svd import ROWS, factorize, relative_error, split
 
 

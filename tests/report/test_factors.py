@@ -3,9 +3,9 @@ import math
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from saved_runs import cell
+from support.saved_runs import cell
 
-from energybench.record import RunRecord
+from energybench.records.record import RunRecord
 from energybench.report.factors import NAMES, factors, parts
 
 cells = st.builds(

@@ -1,11 +1,11 @@
 from collections.abc import Sequence
 
 import pytest
-from saved_runs import cell, failed
+from support.saved_runs import cell, failed
 
 from energybench.errors import UsageError
-from energybench.record import RunRecord
-from energybench.report.compare import compare
+from energybench.records.record import RunRecord
+from energybench.report.comparison import compare
 from energybench.report.gate import Verdict, judge, parse_limits
 
 

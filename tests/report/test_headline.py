@@ -1,6 +1,6 @@
-from saved_runs import cell
+from support.saved_runs import cell
 
-from energybench.record import RunRecord
+from energybench.records.record import RunRecord
 from energybench.report.headline import headline
 from energybench.report.sections import Section
 

@@ -5,13 +5,13 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from saved_runs import cell, failed, save
+from support.saved_runs import cell, failed, save
 
-from energybench.reading import PowerTrace
-from energybench.record import CompressionReport, EpochRecord, RunRecord
+from energybench.energy.readings import PowerTrace
+from energybench.records.record import CompressionReport, EpochRecord, RunRecord
+from energybench.records.saved import read_runs
 from energybench.report.figures import FIGURES
 from energybench.report.page import markdown, page
-from energybench.report.runs import read_runs
 
 RESULTS = Path(__file__).parents[2] / "results" / "digits-cpu-2core.json"
 EVIL = "<script>alert(1)</script>&\"'$x$"

@@ -1,7 +1,7 @@
 import pytest
-from saved_runs import cell
+from support.saved_runs import cell
 
-from energybench.record import CompressionReport, RunRecord
+from energybench.records.record import CompressionReport, RunRecord
 from energybench.report.paper import (
     NOT,
     NOT_MEASURED,

@@ -1,7 +1,7 @@
 import pytest
-from saved_runs import cell, failed
+from support.saved_runs import cell, failed
 
-from energybench.record import CompressionReport, RunRecord
+from energybench.records.record import CompressionReport, RunRecord
 from energybench.report.savings import Saving, savings
 
 NOTHING = CompressionReport("stego", {}, 0.0, None, None, no_effect=True)

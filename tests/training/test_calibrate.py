@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from energybench.compression.base import Baseline
 from energybench.compression.stego import Stego
 from energybench.config import FinetuneConfig
+from energybench.energy.readings import EnergyReading
 from energybench.errors import CellError
-from energybench.reading import EnergyReading
 from energybench.training import calibrate as module
 from energybench.training.calibrate import Calibration, calibrate
 from energybench.training.plan import Finetuning

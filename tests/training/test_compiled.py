@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_training import CPU, network, plan, state
+from support.tiny_training import CPU, network, plan, state
 from torch import Tensor, nn
 
 from energybench.compression.base import Baseline

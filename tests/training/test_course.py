@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_training import compressed, plan, state, untimed
+from support.tiny_training import compressed, plan, state, untimed
 from torch import Tensor
 
 from energybench.config import FinetuneConfig
-from energybench.record import EpochRecord
+from energybench.records.record import EpochRecord
 from energybench.registry import METHODS
 from energybench.training.course import Course
 from energybench.training.finetune import finetune

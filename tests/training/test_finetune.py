@@ -2,13 +2,13 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_training import CPU, untimed, window
+from support.tiny_training import CPU, untimed, window
 from torch import Tensor, nn
 
 from energybench.compression.base import Baseline
 from energybench.config import FinetuneConfig
 from energybench.errors import CellError
-from energybench.record import EpochRecord
+from energybench.records.record import EpochRecord
 from energybench.training.course import best_epoch
 from energybench.training.evaluate import evaluate
 from energybench.training.finetune import finetune

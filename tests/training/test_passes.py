@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_training import compressed, network, plan
+from support.tiny_training import compressed, network, plan
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from energybench.record import RunRecord
+from energybench.records.record import RunRecord
 from energybench.report.sections import Section
 from energybench.report.style import colour, legend_below, marker, panels
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from energybench.study_records import InferencePoint, Intensity
+    from energybench.records.studies import InferencePoint, Intensity
 
 COLUMNS = 3
 

@@ -1,0 +1,5 @@
+"""The `energybench` command."""
+
+from energybench.app.cli.main import main
+
+__all__ = ["main"]

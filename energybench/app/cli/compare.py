@@ -1,0 +1,100 @@
+"""`energybench compare`: saved runs side by side, why they differ, and limits on it."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from energybench.errors import UsageError
+
+if TYPE_CHECKING:
+    from energybench.records.record import RunRecord
+    from energybench.records.saved import Run
+    from energybench.report.comparison import Comparison
+
+
+def add_command(commands: "argparse._SubParsersAction[Any]") -> None:
+    """Add `compare` to the commands."""
+    compare = commands.add_parser(
+        "compare",
+        help="saved runs side by side; with one run, each method beside its baseline",
+        description="The first RUN is what the others are compared with.",
+    )
+    compare.add_argument(
+        "runs",
+        nargs="+",
+        metavar="RUN",
+        help="JSON as pytest-benchmark saved it, an id in .benchmarks/ such as 0001, or a journal",
+    )
+    compare.add_argument("--by", choices=["run", "machine"], default="run", help="default: run")
+    compare.add_argument(
+        "--across",
+        default="",
+        metavar="NAMES",
+        help="parts of the protocol that may differ, comma-separated: precision,batch_size",
+    )
+    compare.add_argument("--format", default="table", choices=["table", "markdown", "csv", "json"])
+    compare.add_argument(
+        "--why", action="store_true", help="each ratio as epochs x steps x seconds x watts, too"
+    )
+    compare.add_argument(
+        "--fail-on",
+        metavar="LIMITS",
+        help="exit with status 1 where a run is worse by more: kwh:5%%,accuracy:1pp,duration:10%%",
+    )
+    compare.set_defaults(run=_compare)
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from energybench.records.saved import read_runs
+    from energybench.report.comparison import compare
+    from energybench.report.comparison_text import comparison_text
+    from energybench.report.gate import judge, parse_limits
+
+    across = _across(options.across)
+    limits = parse_limits(options.fail_on) if options.fail_on else ()
+    runs = read_runs(options.runs)
+    for note in (note for run in runs for note in run.notes):
+        print(f"energybench: {note}", file=sys.stderr)
+    groups = _groups(runs, options.by)
+    if limits and len(groups) < 2:
+        what = "machines" if options.by == "machine" else "runs"
+        raise UsageError(f"--fail-on needs two {what} to compare; name another RUN")
+    found = compare(groups, across)
+    print(comparison_text(found, options.format, boards=options.by == "machine"))
+    if options.why:
+        _print_why(found, options.format)
+    if not limits:
+        return 0
+    if not found.comparable:
+        raise UsageError("nothing to judge by --fail-on: no cell is in the first run and another")
+    verdict = judge(found, limits)
+    for line in verdict.unknown:
+        print(f"energybench: {line}", file=sys.stderr)
+    for line in verdict.offences:
+        print(f"energybench: worse than allowed: {line}", file=sys.stderr)
+    return 1 if verdict.offences else 0
+
+
+def _groups(runs: "Sequence[Run]", by: str) -> "dict[str, Sequence[RunRecord]]":
+    from energybench.report.comparison import machine_groups
+
+    if by == "machine":
+        return dict(machine_groups(record for run in runs for record in run.records))
+    return {run.label: run.records for run in runs}
+
+
+def _across(text: str) -> frozenset[str]:
+    names = frozenset(name.strip() for name in text.split(",") if name.strip())
+    if "pue" in names:
+        raise UsageError("--across=pue: energies under different PUE are not comparable")
+    return names
+
+
+def _print_why(found: "Comparison", layout: str) -> None:
+    from energybench.report.comparison_text import FORMATS, why_text
+
+    table = FORMATS[layout]
+    if table is None:
+        raise UsageError(f"--why is a table; leave out --format={layout}")
+    print(f"\nwhy, each factor with its share of the log ratio:\n{why_text(found, table)}")

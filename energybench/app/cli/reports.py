@@ -1,0 +1,101 @@
+"""`energybench show`, `report` and `plot`: saved runs as tables, as a page and as figures."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from energybench.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from energybench.records.saved import Run
+
+
+def add_commands(commands: "argparse._SubParsersAction[Any]") -> None:
+    """Add `show`, `report` and `plot` to the commands."""
+    show = commands.add_parser("show", help="the result table of saved runs, cell by cell")
+    _add_runs(show)
+    show.add_argument("--format", default="simple", choices=["simple", "github", "tsv"])
+    show.set_defaults(run=_show)
+
+    report = commands.add_parser("report", help="saved runs as one page that needs nothing else")
+    _add_runs(report)
+    report.add_argument("-o", "--output", metavar="FILE", help="the page, for instance report.html")
+    report.add_argument(
+        "--markdown", action="store_true", help="the tables for a README, printed without -o"
+    )
+    report.set_defaults(run=_report)
+
+    plot = commands.add_parser("plot", help="one figure of a saved run")
+    plot.add_argument("figure", nargs="?", metavar="FIGURE", help="a name out of --list")
+    plot.add_argument("run_name", nargs="?", metavar="RUN", help="as for report")
+    plot.add_argument("-o", "--output", metavar="FILE", help=".svg or .png")
+    plot.add_argument("--list", action="store_true", help="the figures that there are")
+    plot.set_defaults(run=_plot)
+
+
+def _add_runs(parser: argparse.ArgumentParser) -> None:
+    text = "JSON as pytest-benchmark saved it, an id in .benchmarks/ such as 0001, or a journal"
+    parser.add_argument("runs", nargs="+", metavar="RUN", help=text)
+
+
+def _show(options: argparse.Namespace) -> None:
+    from energybench.report.result_table import result_table
+
+    for run in _read(options.runs, need_records=True):
+        print(result_table(run.records, options.format))
+
+
+def _report(options: argparse.Namespace) -> None:
+    from energybench.report.page import markdown, page
+
+    if options.output is None and not options.markdown:
+        raise UsageError("name the page with -o report.html, or print tables with --markdown")
+    runs = _read(options.runs)
+    text = markdown(runs) if options.markdown else page(runs)
+    if options.output is None:
+        print(text, end="")
+        return
+    try:
+        Path(options.output).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot write {options.output}: {error.strerror}") from error
+    print(f"wrote {options.output}", file=sys.stderr)
+
+
+def _plot(options: argparse.Namespace) -> None:
+    from energybench.report.figures import FIGURES
+    from energybench.report.sections import sections
+    from energybench.report.style import check_figure_path, look, save_figure
+
+    if options.list:
+        for name, kind in FIGURES.items():
+            print(f"{name:<14}{kind.title}")
+        return
+    if options.figure not in FIGURES:
+        raise UsageError(f"no figure {options.figure!r}; known: {', '.join(FIGURES)}")
+    if options.run_name is None or options.output is None:
+        raise UsageError("name a RUN, and the file with -o figure.svg")
+    path = Path(options.output)
+    check_figure_path(path)
+    found = sections(_read([options.run_name]))
+    with look(ink="#000000", grid="#d5d8dc"):
+        drawn = (FIGURES[options.figure].draw(section) for section in found)
+        figure = next((one for one in drawn if one is not None), None)
+        if figure is None:
+            raise UsageError(f"{options.run_name} has no data for the figure {options.figure!r}")
+        save_figure(figure, path)
+    print(f"wrote {path}", file=sys.stderr)
+
+
+def _read(names: "Sequence[str]", need_records: bool = False) -> "list[Run]":
+    """The runs, with what is damaged in them said."""
+    from energybench.records.saved import read_runs
+
+    runs = read_runs(names, need_records)
+    for run in runs:
+        for note in run.notes:
+            print(f"energybench: {note}", file=sys.stderr)
+    return runs

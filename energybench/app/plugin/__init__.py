@@ -1,0 +1,9 @@
+"""The pytest plugin, one module per concern; `session` comes first, the others build on it."""
+
+pytest_plugins = [
+    "energybench.app.plugin.session",
+    "energybench.app.plugin.cells",
+    "energybench.app.plugin.energy",
+    "energybench.app.plugin.compare",
+    "energybench.app.plugin.torchrun",
+]

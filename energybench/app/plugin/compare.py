@@ -1,0 +1,100 @@
+"""`--energy-compare`: this run beside a saved one, and failure where it is worse than allowed."""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from energybench.app.plugin.session import RUN
+from energybench.errors import UsageError
+
+if TYPE_CHECKING:
+    from energybench.records.record import RunRecord
+    from energybench.report.comparison import Comparison
+    from energybench.report.gate import Limit, Verdict
+
+THIS_RUN = "this run"
+
+
+@dataclass
+class _Compare:
+    """What to compare with, and what came of it."""
+
+    label: str
+    records: "tuple[RunRecord, ...]"
+    limits: "tuple[Limit, ...]"
+    found: "Comparison | None" = None
+    verdict: "Verdict | None" = None
+
+
+COMPARE = pytest.StashKey[_Compare]()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Read the saved run now: a wrong name must not show after hours of measuring."""
+    options = config.stash[RUN].options
+    if options.compare is None:
+        if options.compare_fail is not None:
+            raise pytest.UsageError("--energy-compare-fail needs --energy-compare=RUN")
+        return
+    from energybench.records.saved import read_runs
+    from energybench.report.gate import parse_limits
+
+    try:
+        runs = read_runs([options.compare])
+        if len(runs) != 1:
+            raise UsageError(f"{options.compare!r} stands for {len(runs)} runs; name one file")
+        limits = parse_limits(options.compare_fail) if options.compare_fail else ()
+    except UsageError as error:
+        raise pytest.UsageError(f"--energy-compare: {error}") from error
+    config.stash[COMPARE] = _Compare(runs[0].label, runs[0].records, limits)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Compare, and fail the session where a limit is exceeded."""
+    compare = session.config.stash.get(COMPARE, None)
+    measured = session.config.stash[RUN].measured
+    if compare is None or not measured:
+        return
+    from energybench.report.comparison import compare as line_up
+    from energybench.report.gate import judge
+
+    label = compare.label if compare.label != THIS_RUN else f"{compare.label} (saved)"
+    ours = {(record.model, record.method, record.seed) for record in measured}
+    saved = [one for one in compare.records if (one.model, one.method, one.seed) in ours]
+    compare.found = line_up({label: saved, THIS_RUN: measured})
+    compare.verdict = judge(compare.found, compare.limits)
+    nothing = compare.limits and not compare.found.comparable
+    if (compare.verdict.offences or nothing) and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> Generator[None]:
+    """The comparison after the table of this run."""
+    try:
+        return (yield)
+    finally:
+        compare = config.stash.get(COMPARE, None)
+        if compare is not None and compare.found is not None and compare.verdict is not None:
+            _write(terminalreporter, compare, compare.found, compare.verdict)
+
+
+def _write(
+    terminal: pytest.TerminalReporter, compare: _Compare, found: "Comparison", verdict: "Verdict"
+) -> None:
+    from energybench.report.comparison_text import comparison_text
+
+    terminal.write_sep("-", f"energybench: compared with {compare.label}")
+    terminal.write_line(comparison_text(found))
+    for line in verdict.unknown:
+        terminal.write_line(line)
+    if compare.limits and not found.comparable:
+        terminal.write_line("--energy-compare-fail: nothing could be compared", red=True)
+    for line in verdict.offences:
+        terminal.write_line(f"worse than allowed: {line}", red=True)

@@ -1,0 +1,113 @@
+"""The fixture `energy`: joules per call beside pytest-benchmark's seconds, in anyone's tests."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from energybench.app.plugin.session import RUN, Run
+from energybench.errors import EnergybenchError
+
+if TYPE_CHECKING:
+    from pytest_benchmark.fixture import BenchmarkFixture
+
+    from energybench.energy.per_call import PerCall
+    from energybench.energy.windows import MeterSet
+
+
+@dataclass
+class _Session:
+    """What the tests of one session share."""
+
+    meters: "MeterSet"
+    synchronize: Callable[[], None]
+    results: "dict[str, PerCall]" = field(default_factory=dict)
+
+
+SESSION = pytest.StashKey[_Session]()
+
+
+@pytest.fixture
+def energy(pytestconfig: pytest.Config) -> Callable[..., Any]:
+    """Benchmark a function and measure the energy of one call.
+
+    `energy(benchmark, fn, *args, **kwargs)` is `benchmark(fn, *args, **kwargs)`, and then calls
+    `fn` again until the window is long enough for the meters (see `--energy-meter`). Joules per
+    call are in the benchmark's `extra_info["energy"]` and in a table of their own. Returns what
+    `fn` returns. Under `--benchmark-disable` nothing is measured.
+    """
+
+    def run(
+        benchmark: "BenchmarkFixture", fn: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        from energybench.energy.per_call import per_call
+
+        result = benchmark(fn, *args, **kwargs)
+        if benchmark.disabled or benchmark.stats is None:
+            return result
+        try:
+            session = _session(pytestconfig)
+        except EnergybenchError as error:
+            pytest.fail(str(error), pytrace=False)
+        mean_s = benchmark.stats.stats.mean
+        found = per_call(lambda: fn(*args, **kwargs), session.meters, session.synchronize, mean_s)
+        benchmark.extra_info["energy"] = {
+            "joules_per_call": found.it_joules,
+            "domains": found.joules,
+            "watts": found.reading.watts,
+            "calls": found.calls,
+            "window_s": found.reading.duration_s,
+            "sources": found.reading.sources,
+            "flags": found.reading.flags,
+            "unavailable": found.reading.unavailable,
+        }
+        session.results[benchmark.fullname] = found
+        return result
+
+    return run
+
+
+def _session(config: pytest.Config) -> _Session:
+    """Open the meters and wait for the machine, at the first test that measures."""
+    if SESSION not in config.stash:
+        config.stash[SESSION] = _open(config, config.stash[RUN])
+    return config.stash[SESSION]
+
+
+def _open(config: pytest.Config, run: Run) -> _Session:
+    from energybench.energy.measurement import synchronize_torch
+
+    if run.bench is not None:
+        return _Session(run.bench.meters, run.bench.synchronize)
+    from dataclasses import replace
+
+    from energybench.energy.lock import exclusive_use, resources
+    from energybench.energy.measurement import gpus
+    from energybench.energy.opening import open_meters
+
+    measure = run.options.run.measure
+    reporter = config.pluginmanager.getplugin("terminalreporter")
+    say: Callable[[str], None] = reporter.write_line if reporter else lambda line: None
+    with ExitStack() as stack:
+        context = replace(gpus(), replay=measure.replay)
+        meters = stack.enter_context(open_meters(measure.meters, context))
+        names = resources(meters.sources, trains_on_cpu=True)
+        stack.enter_context(exclusive_use(names, run.options.wait, say))
+        config.add_cleanup(stack.pop_all().close)
+    return _Session(meters, synchronize_torch)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """The table of joules per call."""
+    session = config.stash.get(SESSION, None)
+    if session is None or not session.results:
+        return
+    from energybench.report.per_call_text import per_call_table
+
+    terminalreporter.write_sep("-", "energybench: energy per call")
+    terminalreporter.write_line(per_call_table(session.results))

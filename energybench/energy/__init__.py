@@ -1,0 +1,1 @@
+"""Joules of a block of code: windows, readings, the lock, the machine."""

@@ -1,0 +1,166 @@
+"""What can be measured on this machine, found out by measuring."""
+
+import statistics
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any
+
+from energybench.energy.meters.base import Meter, MeterContext, MeterUnavailable
+from energybench.energy.meters.nvml.devices import all_gpus, initialized
+from energybench.energy.opening import open_meter, open_meters
+from energybench.energy.windows import MeterSet
+from energybench.registry import METERS
+
+WINDOWS = 200
+
+
+@dataclass(frozen=True)
+class MeterFinding:
+    """One meter on this machine."""
+
+    name: str
+    unavailable: str | None
+    """Why it cannot read; None where it can, and then all below is known."""
+    sources: dict[str, str]
+    watts: dict[str, float | None]
+    """Per domain, over a quiet moment."""
+    update_interval_s: dict[str, float | None]
+    """Median time between changes of what is read; None where it changed at most once."""
+    read_s: float | None
+    """Median time of one reading of all domains."""
+    window_s: float | None
+    """Median time that opening and closing one window takes."""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What `energybench doctor` prints."""
+
+    machine: dict[str, Any]
+    meters: list[MeterFinding]
+    automatic: dict[str, str]
+    """What `auto` reads here: domain -> source."""
+    idle_watts: dict[str, float]
+    """Of what `auto` reads, over `idle_s` quiet seconds."""
+    idle_s: float
+    nvml_gpus: list[dict[str, str]]
+    """`id` (hashed UUID) and `name`, in NVML's order."""
+    cuda_gpus: list[dict[str, str]]
+    """`id` and `name`, in CUDA's order, as PyTorch sees them."""
+    notes: list[str]
+    """Why GPUs are not seen."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dicts, lists and numbers."""
+        return asdict(self)
+
+
+def diagnose(context: MeterContext, observe_s: float, idle_s: float) -> Diagnosis:
+    """Try every meter but `replay`, each three times for `observe_s`, and then keep quiet.
+
+    `context` has the GPUs to look at; `idle_s` are the quiet seconds, 0 for none.
+    """
+    from energybench.energy.machine import describe_machine
+
+    found = [
+        _meter(name, context, observe_s) for name in METERS.builtin_names() if name != "replay"
+    ]
+    with open_meters(["auto"], context) as meters:
+        if idle_s > 0:
+            meters.measure_idle(idle_s)
+        automatic, idle_watts = meters.sources, meters.idle_watts
+    nvml, nvml_note = _nvml_gpus()
+    cuda, cuda_note = _cuda_gpus()
+    notes = [note for note in (nvml_note, cuda_note) if note]
+    machine = describe_machine().to_json()
+    return Diagnosis(machine, found, automatic, idle_watts, idle_s, nvml, cuda, notes)
+
+
+def _meter(name: str, context: MeterContext, observe_s: float) -> MeterFinding:
+    try:
+        meter = open_meter(name, context)
+    except MeterUnavailable as error:
+        return MeterFinding(name, str(error), {}, {}, {}, None, None)
+    with MeterSet({name: meter}) as meters:
+        watts, intervals, read_s = _observe(meters, meter, observe_s)
+        window_s = _window_s(meters, observe_s)
+        return MeterFinding(name, None, dict(meter.domains()), watts, intervals, read_s, window_s)
+
+
+def _observe(
+    meters: MeterSet, meter: Meter, observe_s: float
+) -> tuple[dict[str, float | None], dict[str, float | None], float]:
+    """Watts and time between changes per domain, and the median time of a reading."""
+    changes: dict[str, list[float]] = {domain: [] for domain in meter.domains()}
+    last: dict[str, Any] = {}
+    readings: list[float] = []
+    with meters.window() as window:
+        time.sleep(observe_s)
+    began = now = time.perf_counter()
+    while not readings or now - began < observe_s:
+        read = meter.read_joules()
+        then, now = now, time.perf_counter()
+        readings.append(now - then)
+        for domain, joules in read.items():
+            if domain in last and joules != last[domain]:
+                changes[domain].append(now)
+            last[domain] = joules
+    reading = window.reading
+    watts = {
+        domain: None if value is None else value / reading.duration_s
+        for domain, value in reading.joules.items()
+    }
+    intervals = {domain: _median_step(times) for domain, times in changes.items()}
+    return watts, intervals, statistics.median(readings)
+
+
+def _median_step(times: list[float]) -> float | None:
+    steps = [later - earlier for earlier, later in pairwise(times)]
+    return statistics.median(steps) if steps else None
+
+
+def _window_s(meters: MeterSet, at_most_s: float) -> float:
+    return statistics.median(_windows(meters, at_most_s))
+
+
+def _windows(meters: MeterSet, at_most_s: float) -> Iterator[float]:
+    end = time.perf_counter() + at_most_s
+    for _ in range(WINDOWS):
+        before = time.perf_counter()
+        with meters.window():
+            pass
+        after = time.perf_counter()
+        yield after - before
+        if after > end:
+            return
+
+
+def _nvml_gpus() -> tuple[list[dict[str, str]], str | None]:
+    from energybench.energy.machine import gpu_id
+
+    try:
+        nvml = initialized()
+    except MeterUnavailable as error:
+        return [], f"NVML: {error}"
+    try:
+        return [{"id": gpu_id(gpu.uuid), "name": gpu.name} for gpu in all_gpus(nvml)], None
+    except nvml.NVMLError as error:
+        return [], f"NVML: {error}"
+    finally:
+        nvml.nvmlShutdown()
+
+
+def _cuda_gpus() -> tuple[list[dict[str, str]], str | None]:
+    from energybench.energy.machine import gpu_id
+
+    try:
+        import torch
+
+        found = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
+    except (ImportError, RuntimeError) as error:
+        return [], f"CUDA: {str(error).splitlines()[0]}"
+    if not found:
+        return [], f"CUDA: PyTorch {torch.__version__} sees no GPU"
+    return [{"id": gpu_id(f"GPU-{gpu.uuid}"), "name": gpu.name} for gpu in found], None

@@ -1,0 +1,136 @@
+"""CodeCarbon's offline estimate of CPU and memory power, for machines without counters.
+
+It is a formula, not a reading: watts by load for the CPU and a constant per memory module, unless
+CodeCarbon finds counters of its own. `flush()` measures up to now and hands the running totals to
+the tracker's output handlers, so one tracker serves all windows, where restarting one would count
+its energy twice. The totals grow by its watts x time, less the 0.3 ms that a read takes (checked
+over gaps of 0.01 to 3 s and between two trackers, CodeCarbon 3.3.2). Between reads a thread of its
+own samples the CPU's load once a second.
+"""
+
+import logging
+from collections.abc import Collection
+from typing import Any
+
+from energybench.energy.meters.base import MeterContext, MeterUnavailable
+from energybench.energy.quiet import quietly
+from energybench.energy.units import JOULES_PER_KWH
+
+KINDS = ("cpu", "dram")
+NEVER_S = 1e6
+"""Interval of CodeCarbon's own measurements, which would race with ours; about 12 days."""
+
+
+class CodeCarbonMeter:
+    """Estimates `cpu:estimate` and `dram:estimate`; GPUs are never asked of CodeCarbon.
+
+    `skip` names kinds (`gpu`, `cpu`, `dram`) that a better meter reads. What CodeCarbon's own
+    configuration says of the hardware (`force_cpu_power`, `force_ram_power`) holds; all else of it
+    is overridden: nothing is written, sent or locked. Raises `MeterUnavailable` if nothing is left
+    to estimate or CodeCarbon cannot.
+    """
+
+    min_window_s = 1.0
+    fallback = True
+
+    def __init__(self, skip: Collection[str] = ()) -> None:
+        self._kinds = [kind for kind in KINDS if kind not in skip]
+        if not self._kinds:
+            raise MeterUnavailable("other meters read all that it would estimate")
+        self._totals = _Totals()
+        self._tracker = _started_tracker(self._totals)
+        try:
+            self._start = self._joules()
+        except MeterUnavailable:
+            self.close()
+            raise
+
+    @classmethod
+    def open(cls, context: MeterContext) -> "CodeCarbonMeter":
+        """Estimate the kinds that no other meter reads."""
+        return cls(skip=context.kinds_read)
+
+    def domains(self) -> dict[str, str]:
+        """`cpu:estimate` and `dram:estimate`, without the skipped ones."""
+        return {f"{kind}:estimate": "codecarbon_estimate" for kind in self._kinds}
+
+    def read_joules(self) -> dict[str, float]:
+        """Estimated joules per domain since the meter was opened.
+
+        Raises `MeterUnavailable` when CodeCarbon fails or was closed.
+        """
+        now = self._joules()
+        return {f"{kind}:estimate": now[kind] - self._start[kind] for kind in self._kinds}
+
+    def close(self) -> None:
+        """Stop CodeCarbon's thread."""
+        self._tracker.stop()
+
+    def _joules(self) -> dict[str, float]:
+        """Joules per kind since CodeCarbon started."""
+        self._totals.latest = None
+        self._tracker.flush()  # swallows its errors: then nothing arrives
+        if self._totals.latest is None:
+            raise MeterUnavailable("CodeCarbon gives no estimate")
+        return self._totals.latest
+
+
+class _Totals:
+    """An output handler that keeps what `flush` hands it."""
+
+    latest: dict[str, float] | None = None
+
+    def out(self, total: Any, delta: Any) -> None:
+        self.latest = {
+            "cpu": total.cpu_energy * JOULES_PER_KWH,
+            "dram": total.ram_energy * JOULES_PER_KWH,
+        }
+
+    def exit(self) -> None:
+        """Part of the handler's interface."""
+
+
+def _started_tracker(totals: _Totals) -> Any:
+    try:
+        with quietly():
+            from codecarbon import OfflineEmissionsTracker
+            from codecarbon.core.resource_tracker import ResourceTracker
+    except ImportError as error:
+        raise MeterUnavailable(f"CodeCarbon cannot be imported: {error}") from error
+
+    class Tracker(OfflineEmissionsTracker):
+        """Leaves GPUs alone, and measures at every `flush`."""
+
+        def _initialize_hardware_tracking(self) -> None:
+            setup: Any = ResourceTracker
+            resources = setup(self)
+            resources.set_RAM_tracking()
+            resources.set_CPU_tracking()
+
+        def _measure_power_and_energy_if_stale(self, min_interval_s: float = 0.0) -> None:
+            self._measure_power_and_energy()  # also within 50 ms of the last time
+
+    # Its failures reach the user as MeterUnavailable. It warns before it obeys its log_level.
+    logging.getLogger("codecarbon").setLevel(logging.CRITICAL)
+    tracker = Tracker(
+        log_level="critical",
+        measure_power_secs=NEVER_S,
+        api_call_interval=-1,
+        output_methods=[],
+        output_handlers=[totals],
+        output_dir=".",
+        emissions_endpoint=None,
+        electricitymaps_api_token=None,
+        force_carbon_intensity_g_co2e_kwh=0.0,  # emissions are not asked for
+        cloud_provider=None,
+        gpu_ids=[],
+        tracking_mode="machine",
+        rapl_include_dram=False,
+        allow_multiple_runs=True,  # otherwise a lock file and signal handlers
+        pue=1.0,
+    )
+    try:
+        tracker.start()
+    except Exception as error:
+        raise MeterUnavailable(f"CodeCarbon cannot start: {error}") from error
+    return tracker

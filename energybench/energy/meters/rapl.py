@@ -1,0 +1,179 @@
+"""CPU packages and their memory through RAPL, as the Linux powercap tree in sysfs shows it."""
+
+import errno
+import math
+import os
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from energybench.energy.meters.base import MeterContext, MeterUnavailable
+
+POWERCAP = "/sys/class/powercap"
+MOST_WATTS = 1000.0
+"""More than any package or its memory draws, where the tree states no maximum."""
+WAKES_PER_WRAP = 2.0
+
+
+class RaplMeter:
+    """Reads the energy counters of all packages (`cpu:<N>`) and their memory (`dram:<N>`).
+
+    `root` is the powercap class folder. Of its zones those named `package-*` and `dram` under
+    `intel-rapl` count: `core` and `uncore` are parts of a package, `psys` contains it, and
+    `intel-rapl-mmio` repeats it. Counters start anew at `max_energy_range_uj`, after some minutes
+    of full load: a thread that sleeps in between reads them twice in the shortest time that takes.
+    Raises `MeterUnavailable` where there are no zones or they may not be read.
+    """
+
+    min_window_s = 0.1
+
+    def __init__(self, root: str = POWERCAP) -> None:
+        self._counters = {domain: _Counter(zone) for domain, zone in _zones(Path(root))}
+        if not self._counters:
+            raise MeterUnavailable(f"no RAPL counters in {root} (usual in virtual machines)")
+        shortest_s = min(counter.shortest_wrap_s() for counter in self._counters.values())
+        self._reader = _Reader(list(self._counters.values()), shortest_s / WAKES_PER_WRAP)
+
+    @classmethod
+    def open(cls, context: MeterContext) -> "RaplMeter":
+        """Read this machine's counters; nothing of the context matters."""
+        return cls()
+
+    def domains(self) -> dict[str, str]:
+        """`cpu:<N>` and `dram:<N>` for the zones `intel-rapl:<N>`."""
+        return dict.fromkeys(self._counters, "rapl")
+
+    def read_joules(self) -> dict[str, float | MeterUnavailable]:
+        """Joules per domain since the meter was opened.
+
+        A counter that can no longer be read, or that jumps back without wrapping, has a
+        `MeterUnavailable` in place of its joules.
+        """
+        return {domain: _joules(counter) for domain, counter in self._counters.items()}
+
+    def background_cpu_s(self) -> float:
+        """CPU seconds of the thread that minds the wrap-around."""
+        return self._reader.cpu_s
+
+    def close(self) -> None:
+        """End the thread."""
+        self._reader.close()
+
+
+@dataclass
+class _Counter:
+    """One `energy_uj` counter, microjoules, that starts again at 0 after `max_energy_range_uj`."""
+
+    zone: Path
+    _last_uj: int = field(init=False)
+    _total_uj: int = field(init=False, default=0)
+    _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self._last_uj = _read_number(self.zone / "energy_uj")
+        self._range_uj = _read_number(self.zone / "max_energy_range_uj")
+
+    def joules(self) -> float:
+        with self._lock:
+            now_uj = _read_number(self.zone / "energy_uj")
+            step_uj = now_uj - self._last_uj
+            if step_uj < 0:
+                step_uj += self._range_uj
+            if step_uj < 0:
+                raise MeterUnavailable(f"the counter {self.zone}/energy_uj went backwards")
+            self._last_uj = now_uj
+            self._total_uj += step_uj
+            return self._total_uj / 1e6
+
+    def shortest_wrap_s(self) -> float:
+        """Seconds from 0 to the range at the most power that the zone states or any could draw."""
+        stated_w = [
+            number / 1e6
+            for path in self.zone.glob("constraint_*_max_power_uw")
+            if (number := _number_or_none(path))
+        ]
+        watts = max([*stated_w, MOST_WATTS])
+        return self._range_uj / 1e6 / watts if self._range_uj else math.inf
+
+
+class _Reader:
+    """Reads counters every `period_s`, so that none wraps around twice unseen."""
+
+    def __init__(self, counters: list[_Counter], period_s: float) -> None:
+        self.cpu_s = 0.0
+        self._counters = counters
+        self._closed = threading.Event()
+        self._thread = threading.Thread(
+            target=self._run,
+            args=(min(period_s, threading.TIMEOUT_MAX),),
+            name="energybench-rapl",
+            daemon=True,
+        )
+        self._thread.start()
+
+    def close(self) -> None:
+        self._closed.set()
+        self._thread.join()
+
+    def _run(self, period_s: float) -> None:
+        while not self._closed.wait(period_s):
+            for counter in self._counters:
+                _joules(counter)  # a failure shows again at the next read
+            self.cpu_s = time.thread_time()
+
+
+def _joules(counter: _Counter) -> float | MeterUnavailable:
+    try:
+        return counter.joules()
+    except MeterUnavailable as error:
+        return error
+
+
+def _zones(root: Path) -> Iterator[tuple[str, Path]]:
+    for package in sorted(root.glob("intel-rapl:*")):
+        index = package.name.removeprefix("intel-rapl:")
+        if not index.isdigit() or not _zone_name(package).startswith("package"):
+            continue
+        yield f"cpu:{index}", package
+        for part in sorted(package.glob(f"{package.name}:*")):
+            if _zone_name(part) == "dram":
+                yield f"dram:{index}", part
+
+
+def _zone_name(zone: Path) -> str:
+    try:
+        return (zone / "name").read_text().strip()
+    except OSError:  # not a zone
+        return ""
+
+
+def _read(path: Path) -> bytes:
+    """A small file in a fifth of the time of `read_text`: every window reads some."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        return os.read(descriptor, 64)
+    finally:
+        os.close(descriptor)
+
+
+def _number_or_none(path: Path) -> int | None:
+    try:
+        return int(_read(path))
+    except (OSError, ValueError):  # not stated
+        return None
+
+
+def _read_number(path: Path) -> int:
+    try:
+        return int(_read(path))
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EPERM):
+            raise MeterUnavailable(
+                f"not permitted to read {path}; allow it with: "
+                "sudo chmod a+r /sys/class/powercap/intel-rapl:*/energy_uj"
+            ) from error
+        raise MeterUnavailable(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise MeterUnavailable(f"{path} holds no number") from error

@@ -1,0 +1,70 @@
+"""One reading out of those of several ranks: nodes summed, nothing twice, time of the slowest."""
+
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+
+from energybench.energy.meters.base import kind_of
+from energybench.energy.readings import EnergyReading
+
+T = TypeVar("T")
+
+
+def over_nodes(readings: Mapping[int, EnergyReading], nodes: Sequence[int]) -> EnergyReading:
+    """The energy of a window that all ranks were in.
+
+    `readings` are by rank, `nodes` say on which machine each rank runs. What several ranks of one
+    machine have read counts once. GPUs have names of their own; `cpu:0` and all else of one of
+    several machines becomes `cpu:0@node1`. A machine that no reading is of has one domain that
+    could not be read, so that the sum is not known.
+    """
+    several = len(set(nodes)) > 1
+    joules: dict[str, float | None] = {}
+    net_joules: dict[str, float | None] = {}
+    sources, unavailable, flags, devices = {}, {}, {}, {}
+    for rank, reading in sorted(readings.items()):
+        at = f"@node{nodes[rank]}" if several else ""
+        names = {domain: _global(domain, at) for domain in reading.joules}
+        new = {domain: name for domain, name in names.items() if name not in joules}
+        joules.update({name: reading.joules[domain] for domain, name in new.items()})
+        sources.update(_renamed(reading.sources, new))
+        net_joules.update(_renamed(reading.net_joules, new))
+        devices.update(_renamed(reading.devices, new))
+        if reading.joules or reading.unavailable:  # elsewhere nobody was to read
+            reasons = reading.unavailable.items()
+            unavailable.update({names.get(who, f"{who}{at}"): why for who, why in reasons})
+        flags.update(dict.fromkeys(reading.flags))
+    if several:
+        read = {nodes[rank] for rank, reading in readings.items() if reading.joules}
+        for node in sorted(set(nodes) - read):
+            joules[f"all@node{node}"] = None
+            unavailable[f"all@node{node}"] = "nothing of this machine was read"
+    return EnergyReading(
+        duration_s=max(reading.duration_s for reading in readings.values()),
+        joules=joules,
+        sources=sources,
+        flags=list(flags),
+        unavailable=unavailable,
+        net_joules=net_joules,
+        devices=devices,
+        background_cpu_s=sum(reading.background_cpu_s for reading in readings.values()),
+    )
+
+
+def global_names(values: Sequence[Mapping[str, T]], nodes: Sequence[int]) -> dict[str, T]:
+    """What each rank says of the domains that it reads, under the names that `over_nodes` gives."""
+    several = len(set(nodes)) > 1
+    found: dict[str, T] = {}
+    for rank, own in enumerate(values):
+        for domain, value in own.items():
+            found.setdefault(_global(domain, f"@node{nodes[rank]}" if several else ""), value)
+    return found
+
+
+def _global(domain: str, at: str) -> str:
+    """`domain` of the machine called `at`, apart from all other machines' domains."""
+    return domain if kind_of(domain) == "gpu" else f"{domain}{at}"
+
+
+def _renamed(values: Mapping[str, T], names: Mapping[str, str]) -> dict[str, T]:
+    """The values whose names are asked for, under their new names."""
+    return {names[domain]: value for domain, value in values.items() if domain in names}

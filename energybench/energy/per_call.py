@@ -1,0 +1,58 @@
+"""Joules per call of something too short to be measured once."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import repeat
+
+from energybench.energy.readings import EnergyReading
+from energybench.energy.windows import MARGIN, MeterSet
+
+LOOK_S = 0.01
+"""How often the clock is looked at: a look costs less than a ten-thousandth of this."""
+
+
+@dataclass(frozen=True)
+class PerCall:
+    """Energy of many calls, and of one of them."""
+
+    calls: int
+    reading: EnergyReading
+    """Of all calls."""
+
+    @property
+    def joules(self) -> dict[str, float | None]:
+        """Joules per call and domain; None for one that could not be read."""
+        return {
+            domain: None if value is None else value / self.calls
+            for domain, value in self.reading.joules.items()
+        }
+
+    @property
+    def it_joules(self) -> float | None:
+        """Joules per call over all domains; None if one, or everything, could not be read."""
+        whole = self.reading.it_joules
+        return None if whole is None else whole / self.calls
+
+
+def per_call(
+    call: Callable[[], object],
+    meters: MeterSet,
+    synchronize: Callable[[], None] | None = None,
+    call_s: float = 0.0,
+    at_least_s: float = 0.0,
+) -> PerCall:
+    """Call `call` again and again within one window that is long enough for all `meters`.
+
+    It is `at_least_s` long, too. `call_s` is about how long one call takes. `synchronize` waits for
+    the device at both ends of the window. With neither meters nor `at_least_s` it is called once.
+    """
+    batch = max(1, int(LOOK_S / call_s)) if call_s > 0 else 1
+    calls = 0
+    with meters.window(synchronize, states=True) as window:
+        end = time.perf_counter() + MARGIN * max(at_least_s, meters.min_window_s)
+        while not calls or time.perf_counter() < end:
+            for _ in repeat(None, batch):
+                call()
+            calls += batch
+    return PerCall(calls, window.reading)

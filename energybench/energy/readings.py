@@ -1,0 +1,139 @@
+"""What meters read: the energy of one window, the state of devices, power over time.
+
+Energies are joules, durations seconds. "Not available" is None with a reason beside it, never 0.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from energybench.energy.units import format_joules, format_seconds
+
+SHORT_SHARE = 0.01
+"""Of the time of several windows, what may be in ones that are too short for their meters."""
+_SHORT = "short_window"
+
+
+@dataclass(frozen=True)
+class DeviceState:
+    """A device at one moment; None where it does not say."""
+
+    temperature_c: float | None = None
+    sm_clock_mhz: float | None = None
+    memory_clock_mhz: float | None = None
+    throttle_reasons: tuple[str, ...] = ()
+    """Why its clocks are lowered now: `power_cap`, `thermal`, `power_brake` and the like."""
+    throttled_s: float | None = None
+    """Seconds that power or temperature held the clocks down, since the driver was loaded."""
+    other_processes: int | None = None
+    """Compute processes on it that are not ours."""
+
+
+@dataclass(frozen=True)
+class EnergyReading:
+    """Energy of one window."""
+
+    duration_s: float
+    joules: dict[str, float | None]
+    """Gross joules per domain (`gpu:<id>`, `cpu:<package>`, `dram:<package>`)."""
+    sources: dict[str, str]
+    """Domain -> how it was read: `nvml_counter`, `nvml_power`, `rapl`, `codecarbon_estimate`..."""
+    flags: list[str] = field(default_factory=list)
+    """`short_window`: shorter than the meter resolves. `throttled`: power or temperature held a
+    device's clocks down. `contaminated`: other processes computed on a device."""
+    unavailable: dict[str, str] = field(default_factory=dict)
+    """Meter or domain -> why it gave no reading."""
+    net_joules: dict[str, float | None] = field(default_factory=dict)
+    """Joules per domain less its idle power x duration; empty where idle was not measured."""
+    devices: dict[str, dict[str, DeviceState]] = field(default_factory=dict)
+    """Domain -> its state at `start` and `end`, for devices that say and windows that ask."""
+    background_cpu_s: float = 0.0
+    """CPU seconds that threads of our meters used within the window; CodeCarbon's are its own."""
+
+    @cached_property
+    def it_joules(self) -> float | None:
+        """Sum over the domains; None if there is none, or one of them could not be read."""
+        known = [value for value in self.joules.values() if value is not None]
+        return sum(known) if known and len(known) == len(self.joules) else None
+
+    @property
+    def net_it_joules(self) -> float | None:
+        """`it_joules` less the machine's idle energy; None where either is not known."""
+        known = [value for value in self.net_joules.values() if value is not None]
+        return sum(known) if known and len(known) == len(self.joules) else None
+
+    @property
+    def watts(self) -> float | None:
+        """Mean IT power over the window."""
+        joules = self.it_joules
+        return None if joules is None or self.duration_s <= 0 else joules / self.duration_s
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What was done once, ahead of all cells, and what it took."""
+
+    what: str
+    reading: EnergyReading
+
+    def __str__(self) -> str:
+        seconds, joules = self.reading.duration_s, self.reading.it_joules
+        sources = "+".join(sorted(set(self.reading.sources.values()))) or "no meter"
+        took = f"{format_seconds(seconds)}, {format_joules(joules)} ({sources})"
+        return f"{self.what}: {took}, in no cell's energy"
+
+
+def added(first: EnergyReading, *others: EnergyReading) -> EnergyReading:
+    """One reading of windows that followed each other.
+
+    A domain that one of them could not read has no sum. `short_window` stays if such windows are
+    more than `SHORT_SHARE` of the time. Devices have their state at the start of the first window
+    and at the end of the last.
+    """
+    total = first
+    for other in others:
+        devices = {name: dict(ends) for name, ends in total.devices.items()}
+        for name, ends in other.devices.items():
+            devices[name] = {"start": devices.get(name, ends)["start"], "end": ends["end"]}
+        total = EnergyReading(
+            duration_s=total.duration_s + other.duration_s,
+            joules=_sums(total.joules, other.joules),
+            sources={**total.sources, **other.sources},
+            flags=_joint_flags(total, other),
+            unavailable={**total.unavailable, **other.unavailable},
+            net_joules=_sums(total.net_joules, other.net_joules),
+            devices=devices,
+            background_cpu_s=total.background_cpu_s + other.background_cpu_s,
+        )
+    return total
+
+
+def _joint_flags(first: EnergyReading, second: EnergyReading) -> list[str]:
+    flags = list(dict.fromkeys([*first.flags, *second.flags]))
+    short_s = sum(one.duration_s for one in (first, second) if _SHORT in one.flags)
+    if _SHORT in flags and short_s <= SHORT_SHARE * (first.duration_s + second.duration_s):
+        flags.remove(_SHORT)
+    return flags
+
+
+def _sums(
+    some: Mapping[str, float | None], more: Mapping[str, float | None]
+) -> dict[str, float | None]:
+    sums: dict[str, float | None] = {}
+    for domain in {**some, **more}:
+        one, other = some.get(domain), more.get(domain)
+        sums[domain] = None if one is None or other is None else one + other
+    return sums
+
+
+@dataclass(frozen=True)
+class PowerTrace:
+    """Mean power over a measurement, sample by sample."""
+
+    period_s: float
+    time_s: list[float]
+    """End of each sample, seconds since the trace began."""
+    watts: dict[str, list[float | None]]
+    """Domain -> mean watts of each sample; None where it could not be read."""
+    marks: dict[str, float] = field(default_factory=dict)
+    """Phase -> its start, seconds since the trace began."""

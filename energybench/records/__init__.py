@@ -1,0 +1,1 @@
+"""What a cell leaves on disk, and how it comes back."""

@@ -1,0 +1,51 @@
+"""A journal's cells as the JSON that pytest-benchmark would have written."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from energybench.records.journal import Entry
+from energybench.records.record import RunRecord
+
+
+def benchmark_json(entries: Iterable[Entry], version: str) -> dict[str, Any]:
+    """What pytest-benchmark `version` reads as a saved run; cells without a timing beside it.
+
+    Facts of the machine are those of the last cell. Raises ValueError without any entry.
+    """
+    entries = list(entries)
+    if not entries:
+        raise ValueError("a run has at least one cell")
+    last = entries[-1]
+    return {
+        "machine_info": _machine_info(last.record),
+        "commit_info": {"id": "unknown", "dirty": False, "project": "", "branch": "unknown"},
+        "benchmarks": [
+            with_record(entry.benchmark, entry.record) for entry in entries if entry.benchmark
+        ],
+        "datetime": last.written_at,
+        "version": version,
+        "energybench": {
+            "records": [entry.record.to_json() for entry in entries if not entry.benchmark]
+        },
+    }
+
+
+def with_record(benchmark: dict[str, Any], record: RunRecord) -> dict[str, Any]:
+    """pytest-benchmark's entry with the record in its `extra_info`."""
+    extra = benchmark.get("extra_info", {}) | {"energybench": record.to_json()}
+    return benchmark | {"extra_info": extra}
+
+
+def _machine_info(record: RunRecord) -> dict[str, Any]:
+    """As far as a record knows what pytest-benchmark asks the machine for."""
+    machine = record.machine
+    return {
+        "node": "",
+        "machine": "",
+        "system": str(machine.get("os")),
+        "release": "",
+        "python_version": machine.get("python"),
+        "python_implementation": "CPython",
+        "cpu": {"brand_raw": machine.get("cpu"), "count": machine.get("logical_cores")},
+        "energybench": machine,
+    }

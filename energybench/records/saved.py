@@ -1,0 +1,126 @@
+"""Runs as they were saved: records out of pytest-benchmark's JSON, its storage, and journals."""
+
+import gc
+import glob
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from energybench.errors import UsageError
+from energybench.records.journal import Journal
+from energybench.records.record import RunRecord, from_json
+
+STORAGE = Path(".benchmarks")
+"""Where pytest-benchmark keeps runs, unless it is told another place."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one file holds."""
+
+    label: str
+    """What tells the run from the others that were asked for."""
+    path: Path
+    records: tuple[RunRecord, ...]
+    """Those of its benchmarks and those that no benchmark carries."""
+    extras: tuple[dict[str, Any], ...] = ()
+    """`extra_info` of the benchmarks that are no cells."""
+    notes: tuple[str, ...] = ()
+    """What of the file cannot be read, a line each."""
+
+
+def read_runs(names: Sequence[str], need_records: bool = True) -> list[Run]:
+    """Every run that `names` name: JSON files, journals, or ids in `.benchmarks/` such as `0001`.
+
+    Raises `UsageError` for what cannot be read and, with `need_records`, for a file without any.
+    """
+    paths = [path for name in names for path in _paths(name)]
+    paths = list(dict.fromkeys(paths))
+    labels = _labels(paths)
+    with _no_garbage():
+        return [_read(path, label, need_records) for path, label in zip(paths, labels, strict=True)]
+
+
+def read_run(path: str | Path) -> list[RunRecord]:
+    """The records of one file; raises `UsageError` as `read_runs` does."""
+    return list(_read(Path(path), Path(path).stem, True).records)
+
+
+def _paths(name: str) -> list[Path]:
+    """The files that `name` stands for: itself, or the stored runs of that id or beginning."""
+    path = Path(name)
+    if path.exists() or path.suffix or len(path.parts) > 1 or not STORAGE.is_dir():
+        return [path]
+    found = sorted(STORAGE.glob(f"*/{glob.escape(name)}*.json"))
+    if not found:
+        raise UsageError(f"no run {name!r} in {STORAGE}/; name a file, or an id that is there")
+    return found
+
+
+def _labels(paths: Sequence[Path]) -> list[str]:
+    """File names without their suffix, as long a path as makes them differ."""
+    labels = [path.stem for path in paths]
+    depth = 1
+    while len(set(labels)) < len(labels) and depth < max(len(path.parts) for path in paths):
+        depth += 1
+        counts = Counter(labels)
+        labels = [
+            "/".join((*path.parts[-depth:-1], path.stem)) if counts[label] > 1 else label
+            for path, label in zip(paths, labels, strict=True)
+        ]
+    return labels
+
+
+def _read(path: Path, label: str, need_records: bool) -> Run:
+    if path.suffix == ".jsonl":
+        return _read_journal(path, label)
+    data = _json(path)
+    try:
+        extras = [benchmark.get("extra_info", {}) for benchmark in data["benchmarks"]]
+        found = [extra["energybench"] for extra in extras if "energybench" in extra]
+        found += data.get("energybench", {}).get("records", [])
+    except (TypeError, KeyError, AttributeError) as error:
+        raise UsageError(f"{path} is not a file of pytest-benchmark's") from error
+    if need_records and not found:
+        raise UsageError(f"{path} has no energybench records; was it another benchmark's?")
+    others = tuple(extra for extra in extras if extra and "energybench" not in extra)
+    try:
+        return Run(label, path, tuple(from_json(record) for record in found), others)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from error
+
+
+def _read_journal(path: Path, label: str) -> Run:
+    """The last of each cell; raises `UsageError` where there is none."""
+    contents = Journal(path).read()
+    if not contents.entries:
+        raise UsageError(f"{path} holds no finished cell")
+    records = tuple(entry.record for entry in contents.latest.values())
+    return Run(label, path, records, notes=tuple(f"{path}, {text}" for text in contents.damaged))
+
+
+def _json(path: Path) -> Any:
+    from pydantic_core import from_json as parse  # three times as fast as json on long files
+
+    try:
+        return parse(path.read_bytes(), cache_strings="keys")
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise UsageError(f"{path} is not JSON ({error}); run the benchmarks again") from error
+
+
+@contextmanager
+def _no_garbage() -> Iterator[None]:
+    """Spare the collector: a large file makes millions of objects, and they all stay."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.freeze()
+            gc.enable()

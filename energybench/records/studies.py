@@ -1,0 +1,179 @@
+"""What the studies of hardware leave in a benchmark's `extra_info`, and back out of it.
+
+Durations in seconds, energies in joules of the machine (IT), "not available" is None.
+"""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from energybench.errors import UsageError
+from energybench.records.schema import read_versioned
+
+KEY = "energybench_study"
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Intensity:
+    """One training step of one model and method, against what its device can do at most."""
+
+    model: str
+    method: str
+    seed: int
+    batch_size: int
+    image_size: int
+    precision: str
+    device_name: str
+    flops_per_step: float
+    """Floating-point operations of forward and backward; a multiplication with its addition is 2.
+
+    As PyTorch's `FlopCounterMode` counts them: matrix products and convolutions, nothing else.
+    """
+    bytes_per_step: float
+    """An estimate: what every operation of the step reads and writes, as if no cache held it."""
+    seconds_per_step: float
+    joules_per_step: float | None
+    ceiling_flops_per_s: float
+    """Measured: of a large matrix product in this precision."""
+    ceiling_bytes_per_s: float
+    """Measured: of copying a buffer far larger than the caches; reads and writes both count."""
+    sources: dict[str, str] = field(default_factory=dict)
+    """Domain -> how its energy was read."""
+    flags: list[str] = field(default_factory=list)
+    compression_rate: float = 0.0
+    kind: str = "intensity"
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def flops_per_s(self) -> float:
+        """Achieved."""
+        return self.flops_per_step / self.seconds_per_step
+
+    @property
+    def bytes_per_s(self) -> float:
+        """Achieved, of the estimated bytes: caches can lift it above the ceiling."""
+        return self.bytes_per_step / self.seconds_per_step
+
+    @property
+    def intensity(self) -> float:
+        """Floating-point operations per byte (S. Williams et al., Roofline, CACM 52(4), 2009)."""
+        return self.flops_per_step / self.bytes_per_step
+
+    @property
+    def joules_per_flop(self) -> float | None:
+        """None where the energy is not known."""
+        if self.joules_per_step is None or self.flops_per_step <= 0:
+            return None
+        return self.joules_per_step / self.flops_per_step
+
+    @property
+    def estimated(self) -> bool:
+        """Whether the energy is an estimate instead of a measurement."""
+        return any("estimate" in source for source in self.sources.values())
+
+
+@dataclass(frozen=True)
+class InferencePoint:
+    """One batch size."""
+
+    batch_size: int
+    seconds_per_1000_images: float
+    joules_per_1000_images: float | None
+
+
+@dataclass(frozen=True)
+class Inference:
+    """A finalized model that only answers."""
+
+    model: str
+    method: str
+    seed: int
+    image_size: int
+    precision: str
+    device_name: str
+    points: list[InferencePoint]
+    sources: dict[str, str] = field(default_factory=dict)
+    flags: list[str] = field(default_factory=list)
+    compression_rate: float = 0.0
+    kind: str = "inference"
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def estimated(self) -> bool:
+        """Whether the energy is an estimate instead of a measurement."""
+        return any("estimate" in source for source in self.sources.values())
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """Training steps of one untrained network in one arithmetic, beside timm's."""
+
+    model: str
+    precision: str
+    compiled: bool
+    memory_format: str
+    batch_size: int
+    image_size: int
+    device_name: str
+    images_per_s: float
+    joules_per_image: float | None
+    flops_per_image: float
+    """Forward and backward, as in `Intensity`."""
+    ceiling_flops_per_s: float
+    """Measured in the same session: of a large matrix product in this precision."""
+    timm_images_per_s: float | None = None
+    """Of timm's loop on the same batch; None where timm is not installed."""
+    timm_joules_per_image: float | None = None
+    window_s: float = 0.0
+    sources: dict[str, str] = field(default_factory=dict)
+    """Domain -> how its energy was read."""
+    flags: list[str] = field(default_factory=list)
+    kind: str = "throughput"
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def utilisation(self) -> float:
+        """Model FLOP utilisation: the share of the measured ceiling that training reaches."""
+        return self.flops_per_image * self.images_per_s / self.ceiling_flops_per_s
+
+    @property
+    def over_timm(self) -> float | None:
+        """Our images per second over timm's."""
+        return None if not self.timm_images_per_s else self.images_per_s / self.timm_images_per_s
+
+    @property
+    def estimated(self) -> bool:
+        """Whether the energy is an estimate instead of a measurement."""
+        return any("estimate" in source for source in self.sources.values())
+
+
+Study = Intensity | Inference | Throughput
+
+_KINDS: dict[str, type[Intensity] | type[Inference] | type[Throughput]] = {
+    "intensity": Intensity,
+    "inference": Inference,
+    "throughput": Throughput,
+}
+
+
+def to_extra_info(found: Study) -> dict[str, Any]:
+    """For a benchmark's `extra_info`."""
+    return {KEY: asdict(found)}
+
+
+def read_studies(extras: Iterable[dict[str, Any]]) -> list[Study]:
+    """What is in the `extra_info` of benchmarks; others are passed over.
+
+    Raises `UsageError` for what a newer energybench wrote, or of another shape.
+    """
+    found: list[Study] = []
+    for extra in extras:
+        if KEY not in extra:
+            continue
+        data = extra[KEY]
+        name = data.get("kind") if isinstance(data, dict) else None
+        if name not in _KINDS:
+            raise UsageError(f"no study of the kind {name!r}; upgrade energybench to read it")
+        found.append(read_versioned(data, _KINDS[name], "study", SCHEMA_VERSION))
+    return found

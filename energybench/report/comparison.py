@@ -1,0 +1,243 @@
+"""Runs side by side: the same cells of each, lined up, and what does not line up said plainly."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import fmean
+from typing import Any
+
+from energybench.records.record import RunRecord
+from energybench.report.cells import Row, RowKey, in_order, labels, rows
+from energybench.report.mismatch import mismatches
+from energybench.report.savings import Pair, Saving, energy_ratios, saved_in
+from energybench.report.stats import Estimate
+
+
+@dataclass(frozen=True)
+class Column:
+    """One run's cells of one row, averaged over the seeds that all runs with this row have.
+
+    A mean is None where one of its values is not known.
+    """
+
+    records: tuple[RunRecord, ...]
+    """In the order of their seeds."""
+    saving: Saving | None
+    """Against the run's own baseline; None where it has none, and for baselines."""
+    ratio: Estimate | None
+    """Of `kwh` to the first run's, over the seeds both have; None for the first run, and where
+    an energy is missing or the two were read in different ways."""
+
+    @cached_property
+    def means(self) -> dict[str, float | None]:
+        """Name -> mean over the seeds: `kwh`, `epochs`, `seconds`, `watts` (of the machine),
+        `accuracy` (0..1), `drop_pp`."""
+        return {
+            "kwh": _mean([record.kwh for record in self.records]),
+            "epochs": _mean([float(len(record.epochs)) for record in self.records]),
+            "seconds": _mean([finetune_s(record) for record in self.records]),
+            "watts": _mean([_watts(record) for record in self.records]),
+            "accuracy": _mean([record.accuracy for record in self.records]),
+            "drop_pp": _mean([record.drop_pp for record in self.records]),
+        }
+
+
+@dataclass(frozen=True)
+class ComparedRow:
+    """One model x method x setting in every run that has it."""
+
+    key: RowKey
+    label: str
+    """What tells it from the other settings of this model and method; mostly empty."""
+    columns: dict[str, Column]
+    """Run -> its cells."""
+    pairs: dict[str, tuple[Pair, ...]]
+    """Run but the first -> (its record, the first run's record) by seed; no pair, no entry."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs lined up; the first is what the others are compared with."""
+
+    runs: tuple[str, ...]
+    rows: tuple[ComparedRow, ...]
+    """With several runs those that at least two have."""
+    notes: tuple[str, ...]
+    """What was not compared and why, a line each."""
+    failed: dict[str, tuple[RunRecord, ...]]
+    """Run -> its failed cells."""
+
+    @property
+    def letters(self) -> list[str]:
+        """A, B, ... Z, R27, ...: names of runs are too long for headers."""
+        first = [chr(ord("A") + place) for place in range(min(26, len(self.runs)))]
+        return [*first, *(f"R{place + 1}" for place in range(26, len(self.runs)))]
+
+    @property
+    def comparable(self) -> bool:
+        """Whether any cell of the first run has a counterpart."""
+        return len(self.runs) == 1 or any(row.pairs for row in self.rows)
+
+
+def compare(runs: Mapping[str, Sequence[RunRecord]], across: Collection[str] = ()) -> Comparison:
+    """Line up `runs` (label -> records) by model x method x seed x data x protocol.
+
+    `across` names parts of the protocol that may differ. Of a cell that a run holds twice the last
+    counts.
+    """
+    found = {run: rows(records, across) for run, records in runs.items()}
+    names = tuple(runs)
+    saved = {run: {one.key: one for one in saved_in(table)} for run, table in found.items()}
+    keys = in_order(dict.fromkeys(key for table in found.values() for key in table))
+    least = min(2, len(names))
+    shown = [key for key in keys if sum(key in table for table in found.values()) >= least]
+    drafts = [_draft(key, names, found) for key in shown]
+    ratios = _ratios(drafts)
+    texts = labels(shown)
+    result = tuple(
+        ComparedRow(
+            key=key,
+            label=texts[key],
+            columns={
+                run: Column(
+                    records=tuple(records.values()),
+                    saving=saved[run].get(key),
+                    ratio=ratios.get((key, run)),
+                )
+                for run, records in columns.items()
+            },
+            pairs=pairs,
+        )
+        for key, columns, pairs in drafts
+    )
+    failed = {
+        run: tuple(record for record in records if record.status != "ok")
+        for run, records in runs.items()
+    }
+    notes = (*mismatches(runs, found), *_unlike_sources(result))
+    return Comparison(names, result, notes, failed)
+
+
+def finetune_s(record: RunRecord) -> float | None:
+    """Seconds of the fine-tuning; None where it was not measured."""
+    reading = record.phases.get("finetune")
+    return None if reading is None else reading.duration_s
+
+
+def machine_groups(records: Iterable[RunRecord]) -> dict[str, list[RunRecord]]:
+    """Records by the hardware that measured them, under its name; software may differ."""
+    found: dict[tuple[str, ...], list[RunRecord]] = {}
+    for record in records:
+        found.setdefault(_hardware(record), []).append(record)
+    names = [identity[0] for identity in found]
+    return {
+        name if names.count(name) == 1 else f"{name} ({', '.join(filter(None, rest))})": group
+        for (name, *rest), group in found.items()
+    }
+
+
+def _hardware(record: RunRecord) -> tuple[str, ...]:
+    """The device's name, then what tells two of that name apart."""
+    reading = record.phases.get("finetune")
+    machine = record.machine
+    gpus = sorted(domain for domain in (reading.sources if reading else ()) if "gpu:" in domain)
+    host = f"{machine.get('cpu')}, {machine.get('logical_cores')} cores"
+    name = str(record.protocol.get("device_name") or machine.get("cpu"))
+    return (name, *gpus, host, f"{machine.get('ram_gib')} GiB")
+
+
+_Draft = tuple[RowKey, dict[str, Row], dict[str, tuple[Pair, ...]]]
+
+
+def _draft(key: RowKey, runs: Sequence[str], found: Mapping[str, Mapping[RowKey, Row]]) -> _Draft:
+    """The row's records per run, on common seeds where there are any, and pairs with the first."""
+    having = {run: found[run][key] for run in runs if key in found[run]}
+    common = sorted(set.intersection(*(set(row) for row in having.values())))
+    columns = {
+        run: {seed: row[seed] for seed in common or sorted(row)} for run, row in having.items()
+    }
+    first = having.get(runs[0], {})
+    pairs = {
+        run: tuple((row[seed], first[seed]) for seed in columns[run] if seed in first)
+        for run, row in having.items()
+        if run != runs[0]
+    }
+    return key, columns, {run: found for run, found in pairs.items() if found}
+
+
+def _ratios(drafts: Sequence[_Draft]) -> dict[tuple[RowKey, str], Estimate]:
+    """(row, run) -> ratio to the first run; the rows of all at once, for the bootstrap's sake."""
+    places = [(key, run, pairs) for key, _, found in drafts for run, pairs in found.items()]
+    estimates = energy_ratios([pairs for _, _, pairs in places], "kwh")
+    return {
+        (key, run): estimate
+        for (key, run, _), estimate in zip(places, estimates, strict=True)
+        if estimate is not None
+    }
+
+
+def _unlike_sources(found: Iterable[ComparedRow]) -> list[str]:
+    """One line per two ways of reading that stand side by side."""
+    unlike: dict[tuple[str, str, str], int] = {}
+    for row in found:
+        for run, pairs in row.pairs.items():
+            sources = {(base.energy_source, record.energy_source) for record, base in pairs}
+            for first, second in sources:
+                if first != second:
+                    unlike[run, first, second] = unlike.get((run, first, second), 0) + 1
+    return [
+        f"energy not compared in {count} rows: read by {first} in the first run, by {second} in "
+        f"{run}"
+        for (run, first, second), count in unlike.items()
+    ]
+
+
+def _watts(record: RunRecord) -> float | None:
+    reading = record.phases.get("finetune")
+    return None if reading is None else reading.watts
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if known and len(known) == len(values) else None
+
+
+def to_json(comparison: Comparison) -> dict[str, Any]:
+    """Plain dicts, lists and numbers: every number of the table in its unit, and the notes."""
+    return {
+        "runs": list(comparison.runs),
+        "rows": [
+            {
+                "model": row.key.model,
+                "method": row.key.method,
+                "setting": dict(row.key.setting),
+                "runs": {run: _column_json(column) for run, column in row.columns.items()},
+            }
+            for row in comparison.rows
+        ],
+        "notes": list(comparison.notes),
+    }
+
+
+def _column_json(column: Column) -> dict[str, Any]:
+    saving = column.saving
+    return {
+        "seeds": [record.seed for record in column.records],
+        **column.means,
+        "ratio": _estimate_json(column.ratio),
+        "ratio_to_baseline": _estimate_json(saving.energy if saving else None),
+        "ratio_to_baseline_with_search": _estimate_json(saving.with_search if saving else None),
+        "flags": list(saving.flags) if saving else [],
+        "energy_source": sorted({record.energy_source for record in column.records}),
+    }
+
+
+def _estimate_json(estimate: Estimate | None) -> dict[str, Any] | None:
+    if estimate is None:
+        return None
+    return {
+        "value": estimate.value,
+        "low": estimate.low,
+        "high": estimate.high,
+        "pairs": estimate.pairs,
+    }

@@ -1,0 +1,150 @@
+"""A comparison of runs, and why its energies differ, as tables."""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Sequence
+
+from energybench.energy.units import format_kwh, format_seconds
+from energybench.report.comparison import Column, ComparedRow, Comparison, to_json
+from energybench.report.factors import NAMES, Factors, factors
+from energybench.report.savings import Saving
+from energybench.report.stats import Estimate
+from energybench.report.text import number, percent, points, saving, times
+
+FORMATS = {"table": "simple", "markdown": "github", "csv": None, "json": None}
+"""Name on the command line -> tabulate's name for it, where it is one of its tables."""
+SENSOR_ERROR = 0.10
+"""Relative difference between boards below which their sensors' gain may explain it."""
+
+_COLUMNS: tuple[tuple[str, Callable[[Column], str]], ...] = (
+    ("energy", lambda column: format_kwh(column.means["kwh"])),
+    ("saving", lambda column: saving(column.saving.energy if column.saving else None)),
+    ("epochs", lambda column: number(column.means["epochs"])),
+    ("time", lambda column: format_seconds(column.means["seconds"])),
+    ("watts", lambda column: number(column.means["watts"])),
+    ("accuracy", lambda column: percent(column.means["accuracy"], 2)),
+    ("drop", lambda column: points(column.means["drop_pp"])),
+)
+
+
+def comparison_text(comparison: Comparison, layout: str = "table", boards: bool = False) -> str:
+    """The comparison in one of `FORMATS`; notes follow a table, and are in the JSON.
+
+    With `boards`, a ratio between two boards that their sensors may explain says so instead.
+    """
+    if layout == "json":
+        return json.dumps(to_json(comparison), indent=1)
+    if layout == "csv":
+        return _csv(comparison)
+    from tabulate import tabulate
+
+    headers, table = comparison_rows(comparison, boards)
+    sides = ["left", "left", *["right"] * (len(headers) - 2)]
+    if any(row.label for row in comparison.rows):
+        sides[2] = "left"
+    text = tabulate(table, headers, FORMATS[layout] or "", colalign=sides, disable_numparse=True)
+    return "\n".join([text if table else "no cell is in more than one run", *_notes(comparison)])
+
+
+def comparison_rows(
+    comparison: Comparison, boards: bool = False
+) -> tuple[list[str], list[list[str]]]:
+    """Headers, with the run's letter in a line of its own, and the rows of the table."""
+    several = len(comparison.runs) > 1
+    labelled = any(row.label for row in comparison.rows)
+    headers = ["model", "method", *(["setting"] if labelled else [])]
+    for place, letter in enumerate(comparison.letters):
+        head = f"{letter}\n" if several else ""
+        headers += [f"{head}{name}" for name, _ in _COLUMNS]
+        headers += [f"{head}ratio"] if place else []
+    table = []
+    for row in comparison.rows:
+        line = [row.key.model, row.key.method, *([row.label] if labelled else [])]
+        for place, run in enumerate(comparison.runs):
+            column = row.columns.get(run)
+            line += ["-" if column is None else show(column) for _, show in _COLUMNS]
+            line += [_ratio(column, boards)] if place else []
+        table.append(line)
+    return headers, table
+
+
+def _ratio(column: Column | None, boards: bool) -> str:
+    ratio = None if column is None else column.ratio
+    if boards and ratio is not None and abs(ratio.value - 1.0) < SENSOR_ERROR:
+        return "within sensor error"
+    return times(ratio)
+
+
+def _notes(comparison: Comparison) -> list[str]:
+    lines = []
+    if len(comparison.runs) > 1:
+        named = zip(comparison.letters, comparison.runs, strict=True)
+        lines += [f"{letter}: {run}" for letter, run in named]
+        lines.append("ratio: energy over A's")
+    return ["", *lines, *comparison.notes] if lines or comparison.notes else []
+
+
+def _csv(comparison: Comparison) -> str:
+    """A line per row and run, every number in full; an empty field where one is not known."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    ratios = ("ratio", "ratio_to_baseline", "ratio_to_baseline_with_search")
+    means = ("kwh", "epochs", "seconds", "watts", "accuracy", "drop_pp")
+    ends = [f"{name}{end}" for name in ratios for end in ("", "_low", "_high")]
+    writer.writerow(["model", "method", "setting", "run", "seeds", *means, *ends])
+    for row, data in zip(comparison.rows, to_json(comparison)["rows"], strict=True):
+        for run, column in data["runs"].items():
+            found = [column[name] or {} for name in ratios]
+            numbers = [one.get(key) for one in found for key in ("value", "low", "high")]
+            seeds = " ".join(map(str, column["seeds"]))
+            writer.writerow(
+                [row.key.model, row.key.method, row.label, run, seeds]
+                + [column[name] for name in means]
+                + numbers
+            )
+    return out.getvalue().rstrip("\n")
+
+
+def why_text(comparison: Comparison, layout: str = "simple") -> str:
+    """Every ratio of energies as a product of its factors, each with its share of the log ratio.
+
+    In each run the method over its baseline and over the strongest control; between runs the cell
+    over the first run's.
+    """
+    from tabulate import tabulate
+
+    several = len(comparison.runs) > 1
+    table = []
+    for row in comparison.rows:
+        for run, column in row.columns.items():
+            where = [run] if several else []
+            if column.saving is not None:
+                table += [[*where, *line] for line in _why_saved(row, column.saving)]
+            if run in row.pairs and column.ratio is not None:
+                found = factors(row.pairs[run])
+                table.append([*where, *_why(row, comparison.runs[0], column.ratio, found, ())])
+    headers = [*(["run"] if several else []), "model", "method", "over", "ratio", *NAMES, "note"]
+    sides = ["left"] * (len(headers) - 6) + ["right"] * 5 + ["left"]
+    if not table:
+        return "nothing to explain: no cell has a baseline or a counterpart with known energy"
+    return tabulate(table, headers, layout, colalign=sides, disable_numparse=True)
+
+
+def _why_saved(row: ComparedRow, saved: Saving) -> list[list[str]]:
+    lines = [_why(row, saved.base, saved.energy, saved.factors, saved.flags)]
+    if saved.control is not None:
+        lines.append(_why(row, saved.control, saved.against_control, saved.control_factors, ()))
+    return lines
+
+
+def _why(
+    row: ComparedRow,
+    over: str,
+    ratio: Estimate | None,
+    found: Factors | None,
+    notes: Sequence[str],
+) -> list[str]:
+    parts = ["-"] * len(NAMES) if found is None else found.texts
+    method = row.key.method + (f" ({row.label})" if row.label else "")
+    return [row.key.model, method, over, times(ratio), *parts, "; ".join(notes)]

@@ -1,0 +1,187 @@
+"""The tables of a report: the same cells for a page and for Markdown."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from energybench.energy.units import format_kwh, format_seconds
+from energybench.records.record import RunRecord
+from energybench.report.cells import RowKey
+from energybench.report.comparison import finetune_s
+from energybench.report.factors import NAMES
+from energybench.report.paper import Judgement
+from energybench.report.savings import Saving
+from energybench.report.sections import Section
+from energybench.report.text import number, percent, points, saving, times
+
+
+@dataclass(frozen=True)
+class Table:
+    """Text in rows."""
+
+    headers: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    numbers: frozenset[int]
+    """Which columns hold numbers, and stand to the right."""
+
+    def markdown(self) -> str:
+        """As in a README."""
+        from tabulate import tabulate
+
+        sides = ["right" if i in self.numbers else "left" for i in range(len(self.headers))]
+        rows = [[cell.replace("|", "\\|") for cell in row] for row in self.rows]
+        return tabulate(rows, self.headers, "github", colalign=sides, disable_numparse=True)
+
+
+def result_table(section: Section) -> Table:
+    """A row per model, method and setting, means over its seeds."""
+    labelled = any(section.labels.values())
+    headers = ["model", "method", *(["setting"] if labelled else []), "seeds", "energy", "saving"]
+    headers += ["with search", "epochs", "time", "accuracy", "drop", "freed", "note"]
+    rows = [_result(section, key, labelled) for key in section.rows]
+    first = 3 if labelled else 2
+    return Table(tuple(headers), tuple(rows), frozenset(range(first, len(headers) - 1)))
+
+
+def _result(section: Section, key: RowKey, labelled: bool) -> tuple[str, ...]:
+    records = list(section.rows[key].values())
+    found = section.savings.get(key)
+    rates = [one.compression.compression_rate for one in records if one.compression]
+    drop = found.drop_pp if found else None
+    return (
+        key.model,
+        key.method + _arithmetic(records),
+        *([section.labels[key]] if labelled else []),
+        str(len(records)),
+        format_kwh(_mean([record.kwh for record in records])),
+        saving(found.energy) if found else "-",
+        saving(found.with_search) if found else "-",
+        number(fmean(len(record.epochs) for record in records)),
+        format_seconds(_mean([finetune_s(record) for record in records])),
+        percent(_mean([record.accuracy for record in records]), 2),
+        points(drop.value) if drop else "-",
+        percent(fmean(rates)) if rates else "-",
+        "; ".join(found.flags) if found else "",
+    )
+
+
+def _arithmetic(records: Sequence[RunRecord]) -> str:
+    """The arithmetics that the method chose, where they are not the run's own."""
+    chosen = {one.precision for one in records} - {
+        str(one.protocol.get("precision")) for one in records
+    }
+    return f" [{', '.join(sorted(map(str, chosen)))}]" if chosen - {None} else ""
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if known and len(known) == len(values) else None
+
+
+def why_table(section: Section) -> Table:
+    """Each ratio of energies as a product of factors, with its share of the log ratio."""
+    rows = []
+    for one in section.known:
+        rows.append(_why(section, one, one.base))
+        if one.control is not None:
+            rows.append(_why(section, one, one.control))
+    headers = ("model", "method", "over", "energy", *NAMES)
+    return Table(headers, tuple(rows), frozenset(range(3, len(headers))))
+
+
+def _why(section: Section, one: Saving, over: str) -> tuple[str, ...]:
+    against_base = over == one.base
+    ratio = one.energy if against_base else one.against_control
+    found = one.factors if against_base else one.control_factors
+    label = section.labels[one.key]
+    return (
+        one.model,
+        f"{one.method} ({label})" if label else one.method,
+        over,
+        times(ratio),
+        *(("-",) * len(NAMES) if found is None else found.texts),
+    )
+
+
+def study_tables(section: Section) -> list[tuple[str, Table]]:
+    """(title, table) of the studies of hardware that the section has."""
+    found = []
+    if section.throughputs:
+        found.append(("Training throughput", _throughput_table(section)))
+    if section.intensities:
+        found.append(("Steps against the device's ceilings", _intensity_table(section)))
+    if section.inferences:
+        found.append(("Answers", _inference_table(section)))
+    return found
+
+
+def _throughput_table(section: Section) -> Table:
+    headers = (
+        *("model", "arithmetic", "compiled", "memory format", "pixels", "batch", "images/s"),
+        *("J/image", "MFU", "timm images/s", "timm J/image", "images/s over timm's"),
+    )
+    rows = tuple(
+        (
+            one.model,
+            one.precision,
+            "yes" if one.compiled else "no",
+            one.memory_format.replace("_", " "),
+            str(one.image_size),
+            str(one.batch_size),
+            number(one.images_per_s),
+            number(one.joules_per_image),
+            percent(one.utilisation, 0),
+            number(one.timm_images_per_s),
+            number(one.timm_joules_per_image),
+            number(one.over_timm),
+        )
+        for one in section.throughputs
+    )
+    return Table(headers, rows, frozenset(range(4, len(headers))))
+
+
+def _intensity_table(section: Section) -> Table:
+    headers = (
+        *("model", "method", "arithmetic", "GFLOP/step", "GB/step (estimate)", "FLOP/byte"),
+        *("GFLOP/s", "of ceiling", "ms/step", "J/step", "pJ/FLOP"),
+    )
+    rows = tuple(
+        (
+            one.model,
+            one.method,
+            one.precision,
+            number(one.flops_per_step / 1e9),
+            number(one.bytes_per_step / 1e9),
+            number(one.intensity),
+            number(one.flops_per_s / 1e9),
+            percent(one.flops_per_s / one.ceiling_flops_per_s, 0),
+            number(1e3 * one.seconds_per_step),
+            number(one.joules_per_step),
+            number(None if one.joules_per_flop is None else 1e12 * one.joules_per_flop),
+        )
+        for one in section.intensities
+    )
+    return Table(headers, rows, frozenset(range(3, len(headers))))
+
+
+def _inference_table(section: Section) -> Table:
+    headers = ("model", "method", "arithmetic", "batch", "J per 1,000 images", "s per 1,000 images")
+    rows = tuple(
+        (
+            one.model,
+            one.method,
+            one.precision,
+            str(point.batch_size),
+            number(point.joules_per_1000_images),
+            number(point.seconds_per_1000_images),
+        )
+        for one in section.inferences
+        for point in one.points
+    )
+    return Table(headers, rows, frozenset(range(3, len(headers))))
+
+
+def claim_table(found: Sequence[Judgement]) -> Table:
+    """The paper's claims beside ours."""
+    rows = tuple((one.claim.text, one.verdict, one.found) for one in found)
+    return Table(("the paper", "here", "found"), rows, frozenset())

@@ -1,0 +1,33 @@
+"""The table of joules per call."""
+
+from collections.abc import Mapping
+
+from energybench.energy.per_call import PerCall
+from energybench.energy.units import format_joules
+
+_HEADERS = ("test", "energy per call", "power", "calls", "window", "source", "")
+
+
+def per_call_table(results: Mapping[str, PerCall]) -> str:
+    """One row per test of `results`, by its name, as text; what was not read is "-"."""
+    from tabulate import tabulate
+
+    rows = []
+    for name, found in results.items():
+        reading = found.reading
+        watts = "-" if reading.watts is None else f"{reading.watts:.1f} W"
+        source = "+".join(sorted(set(reading.sources.values()))) or "none"
+        notes = [*reading.flags, *(f"{key}: {why}" for key, why in reading.unavailable.items())]
+        rows.append(
+            (
+                name,
+                format_joules(found.it_joules),
+                watts,
+                str(found.calls),
+                f"{reading.duration_s:.2f} s",
+                source,
+                "; ".join(notes) if reading.it_joules is None else ", ".join(reading.flags),
+            )
+        )
+    sides = ["left", *["right"] * 4, "left", "left"]
+    return tabulate(rows, headers=_HEADERS, colalign=sides, disable_numparse=True)

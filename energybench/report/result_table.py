@@ -1,0 +1,134 @@
+"""The table at the end of a run."""
+
+from collections.abc import Iterable, Mapping
+
+from energybench.energy.units import format_co2e, format_kwh, format_seconds
+from energybench.records.record import RunRecord
+from energybench.registry import METHODS
+
+_HEADERS = (
+    "model",
+    "method",
+    "seed",
+    "energy",
+    "saving",
+    "with search",
+    "epochs",
+    "time",
+    "accuracy",
+    "drop",
+    "freed",
+    "source",
+)
+_CARBON = "CO2e"
+_AFTER_ENERGY = _HEADERS.index("energy") + 1
+
+
+def result_table(
+    records: Iterable[RunRecord],
+    layout: str = "simple",
+    cached: Mapping[tuple[str, int], RunRecord] | None = None,
+) -> str:
+    """One row per record, models in the order they came, as text.
+
+    energy: facility energy of fine-tuning; CO2e: its emissions, where a country was named. saving:
+    against the same model's and seed's baseline among `records`, of that energy and of the energy
+    that includes the method's own search. `layout` is one of tabulate's table formats: `simple`,
+    `github`, `tsv`... `cached` are baselines of earlier runs by (model, seed); savings against
+    those are marked.
+    """
+    from tabulate import tabulate  # here: only a run that measured something needs it
+
+    records = _in_order(records)
+    baselines = {
+        (record.model, record.seed): record for record in records if record.method == "baseline"
+    }
+    earlier = cached or {}
+    rows = []
+    for record in records:
+        key = record.model, record.seed
+        rows.append(_row(record, baselines.get(key) or earlier.get(key), key not in baselines))
+    headers = list(_HEADERS)
+    if any(record.carbon for record in records):
+        headers.insert(_AFTER_ENERGY, _CARBON)
+        for row, record in zip(rows, records, strict=True):
+            row.insert(_AFTER_ENERGY, format_co2e(record.kg_co2e))
+    sides = [*["left"] * 2, *["right"] * (len(headers) - 3), "left"]
+    return tabulate(rows, headers=headers, tablefmt=layout, colalign=sides, disable_numparse=True)
+
+
+def _in_order(records: Iterable[RunRecord]) -> list[RunRecord]:
+    """By model, seed and method; the run shuffled the methods."""
+    records = list(records)
+    models = list(dict.fromkeys(record.model for record in records))
+    methods = METHODS.names()
+
+    def key(record: RunRecord) -> tuple[int, int, list[int]]:
+        parts = [methods.index(part) for part in record.method.split("+") if part in methods]
+        return models.index(record.model), record.seed, [len(parts), *parts]
+
+    return sorted(records, key=key)
+
+
+def _row(record: RunRecord, baseline: RunRecord | None, from_cache: bool) -> list[str]:
+    reading = record.phases.get("finetune")
+    saving = with_search = "-"
+    other = baseline if baseline is not record else None
+    if other is not None and other.energy_source == record.energy_source:
+        mark = " (cached)" if from_cache else ""
+        saving = _saving(record.kwh, other.kwh) + mark
+        with_search = _saving(record.kwh_total, other.kwh_total) + mark
+    rate = record.compression.compression_rate if record.compression else None
+    no_effect = record.compression is not None and record.compression.no_effect
+    return [
+        record.model,
+        record.method + _arithmetic(record) + (" (no effect)" if no_effect else ""),
+        str(record.seed),
+        format_kwh(record.kwh),
+        saving,
+        with_search,
+        str(len(record.epochs)),
+        format_seconds(reading.duration_s if reading else None),
+        _percent(record.accuracy, 2),
+        "-" if record.drop_pp is None else f"{record.drop_pp:+.2f} pp",
+        _percent(rate, 1),
+        _source(record),
+    ]
+
+
+def _arithmetic(record: RunRecord) -> str:
+    """The arithmetic that the method chose, where it is not the run's own."""
+    own = record.protocol.get("precision")
+    return f" [{record.precision}]" if record.precision not in (None, own) else ""
+
+
+def _source(record: RunRecord) -> str:
+    """How the energy was read, and what makes it doubtful; why a cell failed."""
+    if record.status != "ok":
+        return f"failed: {record.error}"
+    return ", ".join([record.energy_source, *record.flags])
+
+
+def _saving(energy: float | None, baseline: float | None) -> str:
+    if energy is None or not baseline:
+        return "-"
+    return f"{100 * (1 - energy / baseline):+.1f} %"
+
+
+def _percent(share: float | None, digits: int) -> str:
+    return "-" if share is None else f"{100 * share:.{digits}f} %"
+
+
+def tolerance_failure(record: RunRecord) -> str | None:
+    """One line that says why the record fails its benchmark; None when it does not."""
+    if record.status != "ok":
+        return f"{record.model} {record.method} seed {record.seed}: {record.error}"
+    if record.within_tolerance or record.test is None or record.reference_accuracy is None:
+        return None
+    return (
+        f"{record.model} {record.method} seed {record.seed} lost {record.drop_pp:.2f} points, "
+        f"tolerance {record.tolerance_pp:g}: baseline {100 * record.reference_accuracy:.2f} % "
+        f"({record.reference_correct} of {record.test.total} test images), "
+        f"here {100 * record.test.accuracy:.2f} % ({record.test.correct}); "
+        f"{record.disagreements} images are classified differently"
+    )

@@ -1,0 +1,1 @@
+"""One run: its cells, their references, what executes them."""

@@ -1,0 +1,1 @@
+"""What runs a cell: this process, or several ranks."""

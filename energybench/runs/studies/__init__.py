@@ -1,0 +1,1 @@
+"""Questions beside the matrix: steps, answers, intensity, capacity."""

@@ -1,0 +1,52 @@
+"""Steganographic capacity of a pretrained network, however its bits are overwritten."""
+
+from collections.abc import Callable
+
+from energybench.compression.bits import Fill, Rounding
+from energybench.compression.capacity import Capacity, Scope, Strategy, capacity
+from energybench.errors import CellError
+from energybench.runs.bench import Bench
+from energybench.training.failures import is_out_of_memory
+
+WAYS: dict[str, tuple[Fill, Rounding]] = {
+    "cleared": ("zeros", "truncate"),
+    "rounded": ("zeros", "nearest"),
+    "random": ("random", "truncate"),
+}
+"""Cleared as `stego` does it, rounded to the nearest instead, or filled as to hide something."""
+
+
+def capacities(
+    bench: Bench,
+    model: str,
+    scope: Scope = "weights",
+    strategy: Strategy = "sweep",
+    per_layer: bool = False,
+    say: Callable[[str], None] = lambda line: None,
+) -> dict[str, Capacity]:
+    """The capacity of `model` in each of `WAYS`, by "model, way".
+
+    The accuracy is that on the validation split, the tolerance the run's. `say` is told what comes
+    next. See `compression.capacity.capacity` for the rest. Raises `CellError` where memory ends.
+    """
+    network, _ = bench.pretrained(model).load(bench.device)
+    score = bench.score(model, seed=0)
+    found = {}
+    for way, (fill, rounding) in WAYS.items():
+        say(f"{model}: {way}")
+        try:
+            found[f"{model}, {way}"] = capacity(
+                network,
+                score,
+                bench.config.tolerance_pp,
+                fill=fill,
+                scope=scope,
+                strategy=strategy,
+                rounding=rounding,
+                per_layer=per_layer,
+            )
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            raise CellError(f"out of memory with {model}; try --device=cpu") from error
+    return found

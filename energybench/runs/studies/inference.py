@@ -1,0 +1,52 @@
+"""What a finalized network costs that only answers."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import nn
+
+from energybench.energy.per_call import PerCall, per_call
+from energybench.records.studies import InferencePoint
+from energybench.runs.bench import Bench
+from energybench.runs.studies.steps import Prepared
+from energybench.training.precision import arithmetic
+
+
+def inference_points(
+    prepared: Prepared, bench: Bench, batch_sizes: Sequence[int], window_s: float
+) -> tuple[list[InferencePoint], list[PerCall]]:
+    """Energy and time of answers at each of `batch_sizes`, windows of at least `window_s`.
+
+    The model is finalized first, and answers in its own arithmetic, in evaluation mode.
+    """
+    prepared.compression.finalize(prepared.model)
+    prepared.model.eval()
+    found = []
+    for batch_size in batch_sizes:
+        call = answer(prepared, batch_size, bench.device)
+        call()
+        found.append(per_call(call, bench.meters, bench.synchronize, at_least_s=window_s))
+    points = [_point(batch_size, one) for batch_size, one in zip(batch_sizes, found, strict=True)]
+    return points, found
+
+
+def answer(prepared: Prepared, batch_size: int, device: torch.device) -> Callable[[], object]:
+    """A function that answers one batch of synthetic images."""
+    model: nn.Module = prepared.model
+    images = torch.randn(batch_size, *prepared.images.shape[1:], device=device)
+
+    def call() -> object:
+        with torch.inference_mode(), arithmetic(prepared.precision, device):
+            return model(images)
+
+    return call
+
+
+def _point(batch_size: int, found: PerCall) -> InferencePoint:
+    images = found.calls * batch_size
+    joules = found.reading.it_joules
+    return InferencePoint(
+        batch_size=batch_size,
+        seconds_per_1000_images=1000.0 * found.reading.duration_s / images,
+        joules_per_1000_images=None if joules is None else 1000.0 * joules / images,
+    )

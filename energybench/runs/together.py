@@ -1,0 +1,64 @@
+"""What the ranks of a run do together around their work: they measure it and hold the devices."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+
+from energybench.energy import lock
+from energybench.energy.machine import gpu_id
+from energybench.energy.nodes import over_nodes
+from energybench.energy.readings import EnergyReading
+from energybench.energy.windows import MeterSet, Window
+from energybench.training.distributed.group import Group
+
+
+@contextmanager
+def window(
+    meters: MeterSet, group: Group, synchronize: Callable[[], None], states: bool
+) -> Iterator[Window]:
+    """An energy window that waits for the devices of all ranks at both ends.
+
+    `meters` are this rank's, `synchronize` waits for its device; `states` is as in
+    `MeterSet.window`. The reading is that of all machines, on every rank. After an error, which
+    other ranks may not have met, it has what this machine has read.
+    """
+    synchronize()
+    group.wait()
+    with ExitStack() as cut_short:
+        with meters.window(synchronize, states) as found:
+            cut_short.callback(_complete, found, {}, group)
+            group.wait()  # nobody begins before all meters are read
+            yield found
+            synchronize()
+            group.wait()
+        cut_short.pop_all()
+    _complete(found, dict(enumerate(group.gather(found.reading))), group)
+
+
+def _complete(window: Window, readings: dict[int, EnergyReading], group: Group) -> None:
+    window.reading = over_nodes(readings or {group.rank: window.reading}, group.nodes)
+
+
+def resources(meters: MeterSet, group: Group, uuid: str | None) -> list[str]:
+    """What the ranks of this machine must have for themselves, see `lock.resources`.
+
+    `uuid` is this rank's GPU as CUDA has it; None for training on the CPU.
+    """
+    domain = None if uuid is None else f"gpu:{gpu_id(f'GPU-{uuid}')}"
+    everyone = group.gather((group.node, domain))
+    trained_on = [gpu for node, gpu in everyone if gpu and node == group.node]
+    return lock.resources([*meters.sources, *trained_on], trains_on_cpu=uuid is None)
+
+
+@contextmanager
+def exclusive_use(
+    names: Sequence[str], group: Group, wait: bool, say: Callable[[str], None]
+) -> Iterator[None]:
+    """`lock.exclusive_use` by one rank of each machine, while the others wait for it."""
+    with ExitStack() as held:
+
+        def hold() -> None:
+            if group.local_rank == 0:
+                held.enter_context(lock.exclusive_use(names, wait, say))
+
+        group.together(hold)
+        yield

@@ -1,0 +1,1 @@
+"""Image classification: data sets, networks and their weights."""

@@ -1,0 +1,108 @@
+"""The embedded data set: 1,797 scanned handwritten digits (UCI, 8 x 8 pixels), in scikit-learn.
+
+E. Alpaydin, C. Kaynak: Optical Recognition of Handwritten Digits, UCI Machine Learning Repository,
+1998. Four fixed, stratified splits: 450 images to pretrain on, 450 to fine-tune on, 297 for
+validation (searches and early stopping), 600 to test, which nothing is tuned on.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+from torch import Tensor
+from torch.nn.functional import interpolate
+from torch.utils.data import TensorDataset
+
+from energybench.config import DataConfig
+from energybench.errors import UsageError
+from energybench.progress import Progress
+from energybench.workloads.images.data.base import Batches, Share, Split
+from energybench.workloads.images.data.order import BatchOrder, OrderedLoader
+
+_SPLIT_SIZES = {"pretrain": 450, "train": 450, "validation": 297, "test": 600}
+_SPLIT_SEED = 0
+_MEAN, _STD = 0.305, 0.376
+"""Of all pixels, scaled to 0..1."""
+
+
+class Digits:
+    """The four splits, enlarged to any image size and served from memory."""
+
+    name = "digits"
+    classes = 10
+    imagenet_sized = False
+
+    def __init__(self) -> None:
+        bunch = load_digits()
+        self._pixels = torch.tensor(bunch.images, dtype=torch.float32) / 16.0
+        self._labels = torch.tensor(bunch.target, dtype=torch.int64)
+        self._indices = _stratified_splits(bunch.target)
+        self._enlarged: dict[tuple[Split, int], Tensor] = {}
+        digest = hashlib.sha256(bunch.images.tobytes() + bunch.target.tobytes())
+        for name, indices in self._indices.items():
+            digest.update(name.encode() + np.asarray(indices, dtype=np.int64).tobytes())
+        self.fingerprint = digest.hexdigest()[:16]
+
+    @property
+    def split_sizes(self) -> Mapping[str, int]:
+        """Images per split."""
+        return dict(_SPLIT_SIZES)
+
+    def served(self, image_size: int) -> dict[str, Any]:
+        """Nothing: one way."""
+        return {}
+
+    def prepare(
+        self,
+        image_size: int,
+        device: torch.device,
+        config: DataConfig,
+        progress: Progress,
+        say: Callable[[str], None],
+    ) -> None:
+        """Nothing: `batches` enlarges in a moment."""
+
+    def batches(
+        self, split: Split, image_size: int, batch_size: int, seed: int, share: Share = (0, 1)
+    ) -> Batches:
+        """The split at `image_size` pixels (bilinear), three equal channels."""
+        data = TensorDataset(self._images(split, image_size), self._labels[self._indices[split]])
+        order = BatchOrder(split, len(data), batch_size, seed, share)
+        pin = torch.cuda.is_initialized()  # or each step would wait for the GPU
+        return OrderedLoader(data, order, sampler=order, batch_size=None, pin_memory=pin)
+
+    def _images(self, split: Split, image_size: int) -> Tensor:
+        key = (split, image_size)
+        if key not in self._enlarged:
+            small = self._pixels[self._indices[split]].unsqueeze(1)
+            large = interpolate(small, size=(image_size, image_size), mode="bilinear")
+            self._enlarged[key] = ((large - _MEAN) / _STD).repeat(1, 3, 1, 1)
+        return self._enlarged[key]
+
+
+def _stratified_splits(labels: np.ndarray) -> dict[Split, list[int]]:
+    """Indices per split, the same on every machine."""
+    splits: dict[Split, list[int]] = {}
+    rest = np.arange(len(labels))
+    names: tuple[Split, ...] = ("test", "validation", "train")
+    for name in names:
+        rest, taken = train_test_split(
+            rest,
+            test_size=_SPLIT_SIZES[name],
+            stratify=labels[rest],
+            random_state=_SPLIT_SEED,
+        )
+        splits[name] = sorted(taken.tolist())
+    splits["pretrain"] = sorted(rest.tolist())
+    return splits
+
+
+def open_digits(location: str = "") -> Digits:
+    """The data set for `--energy-dataset=digits`, which has no location."""
+    if location:
+        raise UsageError(f"digits is in the package and takes no path, not {location!r}")
+    return Digits()

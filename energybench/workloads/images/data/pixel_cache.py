@@ -1,0 +1,211 @@
+"""Images decoded once: in parallel, resumed after a kill, published whole or not at all."""
+
+import glob
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from torch.utils.data import DataLoader, Dataset
+
+from energybench.energy.units import format_bytes
+from energybench.errors import UsageError
+from energybench.progress import Progress
+from energybench.workloads.images.data.decode import BadImageError, NotReadError, rgb_square
+from energybench.workloads.images.data.pixel_files import (
+    SCHEMA_VERSION,
+    CacheFacts,
+    PixelFiles,
+    PixelMap,
+)
+from energybench.workloads.images.data.workers import ending_with_this_process
+
+_CHUNK = 32
+"""Images between two steps of the progress bar."""
+_ALONE = 64
+"""Images that are decoded sooner than a worker process has started."""
+_OTHERWISE = "name another folder by --energy-data-cache, or off to decode images as they are read"
+
+_Outcome = tuple[int, BadImageError | NotReadError | OSError | None]
+"""Index of an image, and what is wrong with it, with reading or with writing it."""
+
+
+@dataclass(frozen=True)
+class DecodedImages:
+    """A cache that is whole."""
+
+    pixels: PixelMap
+    bad: dict[int, str]
+    """Index of an image that cannot be decoded -> why."""
+    built: str | None
+    """What was done to make it; None if it was there."""
+
+
+class PixelCache:
+    """The images at `paths` in `root`, as squares of `side` pixels, in a folder in `folder`."""
+
+    def __init__(self, root: Path, paths: Sequence[str], side: int, folder: Path) -> None:
+        self._root, self._paths = root.resolve(), paths
+        name = f"{self._root.name}-{side}px-{_key(paths)}"
+        stamps = np.array([_stamp(root / path) for path in paths], dtype=np.uint64)
+        self._files = PixelFiles(folder / name, stamps, side)
+        self._partial = PixelFiles(folder / f"{name}.partial", stamps, side)
+        self._lock = folder / f"{name}.lock"
+
+    def open(self, progress: Progress, say: Callable[[str], None]) -> DecodedImages:
+        """The decoded images, decoded now where they are not there yet.
+
+        `say` is told in one line what that takes before it begins. An image that cannot be decoded
+        stops nothing. Raises `UsageError` where there is no space or no permission.
+        """
+        found = self._whole()
+        if found is not None:
+            return found
+        try:
+            self._files.folder.parent.mkdir(parents=True, exist_ok=True)
+            with self._alone(say):
+                return self._whole() or self._build(progress, say)
+        except OSError as error:
+            raise UsageError(
+                f"cannot keep decoded images in {self._files.folder.parent} "
+                f"({error.strerror or error}); {_OTHERWISE}"
+            ) from error
+
+    def _whole(self) -> DecodedImages | None:
+        facts = self._files.read_facts()
+        if facts is None or facts.stamps != self._files.stamps or not self._files.whole(facts):
+            return None
+        return DecodedImages(self._files.map(), facts.bad, None)
+
+    @contextmanager
+    def _alone(self, say: Callable[[str], None]) -> Iterator[None]:
+        """One process builds, the others wait for it."""
+        from filelock import FileLock, Timeout
+
+        lock = FileLock(self._lock)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            say(f"another process decodes the images of {self._root}; waiting until it ends")
+            lock.acquire(poll_interval=1.0)
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _build(self, progress: Progress, say: Callable[[str], None]) -> DecodedImages:
+        files, target = self._partial, self._files.folder
+        if target.exists():
+            facts = self._files.read_facts()
+            changed = facts is not None and facts.stamps != files.stamps
+            what = "has images that have changed" if changed else "is damaged"
+            say(f"{target} {what}; what is not right is decoded again")
+            shutil.rmtree(files.folder, ignore_errors=True)
+            target.rename(files.folder)
+        self._require_space()
+        self._name_unused(say)
+        files.create()
+        undone = files.undone()
+        size = format_bytes(files.bytes)
+        say(
+            f"decoding {len(undone):,} images of {self._root} once, to {files.side} x {files.side} "
+            f"pixels: {size} in {target}"
+        )
+        bad = self._decode(undone, progress)
+        root = str(self._root)
+        files.write_facts(CacheFacts(root, files.side, files.images, files.stamps, bad))
+        files.folder.rename(target)
+        built = f"decoded {len(undone):,} images to {files.side} x {files.side} pixels ({size})"
+        return DecodedImages(self._files.map(), bad, built)
+
+    def _require_space(self) -> None:
+        needed = self._partial.bytes - self._partial.allocated()
+        free = shutil.disk_usage(self._files.folder.parent).free
+        if needed > free:
+            raise UsageError(
+                f"decoded images take {format_bytes(needed)}, and {self._files.folder.parent} has "
+                f"{format_bytes(free)} free; free some space there, {_OTHERWISE}"
+            )
+
+    def _name_unused(self, say: Callable[[str], None]) -> None:
+        """Say which caches of this folder an older version or other images have left."""
+        pattern = f"{glob.escape(self._root.name)}-*/facts.json"
+        for path in self._files.folder.parent.glob(pattern):
+            if path.parent in (self._files.folder, self._partial.folder):
+                continue
+            other = PixelFiles(path.parent, np.empty(0, np.uint64), 0)
+            facts = other.read_facts()
+            if facts is None:
+                why = "is of another version"
+            elif (facts.source, facts.side) == (str(self._root), self._files.side):
+                why = "has other images than there are now"
+            else:
+                continue
+            size = format_bytes(other.allocated())
+            say(f"{path.parent} {why} and is not used; delete it to free {size}")
+
+    def _decode(self, indices: Sequence[int], progress: Progress) -> dict[int, str]:
+        """Decode the images at `indices` into the files; those that cannot be, with the reason."""
+        workers = len(os.sched_getaffinity(0)) if len(indices) > _ALONE else 0
+        paths = [str(self._root / path) for path in self._paths]
+        loader: DataLoader[_Outcome] = DataLoader(
+            _Decoding(paths, self._partial),
+            sampler=indices,
+            batch_size=_CHUNK,
+            num_workers=workers,
+            collate_fn=list,
+            worker_init_fn=ending_with_this_process(),
+        )
+        bad = {}
+        with progress.bar(f"decoding {self._root.name}", len(loader)) as step:
+            for outcomes in loader:
+                for index, error in outcomes:
+                    if isinstance(error, OSError):
+                        raise error
+                    if isinstance(error, NotReadError):
+                        raise UsageError(
+                            f"cannot read {paths[index]} ({error}); run again when it can be, "
+                            "what is decoded is kept"
+                        )
+                    if error is not None:
+                        bad[index] = str(error)
+                step(f"{len(bad)} cannot be read" if bad else "")
+        return dict(sorted(bad.items()))
+
+
+class _Decoding(Dataset[_Outcome]):
+    """Decodes the image that is asked for into the files, in whichever process it is."""
+
+    def __init__(self, paths: Sequence[str], files: PixelFiles) -> None:
+        self._paths, self._files = paths, files
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __getitem__(self, index: int) -> _Outcome:
+        try:
+            self._files.write(index, rgb_square(self._paths[index], self._files.side))
+        except (BadImageError, NotReadError, OSError) as error:
+            return index, error
+        return index, None
+
+
+def _key(paths: Sequence[str]) -> str:
+    """Changes with the images' names, and with what is kept of them."""
+    digest = hashlib.sha256(f"{SCHEMA_VERSION}\n".encode())
+    digest.update("\n".join(paths).encode())
+    return digest.hexdigest()[:16]
+
+
+def _stamp(path: Path) -> int:
+    """Changes with the file's size and time."""
+    try:
+        stat = os.stat(path)
+    except OSError as error:  # gone since the folder was read
+        raise UsageError(f"cannot read {path}: {error.strerror}; run again") from error
+    digest = hashlib.blake2b(f"{stat.st_size} {stat.st_mtime_ns}".encode(), digest_size=8)
+    return int.from_bytes(digest.digest())

@@ -1,0 +1,59 @@
+"""How each network is pretrained where no published weights fit: a few minutes on a few cores.
+
+One line per network; one that has no line is pretrained by `Recipe()`. The trainer that follows a
+recipe is `energybench.workloads.images.weights.trainer`.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Initialization = Literal["as_built", "zero_residual", "he"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One pretraining: AdamW under a one-cycle schedule, on slightly distorted images."""
+
+    learning_rate: float = 1e-3
+    """At the peak of the cycle."""
+    epochs: int = 12
+    batch_size: int = 32
+    """Images per step; the caller makes the batches."""
+    initialization: Initialization = "as_built"
+    """`as_built`: torchvision's own. `zero_residual`: the same, but every residual block starts as
+    the identity. `he`: normal, variance 2 / fan-in in convolutions, 0.32 / fan-in in linear layers
+    (so that the features before the last one are not so large that plain SGD diverges)."""
+    weight_decay: float = 0.01
+    """Of AdamW: decoupled, relative to the learning rate."""
+    label_smoothing: float = 0.05
+    """Probability mass spread evenly over the classes, 0..1."""
+    gradient_norm: float = 1.0
+    """Largest Euclidean norm of all gradients together; longer ones are scaled down to it."""
+    warmup: float = 0.3
+    """Share of all steps in which the learning rate rises, 0..1."""
+    rotation_deg: float = 10.0
+    """Largest rotation either way, degrees."""
+    translation: float = 0.06
+    """Largest shift either way, as a share of the image's side."""
+    scaling: float = 0.1
+    """Largest enlargement or reduction, as a share of the image's side."""
+    shear: float = 0.1
+    """Largest horizontal shift per vertical pixel."""
+
+
+RECIPES: dict[str, Recipe] = {
+    "alexnet": Recipe(learning_rate=5e-4, initialization="he"),
+    "resnet18": Recipe(initialization="zero_residual"),
+    "resnet34": Recipe(initialization="zero_residual"),
+    "resnet50": Recipe(initialization="zero_residual", epochs=16),
+    "resnet101": Recipe(initialization="zero_residual", epochs=16),
+    "inception_v3": Recipe(learning_rate=2e-3),
+    "densenet121": Recipe(),
+    "vgg16": Recipe(learning_rate=2e-4, epochs=12, initialization="he"),
+    "convnext_base": Recipe(learning_rate=3e-4, epochs=8),
+}
+
+
+def recipe_for(model: str) -> Recipe:
+    """The recipe of the network registered as `model`, or the default one."""
+    return RECIPES.get(model, Recipe())

@@ -1,0 +1,119 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from torch import nn
+
+from energybench.app.cli.main import main
+from energybench.energy.readings import EnergyReading
+from energybench.records.record import CompressionReport, HeldOutTest, RunRecord
+from energybench.registry import MODELS
+from energybench.workloads.images.networks import ModelSpec
+
+
+class Tiny(ModelSpec):
+    def build(self, classes: int, photographs: bool = False) -> nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, classes))
+
+
+def record(method: str, joules: float) -> dict[str, Any]:
+    reading = EnergyReading(100.0, {"cpu:0": joules}, {"cpu:0": "rapl"})
+    search = EnergyReading(1.0, {"cpu:0": 0.0 if method == "baseline" else 90.0}, {"cpu:0": "rapl"})
+    return RunRecord(
+        model="resnet18",
+        method=method,
+        seed=0,
+        dataset={},
+        weights={},
+        protocol={"pue": 1.0, "tolerance_pp": 1.0},
+        machine={},
+        phases={"compress": search, "finetune": reading},
+        compression=CompressionReport(method, {}, 0.25, None, None),
+        test=HeldOutTest(0.9, 9, 10, ""),
+        reference_accuracy=0.9,
+    ).to_json()
+
+
+def save(path: Path, *records: dict[str, Any]) -> str:
+    benchmarks = [{"extra_info": {"energybench": data}} for data in records[1:]]
+    path.write_text(
+        json.dumps({"benchmarks": benchmarks, "energybench": {"records": list(records[:1])}})
+    )
+    return str(path)
+
+
+def test_show_prints_savings_against_the_baseline(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = save(tmp_path / "run.json", record("stego", 360.0), record("baseline", 600.0))
+    assert main(["show", run, "--format", "tsv"]) == 0
+    header, baseline, stego = (
+        [cell.strip() for cell in line.split("\t")] for line in capsys.readouterr().out.splitlines()
+    )
+    cells = dict(zip(header, stego, strict=True))
+    assert baseline[1] == "baseline"
+    assert cells["saving"] == "+40.0 %"
+    assert cells["with search"] == "+25.0 %"
+    assert cells["energy"] == "100 mWh"
+    assert cells["time"] == "1 min 40 s"
+    assert cells["source"] == "rapl"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "is not JSON"),
+        ("[]", "is not a file of pytest-benchmark's"),
+        ('{"benchmarks": []}', "has no energybench records"),
+        ('{"benchmarks": [{"extra_info": {"energybench": {}}}]}', "record it again"),
+    ],
+)
+def test_show_says_in_one_line_what_is_wrong(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, says: str
+) -> None:
+    (tmp_path / "run.json").write_text(text)
+    assert main(["show", str(tmp_path / "run.json")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert says in line
+
+
+def test_list_and_unknown_names(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list"]) == 0
+    assert "convnext_base" in capsys.readouterr().out
+    assert main(["pretrain", "resnet81"]) == 2
+    assert "did you mean resnet18" in capsys.readouterr().err
+    assert main(["show", "nothing.json"]) == 2
+    assert "cannot read nothing.json" in capsys.readouterr().err
+
+
+def test_capacity_of_a_network_as_table_and_graph(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = Tiny("tiny", 0, "1", small_image_size=8)
+    monkeypatch.setattr(MODELS, "get", lambda name: spec)
+    monkeypatch.setenv("ENERGYBENCH_CACHE", str(tmp_path))
+    graph = tmp_path / "capacity.svg"
+    assert main(["capacity", "--model=resnet18", "--strategy=bisect", "-o", str(graph)]) == 0
+    out = capsys.readouterr().out
+    for way in ("cleared", "rounded", "random"):
+        assert f"resnet18, {way}" in out
+        assert f"resnet18, {way}" in graph.read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--model=resnet19"], "did you mean resnet1"),
+        (["-o", "graph.pdf"], "neither .svg nor .png"),
+        (["-o", "no/such/graph.svg"], "its folder does not exist"),
+        (["--dataset=digit"], "did you mean digits"),
+        (["--tolerance=-1"], "at least 0"),
+    ],
+)
+def test_capacity_says_in_one_line_what_is_wrong(
+    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["capacity", *arguments]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert says in line

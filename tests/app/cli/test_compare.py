@@ -1,0 +1,167 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.saved_runs import cell, save
+
+from energybench.app.cli.main import main
+from energybench.records.record import SCHEMA_VERSION
+
+GOLDEN = Path(__file__).parents[2] / "records" / "golden"
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> str:
+    return save(tmp_path / "old.json", [cell(), cell("stego", joules=600.0)])
+
+
+@pytest.fixture
+def new(tmp_path: Path) -> str:
+    return save(tmp_path / "new.json", [cell(), cell("stego", joules=700.0)])
+
+
+def test_two_runs(old: str, new: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", old, new]) == 0
+    out, err = capsys.readouterr()
+    (stego,) = [line for line in out.splitlines() if "stego" in line]
+    assert "+40.0 %" in stego
+    assert "+30.0 %" in stego
+    assert stego.split()[-1] == "1.167"
+    assert err == ""
+
+
+def test_one_run_is_each_method_beside_its_baseline(
+    old: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["compare", old, "--why"]) == 0
+    out = capsys.readouterr().out
+    assert "+40.0 %" in out
+    assert "0.60 (100 %)" in out
+
+
+def test_limits_end_with_status_1_and_the_offending_rows(
+    old: str, new: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["compare", old, new, "--fail-on", "kwh:20%,accuracy:1pp"]) == 0
+    assert capsys.readouterr().err == ""
+    assert main(["compare", old, new, "--fail-on", "kwh:5%,accuracy:1pp"]) == 1
+    assert capsys.readouterr().err == (
+        "energybench: worse than allowed: resnet18 stego in new: kwh +16.67 %, limit 5 % (1 seed)\n"
+    )
+    assert main(["compare", new, old, "--fail-on", "kwh:5%"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--fail-on", "kwh:5%"], "--fail-on needs two runs to compare; name another RUN"),
+        (["--fail-on", "kwh:x"], "'kwh:x' is no limit; write METRIC:N% or accuracy:Npp"),
+        (["--by", "machine", "--fail-on", "kwh:5%"], "--fail-on needs two machines"),
+        (["--across", "pue"], "--across=pue: energies under different PUE are not comparable"),
+        (["--why", "--format", "csv"], "--why is a table; leave out --format=csv"),
+        (["gone.json"], "cannot read gone.json: No such file"),
+    ],
+)
+def test_mistakes_are_one_line(
+    old: str, capsys: pytest.CaptureFixture[str], arguments: list[str], says: str
+) -> None:
+    assert main(["compare", old, *arguments]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"energybench: {says}")
+
+
+def test_limits_on_runs_with_nothing_in_common_are_refused(
+    old: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = save(tmp_path / "other.json", [cell(model="vgg16")])
+    assert main(["compare", old, other, "--fail-on", "kwh:5%"]) == 2
+    assert "nothing to judge by --fail-on" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "is not JSON"),
+        ('{"benchmarks": [', "is not JSON"),
+        ("[]", "is not a file of pytest-benchmark's"),
+        ('{"benchmarks": [{"name": "other", "extra_info": {}}]}', "has no energybench records"),
+        ('{"benchmarks": [{"extra_info": {"energybench": {}}}]}', "record it again"),
+    ],
+)
+def test_malformed_truncated_foreign_and_empty_files(
+    old: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, says: str
+) -> None:
+    (tmp_path / "bad.json").write_text(text)
+    assert main(["compare", old, str(tmp_path / "bad.json")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert says in line
+    assert "bad.json" in line
+
+
+def test_a_protocol_that_is_no_plain_value(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = save(tmp_path / "odd.json", [cell(max_epochs=[50])])
+    assert main(["compare", odd]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "resnet18 baseline: its protocol is not readable" in line
+
+
+def test_a_newer_record_is_refused_with_what_to_do(
+    old: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = json.loads(Path(old).read_text())
+    data["benchmarks"][0]["extra_info"]["energybench"]["schema_version"] = SCHEMA_VERSION + 1
+    (tmp_path / "newer.json").write_text(json.dumps(data))
+    assert main(["compare", old, str(tmp_path / "newer.json")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "newer.json" in line
+    assert "upgrade energybench to read it" in line
+
+
+@pytest.mark.parametrize("version", range(1, SCHEMA_VERSION))
+def test_a_run_of_every_earlier_version_still_compares(
+    version: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    golden = str(GOLDEN / f"run-v{version}.json")
+    assert main(["compare", golden, golden]) == 0
+    again = tmp_path / "again.json"
+    again.write_bytes(Path(golden).read_bytes())
+    assert main(["compare", golden, str(again), "--fail-on", "kwh:0%,accuracy:0pp"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    rows = [line for line in lines if line.startswith("resnet18") and line.endswith(" 1.000")]
+    assert rows
+
+
+def test_by_machine(old: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    board = save(
+        tmp_path / "gpu.json",
+        [cell(joules=950.0, device="cuda", device_name="NVIDIA H100", threads=8)],
+    )
+    assert main(["compare", old, board, "--by", "machine"]) == 0
+    out = capsys.readouterr().out
+    assert "A: a processor\nB: NVIDIA H100" in out
+    assert "within sensor error" in out
+
+
+def test_comparing_loads_neither_torch_nor_scipy(old: str, new: str) -> None:
+    code = (
+        "import sys; from energybench.app.cli.main import main\n"
+        f"assert main(['compare', {old!r}, {new!r}, '--why', '--fail-on', 'kwh:50%']) == 0\n"
+        "print(sorted({'torch', 'scipy', 'matplotlib', 'pytest'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_reader_that_stops_reading_is_no_error(old: str) -> None:
+    code = f"import sys; from energybench.app.cli import main; sys.exit(main(['compare', {old!r}]))"
+    pipe = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert pipe.stdout is not None
+    pipe.stdout.close()
+    _, errors = pipe.communicate()
+    assert (pipe.returncode, errors) == (0, b"")

@@ -1,0 +1,98 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from support.saved_runs import cell, save
+
+from energybench.app.cli.main import main
+from energybench.report.figures import FIGURES
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> str:
+    return save(tmp_path / "run.json", [cell(), cell("stego", joules=600.0)])
+
+
+def test_report_writes_a_page_or_prints_markdown(
+    run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "report.html"
+    assert main(["report", run, "-o", str(out)]) == 0
+    assert "On resnet18 stego saves 40.0 %." in out.read_text()
+    assert capsys.readouterr().err == f"wrote {out}\n"
+    assert main(["report", run, "--markdown"]) == 0
+    assert "| resnet18 | stego" in capsys.readouterr().out
+    assert main(["report", run, "--markdown", "-o", str(out)]) == 0
+    assert out.read_text().startswith("## run, on a processor")
+
+
+@pytest.mark.parametrize("suffix", [".svg", ".png"])
+def test_plot_writes_one_figure(run: str, tmp_path: Path, suffix: str) -> None:
+    out = tmp_path / f"saving{suffix}"
+    assert main(["plot", "saving", run, "-o", str(out)]) == 0
+    if suffix == ".png":
+        with Image.open(out) as image:
+            assert image.width > 500
+    else:
+        assert ">stego</text>" in out.read_text()
+
+
+def test_plot_lists_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plot", "--list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(FIGURES)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["report", "RUN"], "name the page with -o report.html"),
+        (["report", "RUN", "-o", "nowhere/report.html"], "cannot write nowhere/report.html"),
+        (["report", "gone.json", "-o", "x.html"], "cannot read gone.json"),
+        (["plot", "savings", "RUN", "-o", "x.svg"], "no figure 'savings'; known: saving, "),
+        (["plot", "saving"], "name a RUN, and the file with -o"),
+        (["plot", "saving", "RUN"], "name a RUN, and the file with -o"),
+        (["plot", "saving", "RUN", "-o", "x.gif"], "x.gif is neither .svg nor .png"),
+        (["plot", "saving", "RUN", "-o", "nowhere/x.svg"], "its folder does not exist"),
+        (["plot", "power", "RUN", "-o", "x.svg"], "has no data for the figure 'power'"),
+        (["plot"], "no figure None; known: "),
+    ],
+)
+def test_mistakes_are_one_line(
+    run: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    arguments: list[str],
+    says: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([run if one == "RUN" else one for one in arguments]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("energybench: ")
+    assert says in line
+
+
+@pytest.mark.parametrize("text", ["", '{"benchmarks": [', "[]", '{"benchmarks": []}'])
+def test_malformed_truncated_foreign_and_empty_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    bad = tmp_path / "bad.json"
+    bad.write_text(text)
+    for command in (["report", str(bad), "-o", "x.html"], ["show", str(bad)]):
+        assert main(command) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "bad.json" in line
+
+
+def test_reports_load_no_torch(run: str, tmp_path: Path) -> None:
+    out = str(tmp_path / "report.html")
+    code = (
+        "import sys; from energybench.app.cli.main import main\n"
+        f"assert main(['report', {run!r}, '-o', {out!r}]) == 0\n"
+        "print(sorted({'torch', 'torchvision', 'pytest'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"

@@ -1,0 +1,200 @@
+"""The journal of a session, and sessions that go on where another ended."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.background import in_background
+
+from energybench.records.journal import Entry, Journal
+from energybench.records.record import RunRecord
+
+QUICK = ("--energy-max-epochs=2", "--energy-tolerance=100")
+REPEATABLE = "--energy-methods=baseline,stego-fp32"
+"""`stego` itself measures which arithmetic is cheaper here, and may find another the next time."""
+MATRIX = ("--energy-models=tiny,tiny2", "--energy-seeds=2", REPEATABLE)
+
+
+def journal(session: pytest.Pytester) -> Journal:
+    return Journal(Path(session.path, ".energybench", "journal.jsonl"))
+
+
+def entries(session: pytest.Pytester) -> tuple[Entry, ...]:
+    found = journal(session).read()
+    assert found.damaged == ()
+    return found.entries
+
+
+def benchmarks(session: pytest.Pytester, name: str = "run.json") -> dict[str, dict[str, Any]]:
+    data = json.loads(Path(session.path, name).read_text())
+    return {one["name"]: one for one in data["benchmarks"]}
+
+
+def course(record: RunRecord) -> tuple[Any, ...]:
+    """All that does not depend on clocks."""
+    assert record.test is not None
+    losses = [(epoch.train_loss, epoch.validation_loss) for epoch in record.epochs]
+    return record.method, record.seed, losses, record.test.predictions, record.best_epoch
+
+
+def test_every_finished_cell_is_in_the_journal(session: pytest.Pytester) -> None:
+    session.runpytest_subprocess(*QUICK, "--benchmark-json=run.json").assert_outcomes(passed=2)
+    baseline, stego = entries(session)
+    assert (baseline.record.method, stego.record.method) == ("baseline", "stego")
+    timed = benchmarks(session)["test_finetune[tiny-stego-seed0]"]
+    assert stego.benchmark is not None
+    assert stego.benchmark["stats"]["total"] == timed["stats"]["total"]
+    record = json.loads(json.dumps(stego.record.to_json()))
+    assert record == timed["extra_info"]["energybench"]
+
+
+def test_a_reference_on_demand_is_kept_too(session: pytest.Pytester) -> None:
+    options = ("--energy-models=tiny2", "--energy-max-epochs=3", "--energy-tolerance=100")
+    session.runpytest_subprocess(*options, "-k", "stego").assert_outcomes(passed=1)
+    baseline, stego = entries(session)
+    assert (baseline.record.method, baseline.benchmark) == ("baseline", None)
+    resumed = session.runpytest_subprocess(*options, "-k", "stego", "--energy-resume")
+    resumed.assert_outcomes(passed=1)
+    assert len(entries(session)) == 2
+    assert stego.record.reference_source == "this run"
+
+
+def test_a_session_that_resumes_runs_nothing_again(session: pytest.Pytester) -> None:
+    session.runpytest_subprocess(*QUICK, "--benchmark-json=run.json").assert_outcomes(passed=2)
+    result = session.runpytest_subprocess(
+        *QUICK, "--energy-resume", "--benchmark-json=again.json", "--benchmark-autosave"
+    )
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(["resumed from .energybench/journal.jsonl: 2 cells"])
+    assert len(entries(session)) == 2
+    before, after = benchmarks(session), benchmarks(session, "again.json")
+    for name, old in before.items():
+        new = after[name]
+        assert new["stats"]["total"] == pytest.approx(old["stats"]["total"], rel=1e-12)
+        assert new["extra_info"]["energybench"] == old["extra_info"]["energybench"]
+        assert new["extra_info"]["resumed"]
+    (saved,) = Path(session.path, ".benchmarks").rglob("*.json")
+    command = [sys.executable, "-m", "pytest_benchmark", "compare", str(saved)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "tiny-stego-seed0" in done.stdout
+
+
+def test_another_protocol_reuses_nothing(session: pytest.Pytester) -> None:
+    session.runpytest_subprocess(*QUICK).assert_outcomes(passed=2)
+    for other in ("--energy-batch-size=32", "--energy-pue=1.1", "--energy-trace"):
+        session.runpytest_subprocess(*QUICK, other, "--energy-resume").assert_outcomes(passed=2)
+    assert len(entries(session)) == 8
+
+
+def test_a_failure_stays_a_failure_and_an_interruption_runs_again(
+    session: pytest.Pytester,
+) -> None:
+    options = (*QUICK, "--energy-methods=baseline,diverge,stego")
+    session.runpytest_subprocess(*options).assert_outcomes(passed=2, failed=1)
+    result = session.runpytest_subprocess(*options, "--energy-resume")
+    result.assert_outcomes(passed=2, failed=1)
+    result.stdout.fnmatch_lines(["*tiny diverge seed 0: *"])
+    assert len(entries(session)) == 3
+
+
+def test_without_a_place_for_the_journal_the_session_goes_on(session: pytest.Pytester) -> None:
+    Path(session.path, ".energybench").write_text("not a folder")
+    result = session.runpytest_subprocess(*QUICK, "--benchmark-json=run.json")
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(["energybench: 2 cells are not in the journal: cannot write *"])
+    assert len(benchmarks(session)) == 2
+
+
+def start(session: pytest.Pytester, *options: str) -> "subprocess.Popen[str]":
+    return in_background(session.path, "-m", "pytest", *QUICK, *MATRIX, *options)
+
+
+def until_in_journal(
+    session: pytest.Pytester, count: int, process: "subprocess.Popen[str]"
+) -> None:
+    while len(journal(session).read().entries) < count and process.poll() is None:
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_session_keeps_what_it_has(session: pytest.Pytester, number: int) -> None:
+    process = start(session, "--benchmark-json=run.json", "--energy-max-epochs=50")
+    until_in_journal(session, 1, process)
+    time.sleep(0.2)
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == pytest.ExitCode.INTERRUPTED, output
+    *finished, last = entries(session)
+    assert {one.record.status for one in finished} <= {"ok"}
+    assert last.record.status in ("ok", "interrupted")
+    assert "energy of fine-tuning" in output
+    assert len(benchmarks(session)) >= len(finished)
+
+
+def test_a_killed_cell_goes_on_within_its_fine_tuning(session: pytest.Pytester) -> None:
+    long = ("--energy-models=tiny", "--energy-seeds=1", "--energy-max-epochs=12", REPEATABLE)
+    session.runpytest_subprocess(*QUICK, *long, "--energy-journal=whole.jsonl")
+    whole = {
+        entry.record.method: course(entry.record)
+        for entry in Journal(Path(session.path, "whole.jsonl")).read().entries
+    }
+    saved = Path(session.path, ".energybench", "checkpoints")
+    process = start(session, *long, "--energy-checkpoint")
+    while not list(saved.glob("*.pt")) and process.poll() is None:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    before = len(entries(session))
+    result = session.runpytest_subprocess(
+        *QUICK, *long, "--energy-checkpoint", "--energy-resume", "--benchmark-json=run.json"
+    )
+    result.assert_outcomes(passed=2)
+    found = [entry.record for entry in entries(session)]
+    assert {record.method: course(record) for record in found} == whole
+    assert found[before].overhead["repeated"].duration_s > 0.0
+    assert list(saved.iterdir()) == []
+    for name, timed in benchmarks(session).items():  # as if nothing had happened in between
+        record = next(one for one in found if f"-{one.method}-" in name)
+        seconds = record.phases["finetune"].duration_s
+        assert timed["stats"]["total"] == pytest.approx(seconds, rel=1e-9)
+        assert timed["extra_info"]["kwh_overhead"] > 0.0
+
+
+def test_killed_again_and_again_it_loses_and_repeats_nothing(session: pytest.Pytester) -> None:
+    session.runpytest_subprocess(*QUICK, *MATRIX, "--energy-journal=whole.jsonl")
+    expected = {
+        (entry.record.model, *course(entry.record)[:2]): course(entry.record)
+        for entry in Journal(Path(session.path, "whole.jsonl")).read().entries
+    }
+    assert len(expected) == 8
+    chance = random.Random(7)
+    kills = 0
+    while kills < 20:
+        before = len(journal(session).read().entries)
+        process = start(session, "--energy-resume")
+        if kills % 2:
+            until_in_journal(session, before + 1, process)  # right after a cell
+        else:
+            time.sleep(chance.uniform(0.5, 6.0))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        kills += 1
+        found = entries(session)
+        assert len(found) >= before
+        keys = [entry.key for entry in found]
+        assert len(set(keys)) == len(keys)
+        if len(found) == len(expected):
+            os.unlink(journal(session).path)
+    result = session.runpytest_subprocess(*QUICK, *MATRIX, "--energy-resume")
+    assert result.ret == pytest.ExitCode.OK
+    assert {
+        (entry.record.model, *course(entry.record)[:2]): course(entry.record)
+        for entry in entries(session)
+    } == expected

@@ -1,0 +1,28 @@
+"""Hardware that the tests pretend to have."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from support.fake_hardware import A100, OTHER, FakeGpu, FakeNvml, FakePowercap
+
+
+@pytest.fixture(autouse=True)
+def no_cuda_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests say which GPUs CUDA shows."""
+    for name in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def nvml(monkeypatch: pytest.MonkeyPatch) -> FakeNvml:
+    """An NVML with two GPUs."""
+    fake = FakeNvml([FakeGpu(A100), FakeGpu(OTHER)])
+    monkeypatch.setitem(sys.modules, "pynvml", fake)
+    return fake
+
+
+@pytest.fixture
+def powercap(tmp_path: Path) -> FakePowercap:
+    """An empty powercap class folder."""
+    return FakePowercap(tmp_path)

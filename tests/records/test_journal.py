@@ -1,0 +1,209 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.saved_runs import cell, failed
+
+from energybench.errors import UsageError
+from energybench.records.journal import Contents, Entry, Journal, Keeper
+from energybench.records.record import RunRecord
+
+MODULES = os.pathsep.join(map(str, Path(__file__).parents[:2]))
+"""Where `test_journal` and `support` are imported from."""
+BENCHMARK = {"name": "test_finetune", "stats": {"total": 2.5}, "extra_info": {"kwh": 1.0}}
+
+
+def entry(key: str = "k", record: RunRecord | None = None) -> Entry:
+    return Entry(key, record or cell(), BENCHMARK, "2026-01-01T00:00:00+00:00")
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    return Journal(tmp_path / "deep" / "journal.jsonl")
+
+
+def test_what_goes_in_comes_out(journal: Journal) -> None:
+    assert journal.read() == Contents((), ())
+    entries = (entry("a"), entry("b", cell("stego", 3, epochs=9)), entry("c", failed("prune")))
+    for one in entries:
+        journal.append(one)
+    found = journal.read()
+    assert found.damaged == ()
+    assert [one.record.to_json() for one in found.entries] == [
+        one.record.to_json() for one in entries
+    ]
+    assert found.entries[0].benchmark == BENCHMARK
+    for line in journal.path.read_text().splitlines():
+        assert set(json.loads(line)) == {"sha256", "entry"}
+
+
+def test_the_last_of_a_key_counts(journal: Journal) -> None:
+    for joules in (1.0, 2.0):
+        journal.append(entry("a", cell(joules=joules)))
+    (latest,) = journal.read().latest.values()
+    assert latest.record.kwh == pytest.approx(2.0 / 3.6e6)
+
+
+@pytest.mark.parametrize("kept", [1, 50, -2, -1])
+def test_a_torn_last_line_costs_that_line_only(journal: Journal, kept: int) -> None:
+    journal.append(entry("a"))
+    whole = journal.path.read_bytes()
+    journal.path.write_bytes(whole + whole[:kept])
+    torn = kept != -1  # without its newline a line is whole
+    assert len(journal.read().damaged) == torn
+    journal.append(entry("b"))
+    found = journal.read()
+    assert [one.key for one in found.entries] == (["a", "b"] if torn else ["a", "a", "b"])
+    assert [phrase.split(":")[0] for phrase in found.damaged] == ["line 2"] * torn
+
+
+def test_a_corrupted_middle_line_costs_that_line_only(journal: Journal) -> None:
+    for key in "abc":
+        journal.append(entry(key))
+    lines = journal.path.read_bytes().split(b"\n")
+    lines[1] = lines[1].replace(b'"epoch":1', b'"epoch":7', 1)
+    journal.path.write_bytes(b"\n".join(lines))
+    found = journal.read()
+    assert [one.key for one in found.entries] == ["a", "c"]
+    assert found.damaged == ("line 2: its checksum is wrong",)
+
+
+@given(
+    position=st.integers(0, 10**6),
+    change=st.integers(1, 255),
+)
+@settings(max_examples=300, deadline=None)
+def test_no_changed_byte_goes_unnoticed(
+    tmp_path_factory: pytest.TempPathFactory, position: int, change: int
+) -> None:
+    journal = Journal(tmp_path_factory.getbasetemp() / "flipped.jsonl")
+    journal.path.unlink(missing_ok=True)
+    journal.append(entry("a"))
+    data = bytearray(journal.path.read_bytes())
+    place = position % (len(data) - 1)  # a changed final newline leaves a whole line
+    data[place] ^= change
+    journal.path.write_bytes(bytes(data))
+    found = journal.read()
+    assert found.entries == ()
+    assert found.damaged
+
+
+@given(data=st.binary(max_size=400))
+@settings(max_examples=500, deadline=None)
+def test_whatever_is_in_the_file_reading_it_ends_well(
+    tmp_path_factory: pytest.TempPathFactory, data: bytes
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "anything.jsonl"
+    path.write_bytes(data)
+    assert Journal(path).read().entries == ()
+
+
+def test_an_entry_of_a_newer_energybench_is_refused(journal: Journal) -> None:
+    newer = cell(changes={"schema_version": 99})
+    journal.append(entry("a", newer))
+    with pytest.raises(UsageError, match=r"journal\.jsonl, line 1: .*upgrade energybench"):
+        journal.read()
+
+
+def test_runs_on_one_journal_do_not_mix_their_lines(journal: Journal) -> None:
+    code = (
+        "import sys\n"
+        "from test_journal import entry\n"
+        "from energybench.records.journal import Journal, Path\n"
+        "for number in range(16):\n"
+        "    Journal(Path(sys.argv[1])).append(entry(f'{sys.argv[2]}-{number}'))\n"
+    )
+    path = os.environ | {"PYTHONPATH": MODULES}
+    runs = [
+        subprocess.Popen([sys.executable, "-c", code, str(journal.path), str(run)], env=path)
+        for run in range(4)
+    ]
+    assert [run.wait() for run in runs] == [0] * 4
+    found = journal.read()
+    assert found.damaged == ()
+    assert set(found.latest) == {f"{run}-{number}" for run in range(4) for number in range(16)}
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_is_read_only(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(UsageError, match=r"cannot write the journal .*Permission denied"):
+        Journal(tmp_path / "journal.jsonl").append(entry())
+
+
+def test_a_path_that_cannot_be(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="cannot write the journal"):
+        Journal(tmp_path / "file" / "journal.jsonl").append(entry())
+    with pytest.raises(UsageError, match="cannot read"):
+        Journal(tmp_path).read()
+
+
+def test_a_full_disk_leaves_the_journal_as_it_was(tmp_path: Path) -> None:
+    """In a process that may write no file larger than what is there and half a line."""
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.append(entry("a"))
+    before = journal.path.read_bytes()
+    code = (
+        "import resource, signal, sys\n"
+        "from test_journal import entry\n"
+        "from energybench.errors import UsageError\n"
+        "from energybench.records.journal import Journal, Path\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({len(before) * 3 // 2},) * 2)\n"
+        "try:\n"
+        f"    Journal(Path({str(journal.path)!r})).append(entry('b'))\n"
+        "except UsageError as error:\n"
+        "    print(error)\n"
+    )
+    path = {"PYTHONPATH": MODULES}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | path
+    )
+    assert "cannot write the journal" in done.stdout
+    assert journal.path.read_bytes() == before
+
+
+def test_a_session_takes_what_ended_and_not_what_was_interrupted(journal: Journal) -> None:
+    ended = Keeper(journal, resume=False)
+    ended.keep("a", cell(), BENCHMARK | {"extra_info": {"kwh": 1.0, "energybench": {}}})
+    ended.keep("b", failed("stego"))
+    ended.keep("c", cell(changes={"status": "interrupted", "error": "interrupted"}))
+    assert ended.complaints() == []
+    resumed = Keeper(journal, resume=True)
+    first, second = resumed.earlier("a"), resumed.earlier("b")
+    assert first is not None
+    assert first.benchmark == BENCHMARK
+    assert second is not None
+    assert second.record.status == "failed"
+    assert resumed.earlier("c") is None
+    assert resumed.earlier("d") is None
+    assert resumed.finished("a") is not None
+    assert resumed.finished("b") is None
+    assert Keeper(journal, resume=False).earlier("a") is None
+
+
+def test_what_cannot_be_written_waits_for_the_next(tmp_path: Path) -> None:
+    folder = tmp_path / "later"
+    folder.write_text("not a folder yet")
+    keeper = Keeper(Journal(folder / "journal.jsonl"), resume=False)
+    keeper.keep("a", cell())
+    (complaint,) = keeper.complaints()
+    assert complaint.startswith("1 cells are not in the journal: cannot write the journal")
+    folder.unlink()
+    keeper.keep("b", cell())
+    assert keeper.complaints() == []
+    assert list(Journal(folder / "journal.jsonl").read().latest) == ["a", "b"]
+
+
+def test_damaged_lines_are_named_to_whom_resumes(journal: Journal) -> None:
+    journal.append(entry("a"))
+    with journal.path.open("ab") as file:
+        file.write(b"half a li")
+    (line,) = Keeper(journal, resume=True).complaints()
+    assert line == f"{journal.path}, line 2: not a whole entry; that cell ran again"

@@ -1,0 +1,164 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from energybench.energy.readings import EnergyReading
+from energybench.errors import UsageError
+from energybench.records.record import (
+    SCHEMA_VERSION,
+    CarbonIntensity,
+    CompressionReport,
+    EpochRecord,
+    HeldOutTest,
+    RunRecord,
+    from_json,
+)
+from energybench.records.saved import read_run
+
+
+def reading(joules: float | None = 360.0) -> EnergyReading:
+    return EnergyReading(2.0, {"gpu:0": joules, "cpu:0": 40.0}, {"gpu:0": "nvml_counter"})
+
+
+def record(**changes: Any) -> RunRecord:
+    fields: dict[str, Any] = {
+        "model": "resnet18",
+        "method": "stego",
+        "seed": 0,
+        "dataset": {"name": "digits"},
+        "weights": {"source": "here"},
+        "protocol": {"pue": 1.5, "tolerance_pp": 1.0},
+        "machine": {},
+        "phases": {"compress": reading(200.0), "finetune": reading()},
+        "epochs": [EpochRecord(1, 0.5, 0.4, 0.9, 7, 448, 1.0, 50.0, 448.0, None)],
+        "best_epoch": 1,
+        "compression": CompressionReport("stego", {"bits": 8}, 0.25, 0.9, 0.89, [(8, 0.89)]),
+        "test": HeldOutTest(0.89, 89, 100, "1 2 3"),
+        "reference_accuracy": 0.9,
+        "reference_correct": 90,
+    }
+    return RunRecord(**{**fields, **changes})
+
+
+def test_json_and_back() -> None:
+    original = record()
+    again = from_json(json.loads(json.dumps(original.to_json())))
+    assert again.to_json() == original.to_json()
+    assert again.kwh == original.kwh
+
+
+def test_headline_keys_and_units() -> None:
+    headline = record().headline()
+    assert headline["kwh"] == pytest.approx(400 * 1.5 / 3.6e6)
+    assert headline["kwh_total"] == pytest.approx(640 * 1.5 / 3.6e6)
+    assert headline["accuracy_drop_pp"] == pytest.approx(1.0)
+    assert headline["within_tolerance"] is True
+    assert headline["epochs"] == 1
+    assert headline["compression_rate"] == 0.25
+    assert headline["energy_source"] == "nvml_counter"
+
+
+def test_the_drop_is_compared_without_rounding_noise() -> None:
+    assert record(reference_accuracy=0.9).within_tolerance is True  # 0.9 - 0.89 > 0.01 in floats
+    assert record(reference_accuracy=0.9001).within_tolerance is False
+    assert record(reference_accuracy=None).within_tolerance is None
+
+
+def test_energy_that_was_not_read_is_none_never_zero() -> None:
+    nothing = EnergyReading(2.0, {}, {}, unavailable={"nvml": "no GPU in use"})
+    assert nothing.it_joules is None
+    assert nothing.watts is None
+    assert record(phases={"compress": nothing, "finetune": nothing}).kwh is None
+    assert record(phases={"compress": nothing, "finetune": reading()}).kwh_total is None
+    assert record(phases={}).kwh is None
+    half = EnergyReading(2.0, {"gpu:0": None, "cpu:0": 40.0}, {"cpu:0": "rapl"})
+    assert half.it_joules is None  # the CPU alone would look like a saving
+
+
+def test_a_newer_record_is_refused_with_what_to_do() -> None:
+    newer = record().to_json() | {"schema_version": SCHEMA_VERSION + 1}
+    with pytest.raises(UsageError, match="upgrade energybench"):
+        from_json(newer)
+
+
+@pytest.mark.parametrize("data", [None, [], {}, {"schema_version": "1"}, {"schema_version": 0}])
+def test_what_is_not_a_record_is_refused(data: Any) -> None:
+    with pytest.raises(UsageError, match="record it again"):
+        from_json(data)
+
+
+def test_a_record_with_a_wrong_field_names_it() -> None:
+    broken = record().to_json()
+    broken["epochs"][0]["steps"] = "many"
+    with pytest.raises(UsageError, match=r"epochs\.0\.steps"):
+        from_json(broken)
+
+
+def golden(version: int) -> list[RunRecord]:
+    return read_run(Path(__file__).parent / "golden" / f"run-v{version}.json")
+
+
+def test_records_of_the_first_version_still_read() -> None:
+    baseline, stego = golden(1)
+    assert (baseline.method, stego.method) == ("baseline", "stego")
+    assert baseline.schema_version == stego.schema_version == SCHEMA_VERSION
+    assert stego.kwh == pytest.approx(4.06e-5, rel=0.02)
+    assert stego.drop_pp == pytest.approx(0.5)
+    assert (stego.carbon, stego.trace, stego.kwh_net) == (None, None, None)
+    assert stego.test is not None
+    assert len(stego.test.predictions.split()) == stego.test.total
+
+
+def test_records_of_the_second_version_still_read() -> None:
+    (prune,) = golden(2)
+    assert prune.schema_version == SCHEMA_VERSION
+    assert prune.protocol["budget"] == "early-stopping"
+    assert prune.kwh == pytest.approx(1.2207e-4, rel=1e-4)
+    assert prune.test is not None
+    assert prune.test.predictions.startswith("1 4 0 1")
+
+
+def test_records_of_the_third_version_still_read() -> None:
+    (lowrank,) = golden(3)
+    assert lowrank.schema_version == SCHEMA_VERSION
+    assert lowrank.memory_format == "contiguous"
+    step = {name: lowrank.protocol[name] for name in ("memory_format", "compile")}
+    assert step == {"memory_format": "auto", "compile": False}
+    assert lowrank.protocol["evaluation_batch_size"] == lowrank.protocol["batch_size"] == 64
+    assert lowrank.data_wait_share is None
+    assert lowrank.kwh == pytest.approx(3.85e-5, rel=0.01)
+
+
+def test_calibration_counts_as_the_methods_own_cost() -> None:
+    phases = {"compress": reading(200.0), "calibrate": reading(20.0), "finetune": reading()}
+    assert record(phases=phases).kwh_total == pytest.approx((240 + 60 + 400) * 1.5 / 3.6e6)
+    compiled = record(phases=phases | {"compile": reading(60.0)})
+    assert compiled.kwh_total == pytest.approx((240 + 60 + 100 + 400) * 1.5 / 3.6e6)
+    assert compiled.kwh == record().kwh
+
+
+def test_waiting_is_weighed_by_training_time() -> None:
+    one = EpochRecord(1, 0.5, 0.4, 0.9, 7, 448, 1.0, 50.0, 448.0, None, data_wait_share=0.4)
+    slow = replace(one, images_per_s=112.0, data_wait_share=0.1)
+    assert record(epochs=[one, slow]).data_wait_share == pytest.approx((0.4 + 4 * 0.1) / 5)
+    assert record(epochs=[one, replace(one, data_wait_share=None)]).data_wait_share is None
+    assert record(epochs=[]).data_wait_share is None
+
+
+def test_emissions_are_there_only_where_a_country_was_named() -> None:
+    assert "kg_co2e" not in record().headline()
+    named = record(carbon=CarbonIntensity("FRA", 0.05, "a test"))
+    assert named.headline()["kg_co2e"] == pytest.approx(400 * 1.5 / 3.6e6 * 0.05)
+    again = from_json(json.loads(json.dumps(named.to_json())))
+    assert again.carbon == named.carbon
+
+
+def test_image_folders_were_decoded_as_they_were_read_until_version_4() -> None:
+    dataset = {"name": "folder:/photographs"}
+    old = record().to_json() | {"schema_version": 3, "dataset": dataset}
+    assert from_json(old).dataset["served"] == "decoded as read"
+    digits = record().to_json() | {"schema_version": 3, "dataset": {"name": "digits"}}
+    assert "served" not in from_json(digits).dataset

@@ -1,0 +1,148 @@
+import json
+import re
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.saved_runs import cell, save
+
+from energybench.app.cli.main import main
+from energybench.errors import UsageError
+from energybench.records.saved import read_runs
+from energybench.records.studies import (
+    KEY,
+    Inference,
+    InferencePoint,
+    Intensity,
+    Throughput,
+    read_studies,
+    to_extra_info,
+)
+from energybench.report.page import markdown, page
+
+
+def intensity(method: str = "baseline", **changes: Any) -> Intensity:
+    fields: dict[str, Any] = {
+        "model": "resnet18",
+        "method": method,
+        "seed": 0,
+        "batch_size": 64,
+        "image_size": 32,
+        "precision": "fp32",
+        "device_name": "a processor",
+        "flops_per_step": 8e9,
+        "bytes_per_step": 4e8,
+        "seconds_per_step": 0.1,
+        "joules_per_step": 2.0,
+        "ceiling_flops_per_s": 4e11,
+        "ceiling_bytes_per_s": 2e10,
+        "sources": {"cpu:0": "rapl"},
+    }
+    return Intensity(**(fields | changes))
+
+
+def inference(method: str = "baseline", joules: float | None = 5.0) -> Inference:
+    points = [InferencePoint(1, 10.0, joules), InferencePoint(64, 2.0, joules)]
+    sources = {"cpu:0": "codecarbon_estimate"}
+    return Inference("resnet18", method, 0, 32, "fp32", "a processor", points, sources)
+
+
+def throughput(**changes: Any) -> Throughput:
+    fields: dict[str, Any] = {
+        "model": "resnet50",
+        "precision": "bf16",
+        "compiled": True,
+        "memory_format": "channels_last",
+        "batch_size": 128,
+        "image_size": 224,
+        "device_name": "a processor",
+        "images_per_s": 2000.0,
+        "joules_per_image": 0.25,
+        "flops_per_image": 2.5e10,
+        "ceiling_flops_per_s": 1e14,
+        "timm_images_per_s": 1600.0,
+        "timm_joules_per_image": 0.3,
+    }
+    return Throughput(**(fields | changes))
+
+
+def test_throughput_against_the_ceiling_and_timm() -> None:
+    assert throughput().utilisation == 0.5
+    assert throughput().over_timm == 1.25
+    assert throughput(timm_images_per_s=None).over_timm is None
+
+
+def test_throughput_as_a_table_for_a_readme(tmp_path: Path) -> None:
+    without = throughput(precision="fp32", compiled=False, timm_images_per_s=None)
+    path = tmp_path / "throughput.json"
+    extras = [to_extra_info(one) for one in (throughput(), without)]
+    benchmarks = [{"extra_info": extra} for extra in extras]
+    path.write_text(json.dumps({"benchmarks": benchmarks}))
+    text = markdown(read_runs([str(path)], need_records=False))
+    rows = [re.sub(" +", " ", line) for line in text.splitlines()]
+    shared = "channels last | 224 | 128 | 2000 | 0.25 | 50 % |"
+    assert f"| resnet50 | bf16 | yes | {shared} 1600 | 0.3 | 1.25 |" in rows
+    assert f"| resnet50 | fp32 | no | {shared} - | 0.3 | - |" in rows
+
+
+def test_derived_figures() -> None:
+    found = intensity()
+    assert found.flops_per_s == 8e10
+    assert found.bytes_per_s == 4e9
+    assert found.intensity == 20.0
+    assert found.joules_per_flop == 2.0 / 8e9
+    assert intensity(joules_per_step=None).joules_per_flop is None
+    assert not found.estimated
+    assert inference().estimated
+
+
+def test_there_and_back_through_json() -> None:
+    written = [to_extra_info(intensity()), {"other": 1}, to_extra_info(inference(joules=None))]
+    written.append(to_extra_info(throughput()))
+    found = read_studies(json.loads(json.dumps(written)))
+    assert found == [intensity(), inference(joules=None), throughput()]
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (None, "no study of the kind None"),
+        ({"kind": "later"}, "no study of the kind 'later'; upgrade energybench"),
+        ({"kind": "intensity"}, "not an energybench study"),
+        (asdict(intensity()) | {"schema_version": 9}, "upgrade energybench"),
+        (asdict(intensity()) | {"seed": "many"}, "not an energybench study: seed"),
+    ],
+)
+def test_what_is_no_study_is_refused(data: Any, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        read_studies([{KEY: data}])
+
+
+def test_a_page_of_studies_alone(tmp_path: Path) -> None:
+    path = tmp_path / "study.json"
+    extras = [to_extra_info(one) for one in (intensity(), intensity("stego"))]
+    extras.append(to_extra_info(inference()))
+    path.write_text(json.dumps({"benchmarks": [{"extra_info": extra} for extra in extras]}))
+    text = page(read_runs([str(path)], need_records=False))
+    assert "<h3>What bounds a step</h3>" in text
+    assert "<h3>Answers</h3>" in text
+    assert "estimated: bytes per step" in text
+    assert ">250<" in text  # pJ per FLOP
+    for figure in ("roofline", "inference"):
+        out = tmp_path / f"{figure}.svg"
+        assert main(["plot", figure, str(path), "-o", str(out)]) == 0
+        assert "baseline [fp32]" in out.read_text()
+
+
+def test_answers_without_known_energy_are_no_figure(tmp_path: Path) -> None:
+    path = save(tmp_path / "run.json", [cell()], **to_extra_info(inference(joules=None)))
+    text = page(read_runs([path]))
+    assert '<td class="number">-</td>' in text
+    assert "Energy of 1,000 images" not in text
+
+
+def test_a_file_with_neither_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = save(tmp_path / "step.json", [], joules_per_image=1.0)
+    assert main(["report", path, "-o", str(tmp_path / "x.html")]) == 2
+    assert "has no energybench records" in capsys.readouterr().err

@@ -1,0 +1,164 @@
+"""The largest batch that fits."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import psutil
+import pytest
+import torch
+from support.tiny_cells import tiny_bench
+
+from energybench.config import Cell
+from energybench.errors import CellError, UsageError
+from energybench.runs import batch_size
+from energybench.runs.batch_size import with_largest_batch
+from energybench.runs.bench import Bench
+from energybench.runs.cell import run_cell
+from energybench.workloads.images.weights.source import PretrainedModel
+
+MIB = 1 << 20
+NEVER = 1 << 30
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Bench]:
+    with tiny_bench(monkeypatch, tmp_path) as found:
+        yield replace(found, config=replace(found.config, largest_batch=True))
+
+
+def largest(bench: Bench) -> int:
+    return with_largest_batch(bench, "resnet18").config.finetune.batch_size
+
+
+def test_it_is_a_power_of_two_that_the_training_split_has(bench: Bench) -> None:
+    assert largest(bench) == 256  # of 450 images
+    assert bench.batch_sizes == {"resnet18": 256}
+
+
+def test_a_number_that_was_given_stays(bench: Bench) -> None:
+    given = replace(bench, config=replace(bench.config, largest_batch=False))
+    assert with_largest_batch(given, "resnet18") is given
+
+
+def test_it_is_found_once_for_all_methods(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = with_largest_batch(bench, "resnet18")
+    monkeypatch.setattr(batch_size, "_search", None)
+    again = with_largest_batch(bench, "resnet18")
+    assert again.protocol() == first.protocol()
+    assert run_cell(Cell("resnet18", "baseline"), again).protocol["batch_size"] == 256
+
+
+@pytest.mark.parametrize(("free", "largest_size"), [(40, 32), (200, 128), (NEVER, 256)])
+def test_the_host_is_never_asked_for_more_than_it_has(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, free: int, largest_size: int
+) -> None:
+    """Each image takes a mebibyte, of which `free` are there; 9 of 10 may be taken."""
+    tried: list[int] = []
+    before = 1000 * MIB
+    process = SimpleNamespace(memory_info=lambda: SimpleNamespace(rss=before))
+    monkeypatch.setattr(psutil, "Process", lambda: process)
+    monkeypatch.setattr(batch_size, "_available_bytes", lambda: free * MIB)
+    monkeypatch.setattr(batch_size, "_train", lambda bench, weights, size: tried.append(size))
+    monkeypatch.setattr(batch_size, "_peak_bytes", lambda: before + tried[-1] * MIB)
+    assert largest(bench) == largest_size
+    assert max(tried) <= 0.9 * free
+
+
+def test_the_peak_is_that_of_this_process_since_it_was_forgotten() -> None:
+    batch_size._forget_peak()
+    before = batch_size._peak_bytes()
+    torch.ones(128 * MIB // 4).sum()
+    assert batch_size._peak_bytes() >= before + 100 * MIB
+    batch_size._forget_peak()
+    assert batch_size._peak_bytes() <= before + 50 * MIB
+
+
+def test_memory_that_the_allocator_kept_does_not_hide_what_a_batch_takes() -> None:
+    torch.ones(31 * MIB // 4).sum()  # from here on, glibc takes such sizes from its heap
+    freed = [torch.ones(30 * MIB // 4) for _ in range(6)]
+    on_top = [torch.ones(MIB // 4) for _ in range(40)]
+    del freed  # stays with the allocator, below what is on top
+    batch_size._forget_peak()
+    before = batch_size._peak_bytes()
+    torch.ones(128 * MIB // 4).sum()
+    assert batch_size._peak_bytes() >= before + 100 * MIB
+    del on_top
+
+
+def test_without_room_for_two_images_it_says_what_to_do(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch_size, "_available_bytes", lambda: -1)
+    with pytest.raises(CellError, match=r"resnet18: not even 2 images fit .* end other programs"):
+        largest(bench)
+
+
+def test_a_network_that_does_not_fit_itself_says_the_same(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 EiB")
+
+    monkeypatch.setattr(PretrainedModel, "load", load)
+    with pytest.raises(CellError, match="not even 2 images fit"):
+        largest(bench)
+
+
+def test_where_the_peak_cannot_be_read_it_asks_for_a_number(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(batch_size, "_PROCESS", tmp_path / "no such folder")
+    with pytest.raises(UsageError, match="give a number here"):
+        largest(bench)
+
+
+def test_a_limit_of_the_control_group_counts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(batch_size, "_CGROUP", tmp_path)
+    free = batch_size._available_bytes()
+    assert free > 0
+    (tmp_path / "memory.max").write_text("max\n")
+    (tmp_path / "memory.current").write_text("5000\n")
+    assert batch_size._available_bytes() > 5000
+    (tmp_path / "memory.max").write_text("9000\n")
+    assert batch_size._available_bytes() == 4000
+
+
+@pytest.mark.parametrize(
+    ("error", "fits"), [(None, True), (torch.OutOfMemoryError("CUDA out of memory"), False)]
+)
+def test_a_gpu_is_tried_within_a_share_of_what_is_free(
+    monkeypatch: pytest.MonkeyPatch, error: Exception | None, fits: bool
+) -> None:
+    shares: list[float] = []
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (30, 100))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 20)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
+    monkeypatch.setattr(
+        torch.cuda, "set_per_process_memory_fraction", lambda share, device: shares.append(share)
+    )
+
+    def trial() -> None:
+        if error is not None:
+            raise error
+
+    assert batch_size._fits_cuda(trial) == fits
+    assert shares == [pytest.approx(0.9 * 0.5), 1.0]
+
+
+def test_another_error_of_a_gpu_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("current_device", "empty_cache"):
+        monkeypatch.setattr(torch.cuda, name, lambda: 0)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1, 1))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 0)
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", lambda share, device: None)
+
+    def trial() -> None:
+        raise RuntimeError("CUDA error: device lost")
+
+    with pytest.raises(RuntimeError, match="device lost"):
+        batch_size._fits_cuda(trial)

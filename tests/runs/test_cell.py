@@ -1,0 +1,337 @@
+"""What a cell leaves when it cannot go on."""
+
+import gc
+import json
+import logging
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from support.tiny_cells import Failing, tiny_bench
+from torch import nn
+
+from energybench.compression.base import Baseline
+from energybench.config import Cell, FinetuneConfig
+from energybench.energy.machine import gpu_id
+from energybench.energy.opening import open_meters
+from energybench.records.record import (
+    CarbonIntensity,
+    EpochRecord,
+    RunRecord,
+    from_json,
+)
+from energybench.registry import METHODS
+from energybench.runs.bench import Bench
+from energybench.runs.cell import run_cell
+from energybench.training.finetune import finetune
+from energybench.training.plan import Finetuning
+from energybench.workloads.images.data.base import Split
+
+CELL = Cell("resnet18", "stego")
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Bench]:
+    with tiny_bench(monkeypatch, tmp_path) as found:
+        yield found
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried..."), "lower --energy-batch-size"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "lower --energy-batch-size"),
+        (RuntimeError("CUDA error: device lost\nCompile with..."), "CUDA error: device lost"),
+        (ValueError("odd"), "ValueError: odd"),
+    ],
+)
+def test_a_failure_keeps_the_record_and_frees_the_model(
+    bench: Bench, error: Exception, says: str
+) -> None:
+    Failing.error = error
+    record = run_cell(CELL, bench)
+    assert record.status == "failed"
+    assert record.error is not None
+    assert says in record.error
+    assert "\n" not in record.error
+    assert set(record.phases) == {"load", "compress", "finetune"}
+    assert record.kwh is not None
+    error.__traceback__ = None  # it is the test that keeps this one
+    gc.collect()
+    assert Failing.model() is None
+
+
+def test_an_interrupt_waits_until_the_timing_is_taken(bench: Bench) -> None:
+    Failing.error = KeyboardInterrupt()
+    done = []
+
+    def timer(timed: Callable[[], float]) -> None:
+        timed()
+        done.append("timed")
+
+    with pytest.raises(KeyboardInterrupt):
+        run_cell(CELL, bench, timer)
+    assert done == ["timed"]
+
+
+def test_an_interrupted_cell_is_kept_before_the_interruption_goes_on(bench: Bench) -> None:
+    Failing.error = KeyboardInterrupt("SIGTERM")
+    kept: list[RunRecord] = []
+    with pytest.raises(KeyboardInterrupt):
+        run_cell(CELL, replace(bench, finished=lambda key, record: kept.append(record)))
+    assert [(record.method, record.status) for record in kept] == [
+        ("baseline", "ok"),
+        ("stego", "interrupted"),
+    ]
+    assert set(kept[1].phases) == {"load", "compress", "finetune"}
+    assert from_json(json.loads(json.dumps(kept[1].to_json()))).status == "interrupted"
+
+
+def test_a_failed_baseline_fails_the_cells_that_need_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Failing.error = ValueError("odd")
+    monkeypatch.setattr(METHODS, "get", lambda name: Failing)
+    record = run_cell(CELL, bench)
+    assert record.error == "no reference: resnet18-baseline-seed0 failed: ValueError: odd"
+    assert [baseline.status for baseline in bench.on_demand] == ["failed"]
+
+
+def test_a_cache_that_cannot_be_written_costs_nothing_else(
+    bench: Bench, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.pretrained("resnet18")
+    (tmp_path / "baselines").write_text("a file where a folder is wanted")
+    with caplog.at_level(logging.WARNING):
+        record = run_cell(CELL.reference, bench)
+    assert record.status == "ok"
+    assert "is not cached" in caplog.text
+
+
+def test_a_whole_cell_needs_no_network(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measured by all that `auto` finds here, with every way out refused."""
+    tried: list[object] = []
+
+    def refuse(*arguments: object, **named: object) -> None:
+        tried.append(arguments)
+        raise OSError("no network")
+
+    for name in ("connect", "connect_ex", "sendto", "listen"):
+        monkeypatch.setattr(socket.socket, name, refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(METHODS, "get", lambda name: Baseline)
+    with open_meters(["auto"]) as meters:
+        record = run_cell(CELL.reference, replace(bench, meters=meters))
+    assert (record.status, record.error) == ("ok", None)
+    assert record.kwh is not None
+    assert record.kwh > 0
+    assert tried == []
+
+
+def test_power_idle_and_emissions_are_in_the_record(bench: Bench) -> None:
+    measure = replace(bench.config.measure, trace=True)
+    bench.meters.idle_watts = {"cpu:0": 3.0}
+    bench = replace(
+        bench,
+        config=replace(bench.config, measure=measure),
+        carbon=CarbonIntensity("FRA", 0.05, "a test"),
+        idle_watts={"cpu:0": 3.0},
+    )
+    record = run_cell(CELL.reference, bench)
+    reading = record.phases["finetune"]
+    assert record.idle_watts == {"cpu:0": 3.0}
+    assert reading.net_joules["cpu:0"] == pytest.approx(
+        (reading.it_joules or 0.0) - 3.0 * reading.duration_s
+    )
+    assert record.kwh_net is not None
+    assert record.kwh is not None
+    assert record.kwh_net < record.kwh
+    assert record.kg_co2e == pytest.approx(0.05 * record.kwh)
+    assert record.trace is not None
+    assert list(record.trace.marks) == ["load", "compress", "finetune", "evaluate"]
+    assert len(record.trace.time_s) == len(record.trace.watts["cpu:0"]) >= 1
+    headline = record.headline()
+    assert headline["kwh_net"] == record.kwh_net
+    assert headline["kg_co2e"] == record.kg_co2e
+    assert from_json(json.loads(json.dumps(record.to_json()))).to_json() == json.loads(
+        json.dumps(record.to_json())
+    )
+
+
+def test_idle_is_measured_unless_it_is_skipped(bench: Bench) -> None:
+    quiet = replace(bench.config.measure, idle_s=0.05)
+    measured = replace(bench, config=replace(bench.config, measure=quiet))
+    skipped = replace(bench, config=replace(bench.config, measure=replace(quiet, idle_s=0.0)))
+    skipped.measure_idle()
+    assert bench.meters.idle_watts == {}
+    measured.measure_idle()
+    assert bench.meters.idle_watts["cpu:0"] == pytest.approx(50.0 / 0.05, rel=0.5)
+
+
+class Halved(Baseline):
+    """Says that its weights fit narrower arithmetics."""
+
+    required_precision: str | None = None
+
+    def precisions(self) -> tuple[str, ...]:
+        return ("bf16", "tf32")
+
+
+class InBf16(Halved):
+    """Stands for one arithmetic."""
+
+    required_precision = "bf16"
+
+
+@pytest.mark.parametrize(
+    ("own", "natives", "expected"),
+    [
+        ("fp32", {"bf16", "tf32"}, ["bf16", "tf32", "fp32"]),
+        ("fp32", {"tf32"}, ["tf32", "fp32"]),
+        ("fp32", set(), ["fp32"]),
+        ("tf32", {"bf16", "tf32"}, ["bf16", "tf32"]),
+        ("bf16", {"bf16", "tf32"}, ["bf16"]),
+    ],
+)
+def test_narrower_arithmetic_is_chosen_among_what_is_exact_and_native(
+    bench: Bench,
+    monkeypatch: pytest.MonkeyPatch,
+    own: str,
+    natives: set[str],
+    expected: list[str],
+) -> None:
+    monkeypatch.setattr(
+        "energybench.runs.bench.native",
+        lambda name, device: None if name in natives else "not here",
+    )
+    bench = replace(bench, config=replace(bench.config, precision=own))
+    assert bench.precisions(Halved()) == expected
+    assert bench.precisions(Baseline()) == [own]
+    assert bench.precisions(InBf16()) == ["bf16"]
+
+
+def test_the_cheapest_arithmetic_is_found_and_its_search_is_on_the_bill(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("energybench.runs.bench.native", lambda name, device: None)
+    monkeypatch.setattr(METHODS, "get", {"baseline": Baseline, "stego": Halved}.__getitem__)
+    bench = replace(bench, config=replace(bench.config, finetune=FinetuneConfig(max_epochs=1)))
+    bench.meters.idle_watts = {}
+    record = run_cell(CELL, bench)
+    assert record.status == "ok"
+    assert list(record.phases) == ["load", "compress", "calibrate", "finetune", "evaluate"]
+    assert record.calibration is not None
+    assert record.precision == record.calibration["chosen"]
+    assert set(record.calibration["candidates"]) == {"bf16", "tf32", "fp32"}
+    assert record.kwh_total is not None
+    assert record.kwh is not None
+    assert record.kwh_total > record.kwh
+    baseline = bench.baselines["resnet18", 0]
+    assert (baseline.precision, baseline.calibration) == ("fp32", None)
+
+
+def test_a_control_trains_in_its_own_arithmetic(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr(METHODS, "get", {"baseline": Baseline, "stego": InBf16}.__getitem__)
+
+    def remember(model: nn.Module, compression: object, run: Finetuning) -> list[EpochRecord]:
+        seen.append(run.precision)
+        return finetune(model, InBf16(), run)
+
+    monkeypatch.setattr("energybench.runs.cell.finetune", remember)
+    record = run_cell(CELL, bench)
+    assert (record.status, record.precision) == ("ok", "bf16")
+    assert "calibrate" not in record.phases
+    assert seen == ["fp32", "bf16"], "the reference, then the control"
+
+
+def test_a_cached_baseline_is_compared_at_this_runs_pue(bench: Bench) -> None:
+    earlier = run_cell(CELL.reference, bench)
+    measure = replace(bench.config.measure, pue=1.1)
+    later = replace(bench, config=replace(bench.config, measure=measure), baselines={})
+    found, source = later.reference(CELL, lambda cell: pytest.fail("it is in the cache"))
+    assert source == "cache"
+    assert (earlier.pue, found.pue) == (1.58, 1.1)
+    assert earlier.kwh is not None
+    assert found.kwh == pytest.approx(earlier.kwh * 1.1 / 1.58)
+
+
+def test_the_gpu_that_is_trained_on_is_held_also_where_nobody_reads_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ENERGYBENCH_LOCKS", str(tmp_path / "locks"))
+    uuid = "8932f937-d72c-4106-c12f-20bd9faed9f6"
+    monkeypatch.setattr("energybench.runs.bench.gpu_uuid", lambda device: uuid)
+    bench = replace(bench, device=torch.device("cuda", 0))
+    with bench.exclusive_use(wait=False, say=pytest.fail):
+        held = {path.stem for path in (tmp_path / "locks").glob("*.lock")}
+    assert held == {"cpu", f"gpu-{gpu_id(f'GPU-{uuid}')}"}
+
+
+def test_compiling_is_a_phase_and_on_the_bill(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    monkeypatch.setattr("energybench.runs.bench.native", lambda name, device: None)
+    monkeypatch.setattr(METHODS, "get", {"baseline": Baseline, "stego": Halved}.__getitem__)
+    bench.meters.idle_watts = {}
+    record = run_cell(CELL, replace(bench, config=replace(bench.config, compile=True)))
+    assert (record.status, record.error) == ("ok", None)
+    phases = ["load", "compress", "compile", "calibrate", "finetune", "evaluate"]
+    assert list(record.phases) == phases
+    joules = [record.phases[name].it_joules or 0.0 for name in phases]
+    assert record.kwh_total == pytest.approx(sum(joules[1:5]) * record.pue / 3.6e6)
+    assert record.kwh == pytest.approx(joules[4] * record.pue / 3.6e6)
+    assert record.protocol["compile"] is True
+
+
+def test_a_network_that_does_not_compile_fails_its_cell(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(graph: object, inputs: object) -> None:
+        raise RuntimeError("no kernel")
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=broken))
+    record = run_cell(CELL.reference, replace(bench, config=replace(bench.config, compile=True)))
+    assert record.status == "failed"
+    assert record.error is not None
+    assert "run without --energy-compile" in record.error
+    assert list(record.phases) == ["load", "compress", "compile"]
+
+
+def test_the_memory_format_is_in_the_record(bench: Bench) -> None:
+    asked = replace(bench, config=replace(bench.config, memory_format="channels_last"))
+    assert run_cell(CELL.reference, asked).memory_format == "channels_last"
+    record = run_cell(CELL.reference, bench)
+    assert (record.protocol["memory_format"], record.memory_format) == ("auto", "contiguous")
+    assert asked.key(CELL) != bench.key(CELL)
+
+
+def test_a_cell_that_waited_for_its_data_says_so(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("energybench.training.feed.Feed.waited_s", lambda self: 0.0)
+    assert "data_bound" not in run_cell(CELL.reference, bench).flags
+    monkeypatch.setattr("energybench.training.feed.Feed.waited_s", lambda self: 1e9)
+    record = run_cell(CELL.reference, bench)
+    assert record.data_wait_share == 1.0
+    assert "data_bound" in record.flags
+
+
+def test_more_is_evaluated_at_once_on_a_gpu(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def sizes(bench: Bench) -> list[int]:
+        splits: tuple[Split, ...] = ("train", "validation", "test")
+        return [len(next(iter(bench.batches(split, "resnet18", 0)))[1]) for split in splits]
+
+    small = replace(bench, config=replace(bench.config, finetune=FinetuneConfig(batch_size=16)))
+    assert sizes(small) == [16, 16, 16]
+    on_gpu = replace(small, device=torch.device("cuda", 0))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a GPU")
+    assert sizes(on_gpu) == [16, 64, 64]
+    assert on_gpu.protocol()["evaluation_batch_size"] == 64

@@ -1,0 +1,169 @@
+"""What ranks do in tests: importable, because they are processes of their own."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from energybench.compression.base import Baseline
+from energybench.compression.prune import Prune
+from energybench.config import FinetuneConfig
+from energybench.errors import UsageError
+from energybench.records.record import EpochRecord
+from energybench.training.distributed.group import Group
+from energybench.training.evaluate import evaluate
+from energybench.training.finetune import finetune
+from energybench.training.plan import Finetuning
+from support.tiny_training import CPU, DATA, window
+
+
+def without_batch_norm() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(72, 32), nn.ReLU(),
+        nn.Linear(32, 10),
+    )  # fmt: skip
+
+
+def with_batch_norm() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, stride=2), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(),
+        nn.Linear(72, 32), nn.BatchNorm1d(32, momentum=None), nn.ReLU(), nn.Linear(32, 10),
+    )  # fmt: skip
+
+
+class Double(nn.Module):
+    """A network in float64, where rounding is too small to grow into another course of losses."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network.double()
+
+    def forward(self, images: Tensor) -> Tensor:
+        found: Tensor = self.network(images.double())
+        return found
+
+
+def plan(group: Group, train: Any, validation: Any, precision: str, epochs: int) -> Finetuning:
+    return Finetuning(
+        train=train,
+        validation=validation,
+        config=FinetuneConfig(max_epochs=epochs, batch_size=64, learning_rate=0.05),
+        seed=0,
+        device=CPU,
+        precision=precision,
+        window=window,
+        watch=lambda epoch: None,
+        group=group,
+    )
+
+
+def course(
+    group: Group, build: Any, precision: str = "fp32"
+) -> tuple[list[EpochRecord], list[int], dict[str, Tensor]]:
+    """Fine-tune on digits for three epochs; the epochs, test predictions and weights."""
+    model = build()
+
+    def batches(split: Any) -> Any:
+        return DATA.batches(split, 8, 64, 0, group.share)
+
+    run = plan(group, batches("train"), batches("validation"), precision, 3)
+    records = finetune(model, Baseline(), run)
+    test = evaluate(model, batches("test"), CPU, group=group)
+    return records, test.predictions.tolist(), model.state_dict()
+
+
+def steps(group: Group, name: str) -> tuple[float, float, list[Tensor]]:
+    """Train a network of the matrix on noise, without chance in it; its losses and buffers."""
+    from energybench.registry import MODELS
+
+    torch.manual_seed(0)
+    spec = MODELS.get(name)
+    model = Double(spec.build(10))
+    for part in model.modules():
+        if isinstance(part, nn.Dropout) or type(part).__name__ == "StochasticDepth":
+            part.p = 0.0  # type: ignore[assignment]
+    generator = torch.Generator().manual_seed(1)
+    pixels = spec.small_image_size
+    images, labels = torch.randn(8, 3, pixels, pixels, generator=generator), torch.arange(8)
+    share = slice(8 * group.rank // group.size, 8 * (group.rank + 1) // group.size)
+    batch = images[share], labels[share]
+    (epoch,) = finetune(model, Baseline(), plan(group, [batch] * 2, [batch], "fp32", 1))
+    return epoch.train_loss, epoch.validation_loss, list(model.buffers())
+
+
+def slow_images(group: Group) -> float | None:
+    """Fine-tune where only the second rank waits for its images; the share of waiting."""
+
+    def batches() -> Iterator[tuple[Tensor, Tensor]]:
+        for _ in range(2):
+            time.sleep(0.3 * group.rank)
+            yield torch.zeros(4, 3, 8, 8), torch.arange(4)
+
+    few = [(torch.zeros(4, 3, 8, 8), torch.arange(4))]
+    run = plan(group, batches(), few, "fp32", 1)
+    (epoch,) = finetune(without_batch_norm(), Baseline(), run)
+    return epoch.data_wait_share
+
+
+def modules_after(group: Group) -> list[str]:
+    model = with_batch_norm()
+    with group.network(model):
+        model.eval()
+    return [type(part).__name__ for part in model.modules() if not part.training]
+
+
+def evaluated(group: Group, count: int) -> list[int]:
+    images, labels = torch.zeros(count, 4), torch.arange(count)
+    share = slice(count * group.rank // group.size, count * (group.rank + 1) // group.size)
+    batches = [(images[share], labels[share])] if len(labels[share]) else []
+    found = evaluate(nn.Linear(4, 10), batches, CPU, group=group)
+    assert len(found.predictions) == count
+    return found.labels.tolist()
+
+
+def agreed(group: Group, differs: bool) -> tuple[float, float, bool]:
+    torch.manual_seed(group.rank if differs else 0)
+    model, method = nn.Linear(64, 8), Prune()
+    method.compress(model, lambda network: 1.0, 100.0)
+    chosen, held = group.agreed((model, method), model)
+    held.after_step(chosen)
+    with torch.no_grad():
+        zeros = (chosen.weight == 0).double().mean().item()
+        return chosen.weight.double().sum().item(), zeros, chosen is model
+
+
+def told(group: Group) -> list[str | None]:
+    """How cells end: well, badly for all, badly for one."""
+    ends = [group.settle(None), group.settle("diverged")]
+    ends.append(group.settle("a bad image" if group.rank == 1 else None))
+    assert not group.broken
+    error = "torn"
+    if group.rank == 0:
+        try:
+            group.wait()
+        except RuntimeError as lost:
+            error = str(lost)
+    ends += [group.settle(error), "broken" if group.broken else ""]
+    group.leave()
+    return ends
+
+
+def refused(group: Group) -> str:
+    def work() -> None:
+        if group.rank == 1:
+            raise UsageError("no such folder")
+
+    try:
+        group.together(work)
+    except UsageError as error:
+        return str(error)
+    return "nothing"
+
+
+def several(group: Group, works: dict[str, tuple[Any, ...]]) -> dict[str, Any]:
+    """One after another: functions of this module with their arguments, by name."""
+    return {name: work(group, *arguments) for name, (work, *arguments) in works.items()}

@@ -1,0 +1,58 @@
+import itertools
+
+import pytest
+import torch
+
+from energybench.errors import UsageError
+from energybench.workloads.images.data.digits import open_digits
+
+SIZES = {"pretrain": 450, "train": 450, "validation": 297, "test": 600}
+
+
+def whole(split: str, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    batches = list(open_digits().batches(split, 8, 64, seed))  # type: ignore[arg-type]
+    return torch.cat([x for x, _ in batches]), torch.cat([y for _, y in batches])
+
+
+def test_splits_share_no_image_and_keep_the_classes_balanced() -> None:
+    data = open_digits()
+    assert data.split_sizes == SIZES
+    indices = [set(data._indices[name]) for name in SIZES]  # type: ignore[index]
+    assert all(not a & b for a, b in itertools.combinations(indices, 2))
+    assert sum(map(len, indices)) == 1797
+    for split in ("validation", "test"):
+        counts = torch.bincount(whole(split)[1], minlength=10)
+        assert counts.max() - counts.min() <= 0.15 * counts.max()
+
+
+def test_training_order_is_the_seeds_alone() -> None:
+    assert torch.equal(whole("train", 3)[1], whole("train", 3)[1])
+    assert not torch.equal(whole("train", 3)[1], whole("train", 4)[1])
+
+
+def test_each_epoch_is_shuffled_anew_and_evaluation_never() -> None:
+    train = open_digits().batches("train", 8, 64, 0)
+    first, second = ([y for _, y in train] for _ in range(2))
+    assert not torch.equal(torch.cat(first), torch.cat(second))
+    assert torch.equal(whole("test", 0)[0], whole("test", 1)[0])
+
+
+def test_a_last_training_batch_that_is_smaller_is_dropped() -> None:
+    assert [len(y) for _, y in open_digits().batches("train", 8, 64, 0)] == [64] * 7
+    assert [len(y) for _, y in open_digits().batches("train", 8, 1000, 0)] == [450]
+    assert [len(y) for _, y in open_digits().batches("validation", 8, 256, 0)] == [256, 41]
+
+
+def test_images_are_normalized_rgb_of_the_size_asked_for() -> None:
+    images, labels = next(iter(open_digits().batches("validation", 37, 50, 0)))
+    assert images.shape == (50, 3, 37, 37)
+    assert images.dtype == torch.float32
+    assert labels.dtype == torch.int64
+    assert images.mean().abs() < 0.05
+    assert torch.equal(images[:, 0], images[:, 2])
+
+
+def test_fingerprint_is_stable_and_a_location_is_refused() -> None:
+    assert open_digits().fingerprint == open_digits().fingerprint
+    with pytest.raises(UsageError, match="takes no path"):
+        open_digits("/somewhere")

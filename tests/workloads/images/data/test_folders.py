@@ -1,0 +1,260 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from energybench.config import DataConfig
+from energybench.errors import CellError, UsageError
+from energybench.progress import Progress
+from energybench.workloads.images.data.base import Split
+from energybench.workloads.images.data.folders import ImageFolders, open_folder, open_imagenet
+
+Tree = Callable[..., Path]
+SEARCHED: tuple[Split, ...] = ("train", "validation")
+
+
+def test_without_a_third_split_validation_comes_out_of_train(tree: Tree) -> None:
+    data = open_folder(str(tree(train=20, val=5)))
+    assert data.split_sizes == {"train": 36, "validation": 4, "test": 10}
+    assert data.classes == 2
+    train, validation = (set(data._images.splits[name]) for name in SEARCHED)
+    assert not train & validation
+
+
+def test_a_third_split_is_the_one_reported(tree: Tree) -> None:
+    data = open_folder(str(tree(train=20, val=5, test=7)))
+    assert data.split_sizes == {"train": 40, "validation": 10, "test": 14}
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+def test_batches_have_the_models_size(tree: Tree, split: str) -> None:
+    data = open_folder(str(tree(train=20, val=5)))
+    images, labels = next(iter(data.batches(split, 32, 4, 0)))  # type: ignore[arg-type]
+    assert images.shape == (4, 3, 32, 32)
+    assert images.dtype == torch.float32
+    assert set(labels.tolist()) <= {0, 1}
+
+
+def test_an_unreadable_image_is_named(tree: Tree) -> None:
+    root = tree(train=20, val=2)
+    (root / "val" / "dog" / "1.jpg").write_bytes(b"not an image")
+    with pytest.raises(CellError, match=r"cannot read image .*dog/1.jpg .*replace or delete"):
+        list(open_folder(str(root)).batches("test", 16, 8, 0))
+
+
+def test_a_link_out_of_the_folder_is_refused(tree: Tree, tmp_path: Path) -> None:
+    root = tree(train=20, val=2)
+    outside = tmp_path.parent / f"{tmp_path.name}-outside"
+    outside.mkdir()
+    Image.new("RGB", (8, 8)).save(outside / "x.jpg")
+    link = root / "val" / "dog" / "link.jpg"
+    link.symlink_to(outside / "x.jpg")
+    with pytest.raises(UsageError, match=r"dog/link\.jpg is a link out of .*, to .*x\.jpg; copy"):
+        open_folder(str(root))
+    link.unlink()
+    (root / "more").mkdir()
+    Image.new("RGB", (8, 8)).save(root / "more" / "x.jpg")
+    link.symlink_to(root / "more" / "x.jpg")  # within it is fine
+    assert open_folder(str(root)).split_sizes["test"] == 5
+    for place in (root / "train" / "eel", root / "train" / "cat" / "more"):
+        place.symlink_to(outside, target_is_directory=True)
+        with pytest.raises(UsageError, match="a link out of"):
+            open_folder(str(root))
+        place.unlink()
+    elsewhere = tmp_path.parent / f"{tmp_path.name}-link"
+    elsewhere.symlink_to(root, target_is_directory=True)  # so is a link to all of it
+    assert open_folder(str(elsewhere)).classes == 2
+
+
+@pytest.mark.parametrize("target", ["train/dog/1.jpg", "train/dog", "train/cat"])
+def test_a_link_that_would_test_what_was_trained_on_is_refused(tree: Tree, target: str) -> None:
+    root = tree(train=20, val=2)
+    link = root / ("train" if target == "train/cat" else "val") / "cat" / "link.jpg"
+    link.symlink_to(root / target)  # to itself, too
+    with pytest.raises(UsageError, match=r"\.jpg and .*\.jpg are one image; delete one"):
+        open_folder(str(root))
+
+
+def test_a_decompression_bomb_is_named(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tree(train=20, val=2)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # of 2,000 here: twice that is a bomb
+    with pytest.raises(CellError, match=r"cannot read image .*decompression bomb"):
+        list(open_folder(str(root)).batches("test", 16, 8, 0))
+
+
+def test_a_truncated_image_is_named(tree: Tree) -> None:
+    root = tree(train=20, val=2)
+    image = root / "val" / "dog" / "1.jpg"
+    image.write_bytes(image.read_bytes()[:-200])
+    with pytest.raises(CellError, match=r"cannot read image .*dog/1.jpg .*truncated"):
+        list(open_folder(str(root)).batches("test", 16, 8, 0))
+
+
+def test_the_fingerprint_follows_the_files(tree: Tree) -> None:
+    root = tree(train=20, val=2)
+    before = open_folder(str(root)).fingerprint
+    assert open_folder(str(root)).fingerprint == before
+    (root / "val" / "dog" / "1.jpg").unlink()
+    assert open_folder(str(root)).fingerprint != before
+
+
+def test_an_empty_class_folder_is_named(tree: Tree) -> None:
+    root = tree(train=20, val=2)
+    (root / "train" / "eel").mkdir()
+    with pytest.raises(UsageError, match="eel") as caught:
+        open_folder(str(root))
+    assert "\n" not in str(caught.value)
+
+
+def test_different_classes_are_named(tree: Tree) -> None:
+    root = tree(train=20, val=2)
+    (root / "val" / "dog").rename(root / "val" / "wolf")
+    with pytest.raises(UsageError, match=r"different classes.*dog, wolf"):
+        open_folder(str(root))
+
+
+def test_too_few_images_to_split(tree: Tree) -> None:
+    with pytest.raises(UsageError, match="too small"):
+        open_folder(str(tree(train=1, val=2)))
+
+
+def test_a_path_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="nowhere/train is not a folder"):
+        open_folder(str(tmp_path / "nowhere"))
+    with pytest.raises(UsageError, match="folder:PATH"):
+        open_folder("")
+
+
+def test_imagenet_has_a_thousand_classes(tree: Tree) -> None:
+    with pytest.raises(UsageError, match=r"has 2 classes.*folder:"):
+        open_imagenet(str(tree(train=20, val=2)))
+
+
+def test_imagenet_keeps_the_order_of_its_classes(tree: Tree) -> None:
+    classes = tuple(f"n{number:08d}" for number in range(1000))
+    data = open_imagenet(str(tree(classes, train=1, val=1, test=1)))
+    assert data.classes == 1000
+    assert data.name.startswith("imagenet:")
+    assert data.split_sizes == {"train": 1000, "validation": 1000, "test": 1000}
+    labels = torch.cat([labels for _, labels in data.batches("validation", 8, 250, 0)])
+    assert torch.equal(labels, torch.arange(1000))
+
+
+@pytest.fixture
+def prepare(tmp_path: Path) -> Callable[..., list[str]]:
+    """Prepares a data set for 32 pixels, and returns what was said."""
+
+    def make(data: ImageFolders, cache: str = "", bad_images: str = "refuse") -> list[str]:
+        said: list[str] = []
+        config = DataConfig(cache or str(tmp_path / "cache"), bad_images)
+        data.prepare(32, torch.device("cpu"), config, Progress(None), said.append)
+        return said
+
+    return make
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+def test_the_cache_serves_the_same_images(
+    tree: Tree, prepare: Callable[..., list[str]], split: Split
+) -> None:
+    root = tree(train=20, val=5)
+    for number, path in enumerate(sorted(root.rglob("*.jpg"))):
+        gradient = np.add.outer(np.arange(40), 3 * np.arange(50)) + 2 * (number % 20)
+        Image.fromarray(gradient.astype(np.uint8)).save(path, quality=95)
+    decoded, cached = open_folder(str(root)), open_folder(str(root))
+    prepare(cached)
+    assert decoded.served(32) == {"served": "decoded as read"}
+    assert cached.served(32) == {"served": "cached, 37 pixels"}
+    assert cached.served(64) == {"served": "decoded as read"}
+    assert cached.fingerprint == decoded.fingerprint
+    ours, theirs = (list(data.batches(split, 32, 4, 0)) for data in (cached, decoded))
+    assert len(ours) == len(theirs)
+    for (images, labels), (others, same) in zip(ours, theirs, strict=True):
+        assert torch.equal(labels, same)
+        assert images.shape == others.shape
+        if split != "train":  # half a pixel apart, where the centre is between two
+            assert (images - others).abs().max() < 0.1
+
+
+def test_without_the_cache_nothing_is_prepared(
+    tree: Tree, prepare: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    data = open_folder(str(tree(train=20, val=2)))
+    assert prepare(data, "off") == []
+    assert data.served(32) == {"served": "decoded as read"}
+    assert not (tmp_path / "cache").exists()
+    with pytest.raises(UsageError, match="leave out --energy-data-cache=off"):
+        prepare(data, "off", "skip")
+
+
+def test_bad_images_are_refused_by_name_all_at_once(
+    tree: Tree, prepare: Callable[..., list[str]]
+) -> None:
+    root = tree(train=20, val=2)
+    for number in range(5):
+        (root / "train" / "cat" / f"{number}.jpg").write_bytes(b"")
+    with pytest.raises(UsageError) as caught:
+        prepare(open_folder(str(root)))
+    text = str(caught.value)
+    assert text.startswith(f"5 of 44 images of {root} cannot be read: train/cat/0.jpg (not an im")
+    assert "train/cat/2.jpg (not an image" in text
+    assert text.endswith(
+        "and 2 more; replace or delete them, or leave them out by --energy-bad-images=skip"
+    )
+
+
+def test_bad_images_are_left_out_and_recorded(
+    tree: Tree, prepare: Callable[..., list[str]]
+) -> None:
+    root = tree(train=20, val=3)
+    data = open_folder(str(root))
+    before = data.fingerprint, data.split_sizes
+    (root / "val" / "dog" / "1.jpg").write_bytes(b"x" * 900)
+    data = open_folder(str(root))
+    said = prepare(data, bad_images="skip")
+    assert said[-1].startswith(f"1 of 46 images of {root} cannot be read and are left out: val/dog")
+    assert data.split_sizes == {**before[1], "test": 5}
+    (skipped,) = data.served(32)["skipped"]
+    assert skipped.startswith("val/dog/1.jpg: not an image")
+    labels = torch.cat([labels for _, labels in data.batches("test", 32, 4, 0)])
+    assert labels.tolist() == [0, 0, 0, 1, 1]
+    unread = open_folder(str(root)).fingerprint
+    assert len({before[0], unread, data.fingerprint}) == 3
+    again = open_folder(str(root))
+    prepare(again, bad_images="skip")
+    assert again.fingerprint == data.fingerprint
+
+
+def test_a_class_without_any_readable_image_is_named(
+    tree: Tree, prepare: Callable[..., list[str]]
+) -> None:
+    root = tree(train=20, val=2)
+    for number in range(2):
+        (root / "val" / "dog" / f"{number}.jpg").write_bytes(b"")
+    with pytest.raises(UsageError, match=r"no image of .*val/dog in the test split can be read \("):
+        prepare(open_folder(str(root)), bad_images="skip")
+
+
+def test_files_that_are_not_called_images_are_named(
+    tree: Tree, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = tree(train=20, val=2)
+    before = open_folder(str(root)).fingerprint
+    assert not caplog.records
+    for name in ("0.heic", ".DS_Store", "._0.jpg"):
+        (root / "val" / "dog" / name).write_bytes(b"x")
+    assert open_folder(str(root)).fingerprint == before
+    assert caplog.messages == [
+        f"not used, as their names are not those of images: {root / 'val'}: dog/0.heic"
+    ]
+
+
+def test_a_class_with_one_image_is_named(tree: Tree) -> None:
+    root = tree(train=20, val=2)
+    for number in range(1, 20):
+        (root / "train" / "cat" / f"{number}.jpg").unlink()
+    with pytest.raises(UsageError, match="21 images, 2 classes, one image in cat"):
+        open_folder(str(root))
