@@ -106,14 +106,14 @@ class RunConfig:
     """One of `MEMORY_FORMATS`."""
     compile: bool = False
     """Whether training steps run through `torch.compile`."""
-    tolerance_pp: float = 1.0
+    tolerance: float = 1.0
     largest_batch: bool = False
     """Whether each model's batch size is the largest that fits, instead of `finetune`'s."""
     finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
     measure: MeasureConfig = field(default_factory=MeasureConfig)
 
     def __post_init__(self) -> None:
-        _at_least("--energy-tolerance", self.tolerance_pp, 0.0)
+        _at_least("--energy-tolerance", self.tolerance, 0.0)
         _one_of("precision", self.precision, PRECISIONS)
         _one_of("memory format", self.memory_format, MEMORY_FORMATS)
 
@@ -123,7 +123,7 @@ class RunConfig:
             **asdict(self.finetune),
             "memory_format": self.memory_format,
             "compile": self.compile,
-            "tolerance_pp": self.tolerance_pp,
+            "tolerance": self.tolerance,
             "pue": self.measure.pue,
         }
 

@@ -13,7 +13,7 @@ METHODS = ("baseline", "stego", "prune", "lowrank")
 TOLERANCES_PP = (0.5, 1.0, 2.0, 5.0, 10.0)
 
 
-@pytest.mark.energy_matrix(models=PAPER_MODELS, methods=METHODS, tolerances_pp=TOLERANCES_PP)
-def test_tolerance(cell, tolerance_pp, finetune):
+@pytest.mark.energy_matrix(models=PAPER_MODELS, methods=METHODS, tolerances=TOLERANCES_PP)
+def test_tolerance(cell, tolerance, finetune):
     """Fails when the accuracy drop against the baseline exceeds the cell's tolerance."""
-    finetune(cell, tolerance_pp=tolerance_pp)
+    finetune(cell, tolerance=tolerance)

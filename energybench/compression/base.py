@@ -20,10 +20,10 @@ class Compression(Protocol):
     name: str
     stage: int
 
-    def compress(self, model: nn.Module, score: Score, tolerance_pp: float) -> CompressionReport:
-        """Apply, in place, the strongest setting whose drop in `score` is within `tolerance_pp`.
+    def compress(self, model: nn.Module, score: Score, tolerance: float) -> CompressionReport:
+        """Apply, in place, the strongest setting whose drop in `score` is within `tolerance`.
 
-        `tolerance_pp` is in percentage points, against `score(model)` before compressing. When no
+        `tolerance` is in percentage points, against `score(model)` before compressing. When no
         setting is within it the model stays as it was and the report says `no_effect`.
         """
         ...
@@ -85,7 +85,7 @@ class Baseline:
     name = "baseline"
     stage = STRUCTURE
 
-    def compress(self, model: nn.Module, score: Score, tolerance_pp: float) -> CompressionReport:
+    def compress(self, model: nn.Module, score: Score, tolerance: float) -> CompressionReport:
         """Change nothing and search nothing."""
         return CompressionReport(
             method=self.name, settings={}, compression_rate=0.0, reference_score=None, score=None

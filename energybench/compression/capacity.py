@@ -46,7 +46,7 @@ class Capacity:
     """Calls of the score, the reference's among them if it was measured for this capacity."""
     reference: float
     """Accuracy of the untouched model, 0..1."""
-    tolerance_pp: float
+    tolerance: float
     fill: Fill
     rounding: Rounding
     layers: Mapping[str, "Capacity"] = field(default_factory=dict)
@@ -105,7 +105,7 @@ def capacity(
             monotone=found.monotone,
             evaluations=len(found.curve),
             reference=reference,
-            tolerance_pp=tolerance,
+            tolerance=tolerance,
             fill=fill,
             rounding=rounding,
         )
@@ -160,7 +160,7 @@ class Overwriting:
 
 
 def _sweep(
-    model: nn.Module, score: Score, tolerance_pp: float, trial: Overwriting, reference: float
+    model: nn.Module, score: Score, tolerance: float, trial: Overwriting, reference: float
 ) -> Found:
     curve: list[tuple[float, float]] = []
     try:
@@ -169,4 +169,4 @@ def _sweep(
             curve.append((float(bits), measure(model, score)))
     finally:
         trial.restore()
-    return settle(reference, curve, tolerance_pp)
+    return settle(reference, curve, tolerance)

@@ -35,8 +35,8 @@ class PruneChannels:
     name = "prune-channels"
     stage = STRUCTURE
 
-    def compress(self, model: nn.Module, score: Score, tolerance_pp: float) -> CompressionReport:
-        """Remove the largest fraction of channels within `tolerance_pp`, in whole percents.
+    def compress(self, model: nn.Module, score: Score, tolerance: float) -> CompressionReport:
+        """Remove the largest fraction of channels within `tolerance`, in whole percents.
 
         The report has {"fraction": share of all removable channels, "channels": how many}; the
         compression rate is the share of all parameters saved. `score` must run the model on
@@ -54,7 +54,7 @@ class PruneChannels:
             trial.check(model, example)
         fractions = list(trial.counts)
         found = boundary(
-            model, score, tolerance_pp, fractions, trial, EVALUATIONS, reference=reference
+            model, score, tolerance, fractions, trial, EVALUATIONS, reference=reference
         )
         if found.setting is not None:
             apply(trial, found.setting)

@@ -50,17 +50,17 @@ class Composition:
         named = [precisions_of(part) for part in self._parts]
         return next((names for names in reversed(named) if names), ())
 
-    def compress(self, model: nn.Module, score: Score, tolerance_pp: float) -> CompressionReport:
-        """Apply each part in turn, within what the parts before it have left of `tolerance_pp`.
+    def compress(self, model: nn.Module, score: Score, tolerance: float) -> CompressionReport:
+        """Apply each part in turn, within what the parts before it have left of `tolerance`.
 
         A part that raised the score lends nothing to the next: none may lose more than
-        `tolerance_pp`. The report's settings are the parts', by `prune.fraction` and the like; its
+        `tolerance`. The report's settings are the parts', by `prune.fraction` and the like; its
         compression rate is 1 - product of (1 - rate).
         """
         reports: list[CompressionReport] = []
         for part in self._parts:
-            left = tolerance_pp - max(0.0, _drop_pp(reports))
-            least = min(tolerance_pp, 0.0)  # a negative tolerance stays: nothing is within it
+            left = tolerance - max(0.0, _drop_pp(reports))
+            least = min(tolerance, 0.0)  # a negative tolerance stays: nothing is within it
             reports.append(part.compress(model, score, max(least, left)))
         scores = _scores(reports)
         return CompressionReport(

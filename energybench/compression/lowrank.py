@@ -70,8 +70,8 @@ class LowRank:
     name = "lowrank"
     stage = STRUCTURE
 
-    def compress(self, model: nn.Module, score: Score, tolerance_pp: float) -> CompressionReport:
-        """Factorize at the largest budget within `tolerance_pp`, in whole percents of parameters.
+    def compress(self, model: nn.Module, score: Score, tolerance: float) -> CompressionReport:
+        """Factorize at the largest budget within `tolerance`, in whole percents of parameters.
 
         The report has {"budget": share, "layers": how many} and each factorized layer's relative
         Frobenius error, measured on the factors that the model ends with; the compression rate is
@@ -85,7 +85,7 @@ class LowRank:
         before = parameter_count(model)
         plans = [_Plan.of(layer, names) for layer, names in layers if largest_rank(layer)]
         trial = _Factorizing(model, plans, before)
-        found = strongest(model, score, tolerance_pp, trial.budgets, trial, EVALUATIONS)
+        found = strongest(model, score, tolerance, trial.budgets, trial, EVALUATIONS)
         share = found.setting or 0.0
         ranks = trial.ranks(share) if share else []
         report = found.report(

@@ -135,8 +135,8 @@ class Prune(HoldsZeros):
     name = "prune"
     stage = MASK
 
-    def compress(self, model: nn.Module, score: Score, tolerance_pp: float) -> CompressionReport:
-        """Prune the largest fraction within `tolerance_pp`; {"fraction": f} in the report.
+    def compress(self, model: nn.Module, score: Score, tolerance: float) -> CompressionReport:
+        """Prune the largest fraction within `tolerance`; {"fraction": f} in the report.
 
         Fractions are whole percents of the covered weights, 0.01..0.99. The compression rate is
         the number of newly zero weights over that of all parameters that were not pruned before.
@@ -146,7 +146,7 @@ class Prune(HoldsZeros):
         require_weights(self.name, weights)
         before = zero_count(weights)
         trial = _Pruning(self._shares(weights))
-        found = strongest(model, score, tolerance_pp, trial.fractions, trial, EVALUATIONS)
+        found = strongest(model, score, tolerance, trial.fractions, trial, EVALUATIONS)
         del trial  # and its copy of the weights, before there are masks
         pruned = weights if found.setting else {}
         self._zeros = Zeros((name, weight.detach() != 0) for name, weight in pruned.items())

@@ -88,7 +88,7 @@ def largest(count: int, accepts: Callable[[int], bool], budget: int) -> int | No
 def boundary(
     model: nn.Module,
     score: Score,
-    tolerance_pp: float,
+    tolerance: float,
     settings: Sequence[float],
     trial: Trial,
     budget: int,
@@ -108,12 +108,12 @@ def boundary(
             scores[index] = measure(model, score)
         finally:
             trial.restore()
-        return is_within(before, scores[index], tolerance_pp)
+        return is_within(before, scores[index], tolerance)
 
     largest(len(settings), within, budget)
     curve = [(float(settings[index]), value) for index, value in scores.items()]
     ordered = [(settings[index], scores[index]) for index in sorted(scores)]
-    found = settle(before, ordered, tolerance_pp)
+    found = settle(before, ordered, tolerance)
     found.curve = curve
     return found
 
@@ -121,16 +121,16 @@ def boundary(
 def strongest(
     model: nn.Module,
     score: Score,
-    tolerance_pp: float,
+    tolerance: float,
     settings: Sequence[float],
     trial: Trial,
     budget: int,
 ) -> Found:
     """Find the `boundary` and apply its setting.
 
-    Where no setting is within `tolerance_pp`, and after any error, the model is as it was.
+    Where no setting is within `tolerance`, and after any error, the model is as it was.
     """
-    found = boundary(model, score, tolerance_pp, settings, trial, budget)
+    found = boundary(model, score, tolerance, settings, trial, budget)
     if found.setting is not None:
         apply(trial, found.setting)
     return found
@@ -145,13 +145,13 @@ def apply(trial: Trial, setting: float) -> None:
         raise
 
 
-def settle(reference: float, curve: Iterable[tuple[float, float]], tolerance_pp: float) -> Found:
+def settle(reference: float, curve: Iterable[tuple[float, float]], tolerance: float) -> Found:
     """What the (setting, score) of `curve`, weakest setting first, say."""
     found = Found(reference, reference)
     refused: float | None = None
     for setting, value in curve:
         found.curve.append((setting, value))
-        if not is_within(reference, value, tolerance_pp):
+        if not is_within(reference, value, tolerance):
             refused = setting if refused is None else refused
         elif refused is None:
             found.setting, found.score = setting, value
@@ -163,9 +163,9 @@ def settle(reference: float, curve: Iterable[tuple[float, float]], tolerance_pp:
     return found
 
 
-def is_within(reference: float, value: float, tolerance_pp: float) -> bool:
-    """Whether the drop from `reference` to `value` is at most `tolerance_pp` percentage points."""
-    return 100.0 * (reference - value) <= tolerance_pp + ROUNDING_PP
+def is_within(reference: float, value: float, tolerance: float) -> bool:
+    """Whether the drop from `reference` to `value` is at most `tolerance` percentage points."""
+    return 100.0 * (reference - value) <= tolerance + ROUNDING_PP
 
 
 def measure(model: nn.Module, score: Score) -> float:

@@ -79,8 +79,8 @@ class TwoOfFour(HoldsZeros):
     name = "prune-2to4"
     stage = MASK
 
-    def compress(self, model: nn.Module, score: Score, tolerance_pp: float) -> CompressionReport:
-        """Prune the largest number of layers within `tolerance_pp`.
+    def compress(self, model: nn.Module, score: Score, tolerance: float) -> CompressionReport:
+        """Prune the largest number of layers within `tolerance`.
 
         The report has {"layers": how many, "fraction": share of the covered weights that the
         pattern prunes}; the compression rate is as that of `prune`. Raises `CellError` for a model
@@ -92,7 +92,7 @@ class TwoOfFour(HoldsZeros):
         before = zero_count(covered)
         trial = _Pruning(eligible)
         settings = range(1, len(eligible) + 1)
-        found = strongest(model, score, tolerance_pp, settings, trial, EVALUATIONS)
+        found = strongest(model, score, tolerance, settings, trial, EVALUATIONS)
         layers = trial.order[: int(found.setting or 0)]
         del trial  # and its copy of the weights, before there are masks
         self._zeros = Zeros((name, _mask(eligible[name])) for name in layers)

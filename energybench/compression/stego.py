@@ -77,7 +77,7 @@ class Stego:
         self._bits = 0
         self._remainders: dict[str, Tensor] = {}
 
-    def compress(self, model: nn.Module, score: Score, tolerance_pp: float) -> CompressionReport:
+    def compress(self, model: nn.Module, score: Score, tolerance: float) -> CompressionReport:
         """Clear the `capacity` of the covered weights; {"bits": n} in the report.
 
         The compression rate is n/32 times the covered weights' share of all parameters. Raises
@@ -87,7 +87,7 @@ class Stego:
         require_float32(weights)
         require_weights(self.name, weights)
         trial = Overwriting(weights, rounding=self._rounding)
-        found = strongest(model, score, tolerance_pp, SETTINGS, trial, EVALUATIONS)
+        found = strongest(model, score, tolerance, SETTINGS, trial, EVALUATIONS)
         self._bits, self._remainders = int(found.setting or 0), {}
         covered = sum(weight.numel() for weight in weights.values())
         rate = self._bits / 32 * covered / parameter_count(model)

@@ -111,7 +111,7 @@ class RunRecord:
     """`source`, `key`, `head_replaced`, and for digits the pretrained `test_accuracy`."""
     protocol: dict[str, Any]
     """`FinetuneConfig` (`budget` among it) and what else shapes the numbers: device, precision,
-    tolerance_pp, pue, world_size (the ranks that share every batch), ranks_per_node ("4+4")."""
+    tolerance, pue, world_size (the ranks that share every batch), ranks_per_node ("4+4")."""
     machine: dict[str, Any]
     status: str = "ok"
     error: str | None = None
@@ -159,9 +159,9 @@ class RunRecord:
         return float(self.protocol["pue"])
 
     @property
-    def tolerance_pp(self) -> float:
+    def tolerance(self) -> float:
         """Largest drop allowed, in percentage points."""
-        return float(self.protocol["tolerance_pp"])
+        return float(self.protocol["tolerance"])
 
     @cached_property
     def kwh(self) -> float | None:
@@ -229,7 +229,7 @@ class RunRecord:
     @property
     def within_tolerance(self) -> bool | None:
         """Whether the drop is at most the tolerance; None when the drop is not known."""
-        return None if self.drop_pp is None else self.drop_pp <= self.tolerance_pp + ROUNDING_PP
+        return None if self.drop_pp is None else self.drop_pp <= self.tolerance + ROUNDING_PP
 
     @cached_property
     def energy_source(self) -> str:
@@ -266,7 +266,7 @@ def from_json(data: Any) -> RunRecord:
     Raises `UsageError` for a record of a newer version or of another shape.
     """
     record = read_versioned(data, RunRecord, "record", SCHEMA_VERSION, MIGRATIONS)
-    for name in ("pue", "tolerance_pp"):
+    for name in ("pue", "tolerance"):
         if not _is_finite(record.protocol.get(name)):
             raise UsageError(f"not an energybench record: protocol.{name} is not a finite number")
     return record

@@ -104,7 +104,7 @@ def _bits_by_layer(curves: Mapping[str, Capacity]) -> list[list[str]]:
 def _curves_figure(curves: Mapping[str, Capacity]) -> "Figure":
     figure = new_figure(7.0, 4.4)
     axes = figure.add_subplot()
-    same = len({(one.reference, one.tolerance_pp) for one in curves.values()}) == 1
+    same = len({(one.reference, one.tolerance) for one in curves.values()}) == 1
     for number, (label, found) in enumerate(curves.items()):
         colour = PALETTE[number % len(PALETTE)]
         bits, accuracy = zip(*((bits, 100 * value) for bits, value in found.curve), strict=True)
@@ -126,16 +126,16 @@ def _curves_figure(curves: Mapping[str, Capacity]) -> "Figure":
             markeredgecolor=colour,
             markeredgewidth=1.8,
         )
-        least = 100 * found.reference - found.tolerance_pp
+        least = 100 * found.reference - found.tolerance
         if not same:
             axes.hlines(least, found.bits - 1, found.bits + 1, colour, "dashed", linewidth=1.2)
         elif number == 0:
             axes.axhline(least, color="#555555", linestyle="--", linewidth=1.0)
-    _name_the_rest(axes, next(iter(curves.values())).tolerance_pp if same else None)
+    _name_the_rest(axes, next(iter(curves.values())).tolerance if same else None)
     return figure
 
 
-def _name_the_rest(axes: "Axes", tolerance_pp: float | None) -> None:
+def _name_the_rest(axes: "Axes", tolerance: float | None) -> None:
     """Axes, and what the dashed line and the ring are."""
     from matplotlib.lines import Line2D
 
@@ -144,7 +144,7 @@ def _name_the_rest(axes: "Axes", tolerance_pp: float | None) -> None:
     axes.set_ylim(0, 103)
     axes.set_xlabel("low-order bits overwritten in each float32 weight")
     axes.set_ylabel("validation accuracy, %")
-    tolerated = "tolerance" if tolerance_pp is None else f"tolerance, {tolerance_pp:g} pp"
+    tolerated = "tolerance" if tolerance is None else f"tolerance, {tolerance:g} pp"
     line = Line2D([], [], color="#555555", linestyle="--", linewidth=1.0, label=tolerated)
     ring = Line2D([], [], color="#555555", linestyle="none", marker="o", label="capacity")
     ring.set(markersize=9, markerfacecolor="none")

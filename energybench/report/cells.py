@@ -86,7 +86,7 @@ def method_rank(method: str) -> tuple[int, list[int], str]:
 
 
 def labels(keys: Iterable[RowKey]) -> dict[RowKey, str]:
-    """What tells each row from the others of its model and method: "tolerance_pp=2"; "" if alone.
+    """What tells each row from the others of its model and method: "tolerance=2"; "" if alone.
 
     Names and values of a setting are as in the record's protocol.
     """

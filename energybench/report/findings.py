@@ -22,8 +22,8 @@ def _tolerance(section: Section) -> list[str]:
         first, last = savings[0], savings[-1]
         drop = "" if last.drop_pp is None else f", at a drop of {points(last.drop_pp.value)}"
         lines.append(
-            f"{model} {method}: at {first.pairs[0][0].tolerance_pp:g} points it "
-            f"{change(first.energy)}, at {last.pairs[0][0].tolerance_pp:g} it "
+            f"{model} {method}: at {first.pairs[0][0].tolerance:g} points it "
+            f"{change(first.energy)}, at {last.pairs[0][0].tolerance:g} it "
             f"{change(last.energy)}{drop}."
         )
     return lines
@@ -57,7 +57,7 @@ def _budget(section: Section) -> list[str]:
     return [
         f"{one.model} {one.method}, in the baseline's epochs, {change(one.energy)} and drops by "
         f"{points(one.drop_pp.value)} in the mean"
-        + (", beyond the tolerance." if one.drop_pp.value > one.pairs[0][0].tolerance_pp else ".")
+        + (", beyond the tolerance." if one.drop_pp.value > one.pairs[0][0].tolerance else ".")
         for one in equalized(section)
         if one.drop_pp is not None
     ]

@@ -126,4 +126,4 @@ def _as_in_the_paper(section: Section) -> list[Saving]:
 
 def _protocol(saving: Saving) -> tuple[float, str]:
     record = saving.pairs[0][0]
-    return record.tolerance_pp, str(record.protocol.get("budget"))
+    return record.tolerance, str(record.protocol.get("budget"))

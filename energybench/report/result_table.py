@@ -127,7 +127,7 @@ def tolerance_failure(record: RunRecord) -> str | None:
         return None
     return (
         f"{record.model} {record.method} seed {record.seed} lost {record.drop_pp:.2f} points, "
-        f"tolerance {record.tolerance_pp:g}: baseline {100 * record.reference_accuracy:.2f} % "
+        f"tolerance {record.tolerance:g}: baseline {100 * record.reference_accuracy:.2f} % "
         f"({record.reference_correct} of {record.test.total} test images), "
         f"here {100 * record.test.accuracy:.2f} % ({record.test.correct}); "
         f"{record.disagreements} images are classified differently"

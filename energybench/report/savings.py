@@ -15,7 +15,7 @@ CONTROL = "baseline-"
 """How the names of uncompressed controls in another arithmetic begin."""
 MANY_EPOCHS = 1.5
 """Times the baseline's epochs, beyond which the paper finds that a method is unlikely to save."""
-_OF_THE_METHOD = ("tolerance_pp", "budget")
+_OF_THE_METHOD = ("tolerance", "budget")
 """Of a setting, what a baseline does not depend on."""
 
 Pair = tuple[RunRecord, RunRecord]

@@ -12,7 +12,7 @@ from energybench.records.record import RunRecord, from_json
 
 log = logging.getLogger(__name__)
 
-REPORTING = ("tolerance_pp", "budget", "pue")
+REPORTING = ("tolerance", "budget", "pue")
 """Of the protocol, what changes no measurement of a baseline: one of the cache takes this run's."""
 
 _FOLDER = "baselines"

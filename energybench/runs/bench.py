@@ -82,15 +82,15 @@ class Bench:
         """An energy window that waits for all devices at both ends, see `together.window`."""
         return together.window(self.meters, self.group, self.synchronize, states)
 
-    def overridden(self, tolerance_pp: float | None = None, budget: str | None = None) -> "Bench":
+    def overridden(self, tolerance: float | None = None, budget: str | None = None) -> "Bench":
         """This run with another tolerance (percentage points) or budget of epochs for one cell.
 
         Meters, data, baselines and all else are shared; None leaves what was asked for. Raises
         `UsageError` for a value that the option would refuse, too.
         """
         config = self.config
-        if tolerance_pp is not None:
-            config = replace(config, tolerance_pp=tolerance_pp)
+        if tolerance is not None:
+            config = replace(config, tolerance=tolerance)
         if budget is not None:
             config = replace(config, finetune=replace(config.finetune, budget=budget))
         return replace(self, config=config)

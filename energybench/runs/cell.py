@@ -93,7 +93,7 @@ def _measure(draft: Draft, weights: PretrainedModel, timer: Timer) -> None:
 
     compression = build(draft.cell.method)
     with draft.phase("compress"):
-        report = compression.compress(model, draft.score, bench.config.tolerance_pp)
+        report = compression.compress(model, draft.score, bench.config.tolerance)
         made = model, compression, report
         model, compression, report = bench.group.agreed(made, model)
     draft.keep(compression=report, parameters=_trainable_parameters(model))

@@ -40,7 +40,7 @@ def cells(models: Sequence[str], methods: Sequence[str], seeds: int) -> list[Cel
 
 
 def with_tolerances(
-    matrix: Sequence[Cell], tolerances_pp: Sequence[float]
+    matrix: Sequence[Cell], tolerances: Sequence[float]
 ) -> list[tuple[Cell, float | None]]:
     """Every cell at every tolerance, in percentage points.
 
@@ -48,6 +48,6 @@ def with_tolerances(
     """
     pairs: list[tuple[Cell, float | None]] = []
     for cell in matrix:
-        own: Sequence[float | None] = (None,) if cell == cell.reference else tolerances_pp
-        pairs += [(cell, tolerance_pp) for tolerance_pp in own]
+        own: Sequence[float | None] = (None,) if cell == cell.reference else tolerances
+        pairs += [(cell, tolerance) for tolerance in own]
     return pairs

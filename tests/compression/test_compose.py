@@ -56,10 +56,10 @@ class Fake:
     def __init__(self, name: str, stage: int, drop_pp: float, rate: float = 0.5) -> None:
         self.name, self.stage = name, stage
         self._drop_pp, self._rate = drop_pp, rate
-        self.tolerance_pp: float | None = None
+        self.tolerance: float | None = None
 
-    def compress(self, model: nn.Module, score: Score, tolerance_pp: float) -> CompressionReport:
-        self.tolerance_pp = tolerance_pp
+    def compress(self, model: nn.Module, score: Score, tolerance: float) -> CompressionReport:
+        self.tolerance = tolerance
         before = score(model)
         with torch.no_grad():
             model.get_parameter("bias").sub_(self._drop_pp / 100)
@@ -81,7 +81,7 @@ def chain(*drops_pp: float) -> tuple[CompressionReport, list[float | None]]:
     stages = (STRUCTURE, MASK, BITS)
     fakes = [Fake(f"m{stage}", stage, drop) for stage, drop in zip(stages, drops_pp, strict=True)]
     report = Composition(fakes).compress(model, lambda now: now.get_parameter("bias").item(), 2.0)
-    return report, [fake.tolerance_pp for fake in fakes]
+    return report, [fake.tolerance for fake in fakes]
 
 
 def test_parts_share_the_tolerance() -> None:
@@ -103,12 +103,12 @@ def test_a_part_beyond_its_tolerance_leaves_none() -> None:
     assert chain(3.0, 0.0, 0.0)[1] == pytest.approx([2.0, 0.0, 0.0])
 
 
-@pytest.mark.parametrize("tolerance_pp", [-1.0, float("nan")])
-def test_a_tolerance_that_nothing_satisfies(tolerance_pp: float) -> None:
+@pytest.mark.parametrize("tolerance", [-1.0, float("nan")])
+def test_a_tolerance_that_nothing_satisfies(tolerance: float) -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(20, 20), nn.Linear(20, 4))
     before = [parameter.clone() for parameter in model.parameters()]
-    report = build("lowrank+prune+stego").compress(model, lambda now: 1.0, tolerance_pp)
+    report = build("lowrank+prune+stego").compress(model, lambda now: 1.0, tolerance)
     assert report.no_effect
     assert report.compression_rate == 0.0
     assert all(map(torch.equal, model.parameters(), before))

@@ -75,15 +75,15 @@ def test_what_searches() -> None:
 
 
 @pytest.mark.parametrize("method", ALL)
-@pytest.mark.parametrize("tolerance_pp", [0.0, 1.0, 5.0])
+@pytest.mark.parametrize("tolerance", [0.0, 1.0, 5.0])
 @pytest.mark.parametrize("real", [True, False], ids=["accuracy", "fidelity"])
 def test_the_strongest_setting_found_is_applied_and_within_tolerance(
-    method: str, tolerance_pp: float, real: bool, network: nn.Module, accuracy: Score
+    method: str, tolerance: float, real: bool, network: nn.Module, accuracy: Score
 ) -> None:
     score = accuracy if real else fidelity(network)
     reference = score(network)
-    report = build(method).compress(network, score, tolerance_pp)
-    assert 100.0 * (reference - score(network)) <= tolerance_pp + 1e-9
+    report = build(method).compress(network, score, tolerance)
+    assert 100.0 * (reference - score(network)) <= tolerance + 1e-9
     if report.reference_score is not None:
         assert report.reference_score == reference
         assert report.score == score(network)

@@ -30,7 +30,7 @@ def record(**changes: Any) -> RunRecord:
         "seed": 0,
         "dataset": {"name": "digits"},
         "weights": {"source": "here"},
-        "protocol": {"pue": 1.5, "tolerance_pp": 1.0},
+        "protocol": {"pue": 1.5, "tolerance": 1.0},
         "machine": {},
         "phases": {"compress": reading(200.0), "finetune": reading()},
         "epochs": [EpochRecord(1, 0.5, 0.4, 0.9, 7, 448, 1.0, 50.0, 448.0, None)],

@@ -27,7 +27,7 @@ def found(bits: int = 19, **changes: Any) -> Capacity:
             "monotone": True,
             "evaluations": len(curve),
             "reference": 0.99,
-            "tolerance_pp": 1.0,
+            "tolerance": 1.0,
             "fill": "zeros",
             "rounding": "truncate",
             **changes,

@@ -115,12 +115,12 @@ def test_failures_and_repetitions_are_named_and_the_last_counts() -> None:
 
 
 def test_settings_within_a_run_are_rows_of_their_own() -> None:
-    loose = cell("stego", joules=300.0, tolerance_pp=5.0)
+    loose = cell("stego", joules=300.0, tolerance=5.0)
     found = compare({"a": [*run(), loose]})
     assert [(row.key.method, row.label) for row in found.rows] == [
         ("baseline", ""),
-        ("stego", "tolerance_pp=1.0"),
-        ("stego", "tolerance_pp=5.0"),
+        ("stego", "tolerance=1.0"),
+        ("stego", "tolerance=5.0"),
     ]
     assert [row.columns["a"].saving and row.columns["a"].saving.saved for row in found.rows] == [
         None,

@@ -50,12 +50,12 @@ def test_many_models_are_counted_and_a_broken_one_does_not_count() -> None:
 def test_many_settings_are_summed_up() -> None:
     records = [cell()]
     for tolerance in (0.5, 1.0, 2.0, 5.0, 10.0):
-        records += [cell("prune", joules=1000 - 50 * tolerance, tolerance_pp=tolerance)]
-        records += [cell("stego", joules=1000 + 10 * tolerance, tolerance_pp=tolerance)]
+        records += [cell("prune", joules=1000 - 50 * tolerance, tolerance=tolerance)]
+        records += [cell("stego", joules=1000 + 10 * tolerance, tolerance=tolerance)]
     text = said(*records)
     assert text.startswith(
-        "On resnet18 5 of 10 ways to compress save energy: at best prune (tolerance_pp=10.0) saves "
-        "50.0 %, at worst stego (tolerance_pp=10.0) costs 10.0 % more."
+        "On resnet18 5 of 10 ways to compress save energy: at best prune (tolerance=10.0) saves "
+        "50.0 %, at worst stego (tolerance=10.0) costs 10.0 % more."
     )
 
 

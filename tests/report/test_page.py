@@ -122,7 +122,7 @@ def test_figures_are_there_where_there_is_something_to_draw(tmp_path: Path) -> N
     assert simple == {"saving", "pareto", "factors"}
     stego = CompressionReport("stego", {"bits": 18}, 0.5, 0.9, 0.9, [(16.0, 0.9), (20.0, 0.5)])
     assert drawn(cell(), cell("stego", compression=stego)) == simple | {"capacity"}
-    loose = cell("prune", joules=800.0, tolerance_pp=5.0)
+    loose = cell("prune", joules=800.0, tolerance=5.0)
     assert drawn(cell(), cell("prune"), loose) == simple | {"tolerance"}
     assert drawn(cell(), cell("prune"), cell("prune+stego")) == simple | {"compositions"}
     assert drawn(cell(), cell("prune", budget="equal")) == simple | {"budget"}
@@ -192,7 +192,7 @@ def test_two_machines_in_one_run_are_two_sections(tmp_path: Path) -> None:
 
 
 def test_only_cells_of_the_papers_protocol_are_held_against_it(tmp_path: Path) -> None:
-    loose = [cell(model="vgg16"), cell("stego", model="vgg16", joules=300.0, tolerance_pp=10.0)]
+    loose = [cell(model="vgg16"), cell("stego", model="vgg16", joules=300.0, tolerance=10.0)]
     assert "Judged here: nothing." in made(tmp_path, loose)
     strict = [cell(model="vgg16"), cell("stego", model="vgg16", joules=300.0)]
     assert "Judged here: run0." in made(tmp_path, strict)

@@ -40,8 +40,8 @@ def test_another_model_or_arithmetic_is_no_baseline() -> None:
 
 
 def test_a_baseline_serves_every_tolerance_and_budget() -> None:
-    records = [cell(), cell("stego", joules=900.0, tolerance_pp=1.0)]
-    records += [cell("stego", joules=500.0, tolerance_pp=5.0)]
+    records = [cell(), cell("stego", joules=900.0, tolerance=1.0)]
+    records += [cell("stego", joules=500.0, tolerance=5.0)]
     records += [cell("stego", joules=800.0, budget="equal")]
     assert [one.saved for one in savings(records)] == pytest.approx([0.1, 0.5, 0.2])
 

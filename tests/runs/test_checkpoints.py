@@ -41,8 +41,8 @@ class Cut(Baseline):
     def __init__(self) -> None:
         self._steps = 0
 
-    def compress(self, model: nn.Module, score: Score, tolerance_pp: float) -> CompressionReport:
-        return replace(super().compress(model, score, tolerance_pp), settings=dict(Cut.settings))
+    def compress(self, model: nn.Module, score: Score, tolerance: float) -> CompressionReport:
+        return replace(super().compress(model, score, tolerance), settings=dict(Cut.settings))
 
     def after_step(self, model: nn.Module) -> None:
         self._steps += 1

@@ -12,7 +12,7 @@ PROTOCOL = {
     "learning_rate": 0.01,
     "max_epochs": 50,
     "budget": "early-stopping",
-    "tolerance_pp": 1.0,
+    "tolerance": 1.0,
     "pue": 1.0,
     "precision": "fp32",
     "device": "cpu",

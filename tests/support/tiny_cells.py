@@ -33,9 +33,9 @@ class Failing(Baseline):
     error: BaseException
     model: weakref.ref[nn.Module]
 
-    def compress(self, model: nn.Module, score: Score, tolerance_pp: float) -> CompressionReport:
+    def compress(self, model: nn.Module, score: Score, tolerance: float) -> CompressionReport:
         Failing.model = weakref.ref(model)
-        return super().compress(model, score, tolerance_pp)
+        return super().compress(model, score, tolerance)
 
     def after_step(self, model: nn.Module) -> None:
         raise Failing.error

@@ -113,7 +113,7 @@ def _capacity(options: argparse.Namespace) -> None:
         dataset=options.dataset,
         weights=options.weights,
         device=options.device,
-        tolerance_pp=options.tolerance,
+        tolerance=options.tolerance,
     )
     kind = {"scope": options.scope, "strategy": options.strategy, "per_layer": options.per_layer}
     curves: dict[str, Capacity] = {}

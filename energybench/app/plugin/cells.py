@@ -65,7 +65,7 @@ def finetune(
 
     `finetune(cell)` returns the cell's record after adding it to the journal and to the benchmark's
     `extra_info`, and fails the test when the cell failed or its accuracy drop exceeds the
-    tolerance. `finetune(cell, tolerance_pp=2.0, budget="equal")` asks something else for this cell
+    tolerance. `finetune(cell, tolerance=2.0, budget="equal")` asks something else for this cell
     than the options did; None leaves what they say. With `--energy-resume` a cell that the journal
     has is not run again.
     """
@@ -75,10 +75,10 @@ def finetune(
     run = pytestconfig.stash[RUN]
 
     def run_benchmark(
-        cell: Cell, tolerance_pp: float | None = None, budget: str | None = None
+        cell: Cell, tolerance: float | None = None, budget: str | None = None
     ) -> "RunRecord":
         try:
-            own = with_largest_batch(bench.overridden(tolerance_pp, budget), cell.model)
+            own = with_largest_batch(bench.overridden(tolerance, budget), cell.model)
         except EnergybenchError as error:
             pytest.fail(str(error), pytrace=False)
         benchmark.group = cell.model

@@ -100,7 +100,7 @@ OPTIONS = (
     Option(
         "tolerance",
         float,
-        f"{_DEFAULT.tolerance_pp:g}",
+        f"{_DEFAULT.tolerance:g}",
         "largest accuracy drop against the baseline, in percentage points",
     ),
     Option("max-epochs", int, str(FinetuneConfig().max_epochs), "most epochs of a fine-tuning"),
@@ -209,7 +209,7 @@ def read_options(text_of: Callable[[Option], str | None]) -> Options:
             precision=values["precision"],
             memory_format=values["memory-format"],
             compile=values["compile"],
-            tolerance_pp=values["tolerance"],
+            tolerance=values["tolerance"],
             largest_batch=batch_size is None,
             finetune=FinetuneConfig(
                 max_epochs=values["max-epochs"],

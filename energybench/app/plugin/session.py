@@ -72,9 +72,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Read the options, so that a wrong one ends the session at once."""
     config.addinivalue_line(
         "markers",
-        f"{MATRIX_MARK}(models, methods, tolerances_pp=None): run the test once per model x "
+        f"{MATRIX_MARK}(models, methods, tolerances=None): run the test once per model x "
         "method x seed, as its argument `cell`; with tolerances once per tolerance of each, as its "
-        "argument `tolerance_pp`, and for a baseline once with None",
+        "argument `tolerance`, and for a baseline once with None",
     )
 
     def text_of(option: Option) -> str | None:
@@ -102,22 +102,22 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     options = metafunc.config.stash[RUN].options
     try:
-        models, methods, tolerances_pp = _matrix_arguments(*mark.args, **mark.kwargs)
+        models, methods, tolerances = _matrix_arguments(*mark.args, **mark.kwargs)
         matrix = cells(options.models or models, options.methods or methods, options.seeds)
     except (TypeError, UsageError) as error:
         raise pytest.UsageError(f"{metafunc.definition.nodeid}: {error}") from error
-    if tolerances_pp is None:
+    if tolerances is None:
         metafunc.parametrize("cell", matrix, ids=str)
         return
-    pairs = with_tolerances(matrix, tolerances_pp)
+    pairs = with_tolerances(matrix, tolerances)
     names = [str(cell) + ("" if pp is None else f"-{pp:g}pp") for cell, pp in pairs]
-    metafunc.parametrize(("cell", "tolerance_pp"), pairs, ids=names)
+    metafunc.parametrize(("cell", "tolerance"), pairs, ids=names)
 
 
 def _matrix_arguments(
-    models: Sequence[str], methods: Sequence[str], tolerances_pp: Sequence[float] | None = None
+    models: Sequence[str], methods: Sequence[str], tolerances: Sequence[float] | None = None
 ) -> tuple[Sequence[str], Sequence[str], Sequence[float] | None]:
-    return models, methods, tolerances_pp
+    return models, methods, tolerances
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -67,7 +67,7 @@ def _draw_capacity(axes: "Axes", record: RunRecord, label: str) -> None:
     chosen = float(report.settings["bits"])
     axes.axvline(chosen, color=own, linestyle=":", linewidth=1.4, label=f"{label}: bits cleared")
     if report.reference_score is not None:
-        least = 100 * report.reference_score - record.tolerance_pp
+        least = 100 * report.reference_score - record.tolerance
         ink = axes.xaxis.label.get_color()
         axes.axhline(least, color=ink, linestyle="--", linewidth=1.0, label="tolerance")
     axes.set_xlim(0, 32)

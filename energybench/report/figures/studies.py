@@ -46,7 +46,7 @@ def by_tolerance(section: Section) -> dict[tuple[str, str], list[Saving]]:
 
 
 def _tolerance(saving: Saving) -> float:
-    return saving.pairs[0][0].tolerance_pp
+    return saving.pairs[0][0].tolerance
 
 
 def _draw_tolerances(
@@ -164,7 +164,7 @@ def _draw_drops(axes: "Axes", savings: list[Saving]) -> None:
         if drop.low is not None and drop.high is not None:
             axes.plot([drop.low, drop.high], [place, place], color=own, linewidth=1.8)
         axes.plot([drop.value], [place], marker=marker(saving.method), markersize=7, color=own)
-        limit = saving.pairs[0][0].tolerance_pp
+        limit = saving.pairs[0][0].tolerance
         axes.plot([limit] * 2, [place - 0.4, place + 0.4], color=ink, linestyle="--", linewidth=1.0)
     axes.axvline(0.0, color=ink, linewidth=1.0)
     axes.set_xlabel("accuracy drop, pp (dashed: tolerance)")

@@ -38,7 +38,7 @@ def capacities(
             found[f"{model}, {way}"] = capacity(
                 network,
                 score,
-                bench.config.tolerance_pp,
+                bench.config.tolerance,
                 fill=fill,
                 scope=scope,
                 strategy=strategy,

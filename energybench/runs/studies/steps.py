@@ -62,7 +62,7 @@ def prepare(cell: Cell, bench: Bench, batch_size: int, image_size: int) -> Prepa
         )
     compression = build(cell.method)
     report = compression.compress(
-        model, bench.score(cell.model, cell.seed), bench.config.tolerance_pp
+        model, bench.score(cell.model, cell.seed), bench.config.tolerance
     )
     return _with_steps(bench, model, compression, report, (batch_size, image_size))
 
@@ -76,7 +76,7 @@ def untrained(cell: Cell, bench: Bench, batch_size: int, image_size: int) -> Pre
     torch.manual_seed(cell.seed)
     model = MODELS.get(cell.model).build(CLASSES, photographs=True).to(bench.device)
     compression = build(cell.method)
-    report = compression.compress(model, lambda model: 0.0, bench.config.tolerance_pp)
+    report = compression.compress(model, lambda model: 0.0, bench.config.tolerance)
     return _with_steps(bench, model, compression, report, (batch_size, image_size), CLASSES)
 
 

@@ -26,7 +26,7 @@ def record(method: str, joules: float) -> dict[str, Any]:
         seed=0,
         dataset={},
         weights={},
-        protocol={"pue": 1.0, "tolerance_pp": 1.0},
+        protocol={"pue": 1.0, "tolerance": 1.0},
         machine={},
         phases={"compress": search, "finetune": reading},
         compression=CompressionReport(method, {}, 0.25, None, None),

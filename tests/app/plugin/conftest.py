@@ -53,7 +53,7 @@ class Refuse(Baseline):
     """Fails before any training."""
     name = "refuse"
 
-    def compress(self, model, score, tolerance_pp):
+    def compress(self, model, score, tolerance):
         raise CellError("nothing here to compress")
 
 

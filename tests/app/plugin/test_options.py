@@ -13,7 +13,7 @@ def test_the_defaults_are_the_papers() -> None:
     tuning = options.run.finetune
     assert (tuning.learning_rate, tuning.momentum, tuning.weight_decay) == (0.01, 0.9, 1e-4)
     assert (tuning.patience, tuning.min_delta) == (3, 0.05)
-    assert options.run.tolerance_pp == 1.0
+    assert options.run.tolerance == 1.0
     assert options.run.measure.pue == 1.58
     assert options.run.dataset == "digits"
     assert options.models is None
@@ -47,7 +47,7 @@ def test_every_option_arrives() -> None:
     assert not options.wait
     run = options.run
     assert (run.dataset, run.weights, run.device) == ("folder:/data", "/w", "cuda:1")
-    assert (run.precision, run.tolerance_pp) == ("bf16", 0.5)
+    assert (run.precision, run.tolerance) == ("bf16", 0.5)
     assert (run.memory_format, run.compile) == ("channels_last", True)
     assert (run.finetune.max_epochs, run.finetune.batch_size) == (7, 32)
     measure = run.measure

@@ -11,10 +11,10 @@ import pytest
 
 
 @pytest.mark.energy_matrix(
-    models=["tiny"], methods=["baseline", "prune"], tolerances_pp=(0.0, 100.0)
+    models=["tiny"], methods=["baseline", "prune"], tolerances=(0.0, 100.0)
 )
-def test_tolerance(cell, tolerance_pp, finetune):
-    finetune(cell, tolerance_pp=tolerance_pp)
+def test_tolerance(cell, tolerance, finetune):
+    finetune(cell, tolerance=tolerance)
 """
 
 BUDGET = """
@@ -36,7 +36,7 @@ def records(session: pytest.Pytester, *options: str) -> dict[str, dict[str, Any]
 def test_every_tolerance_is_a_cell_and_the_baseline_is_one(session: pytest.Pytester) -> None:
     session.makepyfile(test_bench=TOLERANCES)
     found = records(session, "--energy-max-epochs=1", "--energy-tolerance=7")
-    tolerances = {name: record["protocol"]["tolerance_pp"] for name, record in found.items()}
+    tolerances = {name: record["protocol"]["tolerance"] for name, record in found.items()}
     assert tolerances == {
         "test_tolerance[tiny-baseline-seed0]": 7.0,
         "test_tolerance[tiny-prune-seed0-0pp]": 0.0,
