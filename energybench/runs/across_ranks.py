@@ -1,4 +1,4 @@
-"""What the ranks of a run do together around their work: they measure it and hold the devices."""
+"""Energy windows and device locks over all ranks of a run."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -15,18 +15,18 @@ from energybench.training.distributed.group import Group
 def window(
     meters: MeterSet, group: Group, synchronize: Callable[[], None], states: bool
 ) -> Iterator[Window]:
-    """An energy window that waits for the devices of all ranks at both ends.
+    """Open an energy window on all ranks, with a barrier at both ends.
 
-    `meters` are this rank's, `synchronize` waits for its device; `states` is as in
-    `MeterSet.window`. The reading is that of all machines, on every rank. After an error, which
-    other ranks may not have met, it has what this machine has read.
+    `meters` belong to this rank, and `synchronize` waits for its device. `states` is as in
+    `MeterSet.window`. On every rank the reading covers all machines. If the block raises, the
+    reading covers this machine only, since other ranks may not raise.
     """
     synchronize()
     group.wait()
     with ExitStack() as cut_short:
         with meters.window(synchronize, states) as found:
             cut_short.callback(_complete, found, {}, group)
-            group.wait()  # nobody begins before all meters are read
+            group.wait()  # no rank begins before every meter is read
             yield found
             synchronize()
             group.wait()
@@ -39,9 +39,9 @@ def _complete(window: Window, readings: dict[int, EnergyReading], group: Group) 
 
 
 def resources(meters: MeterSet, group: Group, uuid: str | None) -> list[str]:
-    """What the ranks of this machine must have for themselves, see `lock.resources`.
+    """Name the devices that this machine's ranks must hold alone, see `lock.resources`.
 
-    `uuid` is this rank's GPU as CUDA has it; None for training on the CPU.
+    `uuid` is the CUDA UUID of this rank's GPU; None for training on the CPU.
     """
     domain = None if uuid is None else f"gpu:{gpu_id(f'GPU-{uuid}')}"
     everyone = group.gather((group.node, domain))
@@ -53,7 +53,7 @@ def resources(meters: MeterSet, group: Group, uuid: str | None) -> list[str]:
 def exclusive_use(
     names: Sequence[str], group: Group, wait: bool, say: Callable[[str], None]
 ) -> Iterator[None]:
-    """`lock.exclusive_use` by one rank of each machine, while the others wait for it."""
+    """Lock the devices by one rank of each machine; the other ranks wait for it."""
     with ExitStack() as held:
 
         def hold() -> None:

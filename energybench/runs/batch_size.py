@@ -1,4 +1,4 @@
-"""The largest batch that the device's memory holds, found before anything is measured."""
+"""The largest batch that fits the device's memory, found before any measurement."""
 
 import ctypes
 import gc
@@ -24,11 +24,11 @@ from energybench.workloads.images.weights.source import PretrainedModel
 
 SMALLEST, LARGEST = 2, 4096
 SHARE = 0.9
-"""Of the memory that is free, what a batch may take: methods and allocators differ."""
+"""Share of the free memory that a batch may take: methods and allocators differ."""
 SPARE_COPIES = 2
-"""Of the weights, kept beside the trial: those of the best epoch, and a method's own."""
+"""Copies of the weights held beside the trial: the best epoch's, and the method's own."""
 STEPS = 2
-"""The first makes the optimizer's buffers."""
+"""Training steps per trial; the first one allocates the optimizer's buffers."""
 
 _CGROUP = Path("/sys/fs/cgroup")
 _PROCESS = Path("/proc/self")
@@ -62,7 +62,7 @@ def largest_batch(session: Session, model: str) -> int:
 
 
 def _train(session: Session, weights: PretrainedModel, size: int) -> None:
-    """Take a few training steps of a network of its own, and evaluate one batch; all on noise."""
+    """Train a fresh network for `STEPS` steps and evaluate one batch, all on noise."""
     config, device = session.config, session.device
     network, _ = weights.load(device)
     lay_out(network.parameters(), memory_format(config.memory_format, config.precision, device))
@@ -89,7 +89,7 @@ def _train(session: Session, weights: PretrainedModel, size: int) -> None:
 
 
 def _has_room(trial: Callable[[], None]) -> bool:
-    """Run `trial`; whether its memory sufficed."""
+    """Run `trial` and return whether the memory was enough."""
     try:
         trial()
     except Exception as error:
@@ -100,7 +100,7 @@ def _has_room(trial: Callable[[], None]) -> bool:
 
 
 def _fits_cuda(trial: Callable[[], None]) -> bool:
-    """Whether `trial` runs within `SHARE` of the GPU's memory."""
+    """Run `trial` and return whether it stays within `SHARE` of the GPU's free memory."""
     device = torch.cuda.current_device()
     torch.cuda.set_per_process_memory_fraction(SHARE * _free_share(device), device)
     try:
@@ -112,15 +112,15 @@ def _fits_cuda(trial: Callable[[], None]) -> bool:
 
 
 def _free_share(device: int) -> float:
-    """Of the GPU's memory, what no other process has."""
+    """Return the share of the GPU's memory that no other process holds."""
     free, total = torch.cuda.mem_get_info(device)
     return (free + torch.cuda.memory_reserved(device)) / total
 
 
 class _HostMemory:
-    """Tells from what one batch took whether twice as many images would fit.
+    """Predicts from the memory of one batch whether a batch of twice the size fits.
 
-    A host has no error to try for: its kernel kills a process that takes too much.
+    On a host a trial cannot fail safely: the kernel kills a process that takes too much.
     """
 
     def __init__(self) -> None:
@@ -130,7 +130,7 @@ class _HostMemory:
         self._taken = 0
 
     def fits(self, trial: Callable[[], None]) -> bool:
-        """Run `trial` if, going by the one before, it takes at most `SHARE` of what was free."""
+        """Run `trial` if twice the previous trial's memory is at most `SHARE` of the free memory."""
         if 2 * self._taken > SHARE * self._available:
             return False
         _forget_peak()
@@ -141,7 +141,7 @@ class _HostMemory:
 
 
 def _available_bytes() -> int:
-    """Memory that this process can still take: of the machine, and of its control group."""
+    """Return the bytes that this process can still take, in the machine and its control group."""
     free = [psutil.virtual_memory().available]
     with suppress(OSError, ValueError):  # no such group, or no limit ("max")
         limit = int((_CGROUP / "memory.max").read_text())
@@ -150,7 +150,7 @@ def _available_bytes() -> int:
 
 
 def _return_free_memory() -> None:
-    """Give the system what the allocator keeps of freed memory: a batch put there takes nothing."""
+    """Return the allocator's freed memory to the system, so that a batch shows in the peak."""
     with suppress(AttributeError):  # another C library than glibc
         ctypes.CDLL(None).malloc_trim(0)
 
@@ -167,7 +167,7 @@ def _forget_peak() -> None:
 
 
 def _peak_bytes() -> int:
-    """Largest resident size since `_forget_peak`."""
+    """Return the largest resident size since `_forget_peak`, in bytes."""
     lines = (_PROCESS / "status").read_text().splitlines()
     (peak,) = (line.split()[1] for line in lines if line.startswith("VmHWM:"))
     return int(peak) * 1024

@@ -1,9 +1,9 @@
-"""Cells that have not ended, on disk: fine-tuning as of its last epoch, and what was used since.
+"""Checkpoints of running cells: fine-tuning as of its last epoch, and the energy used since.
 
-`KEY-DIGEST.pt` has tensors and plain values, which PyTorch's weights-only loader reads; no pickle
-is executed. Its name ends in the SHA-256 of its contents: what a power cut or another hand did to
-it shows, and the one before stays until the new one is on the disk. `KEY.json` says every few
-seconds what the cell has used since, so that also a killed one can account for it.
+A checkpoint `KEY-DIGEST.pt` holds tensors and plain values. PyTorch's weights-only loader reads it,
+and no pickle is executed. DIGEST is the start of the contents' SHA-256, so damage shows. The
+previous checkpoint is deleted only once the new one is on the disk. Every few seconds the note
+`KEY.json` records the energy used since the checkpoint, so that a killed cell can account for it.
 """
 
 import hashlib
@@ -27,24 +27,24 @@ from energybench.records.schema import read_versioned
 from energybench.workloads.images.weights.state_files import UNREADABLE
 
 BEAT_S = 5.0
-"""Seconds from one note of what was used to the next."""
+"""Seconds between two notes of the energy used."""
 _FIRST = ""
-"""Stands for the digest of a checkpoint before there is any."""
+"""The digest in notes that are written before any checkpoint."""
 
 
 @dataclass(frozen=True)
 class Saved:
-    """A cell as it was after an epoch."""
+    """A cell as saved after an epoch."""
 
     record: RunRecord
-    """All that had been measured until then."""
+    """The measurements until then."""
     course: dict[str, Any]
     """A `Course.state_dict`, on the CPU."""
 
 
 @dataclass(frozen=True)
 class _Since:
-    """What a cell has used after a checkpoint, in vain if it is cut short now."""
+    """A note: the energy used after a checkpoint, lost if the cell is killed now."""
 
     after: str
     lost: EnergyReading
@@ -52,10 +52,10 @@ class _Since:
 
 
 class Checkpoint:
-    """The checkpoint of the cell with one key, for one run of that cell.
+    """The checkpoint of one running cell, named by the cell's cache key.
 
-    With `resume` it may be what an earlier run left; without, that is deleted. What cannot be
-    written or read is told to `complain`, in one line; the cell goes on.
+    With `resume` an earlier run's checkpoint is read; without, it is deleted. A file that cannot be
+    written or read is reported to `complain`, in one line, and the cell continues.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Checkpoint:
         self._windows = ExitStack()
         self._window: Window | None = None
         self.lost: EnergyReading | None = None
-        """What earlier runs used after the checkpoint, or without any if there is none."""
+        """Energy that earlier runs used after the checkpoint, or in all if there is no checkpoint."""
         if not resume:
             self.discard()
         self._path = self._newest()
@@ -76,7 +76,7 @@ class Checkpoint:
             self.lost = self._lost_since()
 
     def load(self) -> Saved | None:
-        """What an earlier run saved, or None."""
+        """Read the checkpoint of an earlier run; None without one."""
         if self._path is None:
             return None
         try:
@@ -88,7 +88,7 @@ class Checkpoint:
 
     @contextmanager
     def watched(self, window: Callable[[], AbstractContextManager[Window]]) -> Iterator[None]:
-        """Note what the block uses, from `window`s, until the cell is saved or the block ends."""
+        """Write notes of the energy that the block uses; `window` opens an energy window."""
         self._window = self._windows.enter_context(window())
         self._open_window = window
         done = threading.Event()
@@ -108,7 +108,7 @@ class Checkpoint:
             self._windows.close()
 
     def save(self, record: RunRecord, course: dict[str, Any]) -> None:
-        """Put a cell in the place of the one saved before; within `watched`."""
+        """Replace the checkpoint by this one; call it within `watched`."""
         with self._lock:
             assert self._window is not None  # within `watched`
             until = self._window
@@ -117,7 +117,7 @@ class Checkpoint:
             try:
                 path = self._write({"record": json.dumps(record.to_json()), "course": course})
             except (OSError, RuntimeError) as error:
-                used = until.reading  # would be lost if the cell were cut short
+                used = until.reading  # lost if the cell is killed before the next save
                 self.lost = used if self.lost is None else added(self.lost, used)
                 self._complain(
                     f"no checkpoint of {record.model} {record.method} in {self._folder} "
@@ -129,14 +129,14 @@ class Checkpoint:
                 self._delete_but(path)
 
     def reject(self, used: EnergyReading) -> None:
-        """Start anew all the same: what was saved, and the energy `used` until then, is lost."""
+        """Delete the checkpoint, and count the energy `used` until then as lost."""
         with self._lock:
             self.lost = used if self.lost is None else added(used, self.lost)
             self._path, self._digest = None, _FIRST
             self._delete_but(None)
 
     def discard(self) -> None:
-        """The cell has ended, or is to start anew: delete all there is of it."""
+        """Delete the checkpoint and its note."""
         with suppress(OSError):
             self._delete_but(None)
             for path in (self._since, *self._folder.glob(f".{self._key}*")):  # torn, the latter
@@ -180,7 +180,7 @@ class Checkpoint:
         return found.lost if found.after == self._digest else None
 
     def _newest(self) -> Path | None:
-        """The latest file whose contents are those that its name promises."""
+        """Return the latest file whose contents match the digest in its name."""
         found = sorted(self._files(), key=lambda path: path.stat().st_mtime_ns, reverse=True)
         for path in found:
             if _digest_of(path) == _digest_in(path):

@@ -1,4 +1,4 @@
-"""Which cells a run has, and in which order."""
+"""The cells of a run, their order, and the edges between them."""
 
 import random
 from collections.abc import Sequence
@@ -21,10 +21,10 @@ PAPER_MODELS = (
 
 
 def cells(models: Sequence[str], methods: Sequence[str], seeds: int) -> list[Cell]:
-    """Every model x seed x method.
+    """List every model x seed x method; raises `UsageError` for an unknown name.
 
-    Each model and seed is a block: its baseline comes first, the other methods in an order that
-    the seed shuffles, so that a drift of the machine does not favour one of them.
+    Each model and seed is a block. The baseline comes first. The seed shuffles the other methods,
+    so that a drift of the machine favours none of them.
     """
     result = []
     for model in dict.fromkeys(models):
@@ -50,9 +50,9 @@ def needs(cell: Cell) -> Cell | None:
 def with_tolerances(
     matrix: Sequence[Cell], tolerances: Sequence[float]
 ) -> list[tuple[Cell, float | None]]:
-    """Every cell at every tolerance, in percentage points.
+    """Pair every cell with every tolerance, in the metric's unit.
 
-    A baseline, which has nothing to tolerate, is there once, at None: the run's own tolerance.
+    A baseline has no drop, so it is listed once, with None: the run's own tolerance.
     """
     pairs: list[tuple[Cell, float | None]] = []
     for cell in matrix:

@@ -1,4 +1,4 @@
-"""One cell as a test: run or taken from the journal, timed, kept, in the JSON and in the table."""
+"""One cell as a test: run it or read it from the journal, time it, keep it, print it."""
 
 import json
 import warnings
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class JournaledClock:
-    """A timer for pytest-benchmark: the time now, or of a cell that an earlier run has timed."""
+    """A timer for pytest-benchmark that shows the time, or plays seconds measured elsewhere."""
 
     __name__ = "perf_counter_or_journal"
 
@@ -33,11 +33,11 @@ class JournaledClock:
         return self._next.pop(0) if self._next else perf_counter()
 
     def play(self, seconds: float) -> None:
-        """Let the next two readings lie so far apart."""
+        """Let the next two readings differ by `seconds`."""
         self._next = [0.0, seconds]
 
     def stop(self) -> None:
-        """Show the time again."""
+        """Show the time from now on."""
         self._next = []
 
 
@@ -165,7 +165,7 @@ def pytest_benchmark_update_machine_info(machine_info: dict[str, Any]) -> None:
 def pytest_benchmark_update_json(
     config: pytest.Config, benchmarks: list[Any], output_json: dict[str, Any]
 ) -> None:
-    """Add what no benchmark carries: cells that failed early, references on demand, preparation."""
+    """Add the records that no benchmark has: early failures, baselines on demand."""
     state = config.stash[RUN]
     if state.run is None:
         return
@@ -180,7 +180,7 @@ def pytest_benchmark_update_json(
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> Generator[None]:
-    """The table of energy, epochs and accuracy, after pytest-benchmark's own."""
+    """Print the table of energy, epochs and metric after pytest-benchmark's own table."""
     try:
         return (yield)
     finally:  # also when pytest-benchmark's comparison ends the session here

@@ -1,6 +1,6 @@
-"""pytest started several times over, by torchrun or Slurm: its ranks run the same cells together.
+"""pytest under a launcher such as torchrun or Slurm: one session per rank, the same cells on all.
 
-The first writes journal, JSON and terminal. The others compute, and say nothing but errors.
+Rank 0 writes the journal, the JSON and the terminal. The other ranks print errors only.
 """
 
 import os
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
     from energybench.app.plugin.options import Options
 
 WRITING = ("benchmark_json", "benchmark_save", "benchmark_autosave", "xmlpath")
-"""Options by which a session writes a file."""
+"""pytest options that make a session write a file."""
 
 
 def rank() -> int | None:
-    """Which of several processes this is; None for one on its own."""
+    """Return this process's rank under a launcher; None without a launcher."""
     several = int(os.environ.get("WORLD_SIZE", "1")) > 1
     return int(os.environ["RANK"]) if several and "RANK" in os.environ else None
 
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """SIGTERM ends the session as Ctrl-C does: with its JSON, its table and its journal.
+    """Let SIGTERM end the session like Ctrl-C: with its JSON, its table and its journal.
 
-    Launchers send either to all ranks. Those that have nothing to write go on until the first one
-    has written: it cannot hear while it waits for another's GPU.
+    Launchers send signals to all ranks. Ranks other than 0 ignore them, so that rank 0, which may
+    be waiting for their GPUs, can finish and write.
     """
 
     def interrupt(number: int, frame: object) -> None:
@@ -52,7 +52,7 @@ def interruptible() -> Iterator[None]:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_load_initial_conftests() -> Generator[None]:
-    """Take standard output away from all ranks but the first, before anybody keeps hold of it."""
+    """Redirect standard output of ranks other than 0 to nowhere, before any plugin keeps it."""
     if rank():
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 1)
@@ -62,7 +62,7 @@ def pytest_load_initial_conftests() -> Generator[None]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Let only the first rank write files."""
+    """Clear the options that make ranks other than 0 write files."""
     if not rank():
         return
     for name in WRITING:
@@ -71,18 +71,18 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class _NoJournal(Journal):
-    """Of the ranks that keep none."""
+    """The journal of ranks other than 0, which keep none."""
 
     def append(self, entry: Entry) -> None:
-        """Do nothing."""
+        """Write nothing."""
 
     def read(self) -> Contents:
-        """Nothing."""
+        """Return no entries."""
         return Contents((), ())
 
 
 def journal(path: Path) -> Journal:
-    """The session's journal, or one that is not kept."""
+    """Return the journal at `path`; on ranks other than 0 one that keeps nothing."""
     return _NoJournal(path) if rank() else Journal(path)
 
 

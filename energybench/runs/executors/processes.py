@@ -1,7 +1,7 @@
-"""Several ranks on this machine: started, given work, and ended, all of them, when one dies.
+"""Processes for the ranks on this machine: start, order, end. One death ends all of them.
 
-They get what torchrun gives its workers. It is not in between, because its agent polls, and waits
-half a minute for a worker that does not end.
+The ranks get the environment that torchrun gives its workers. torchrun itself is not used, because
+its agent polls, and waits half a minute for a worker that does not end.
 """
 
 import os
@@ -24,23 +24,23 @@ from energybench.errors import CellError, UsageError
 
 LOOPBACK = "127.0.0.1"
 GRACE_S = 8.0
-"""For rank 0 to say what it has measured, once another rank is dead or the work interrupted."""
+"""Seconds in which rank 0 can still report its measurements after a death or an interruption."""
 
 
 class RankDied(CellError):
-    """A rank has ended, and the others with it; the message says which and why."""
+    """A rank has ended, and the others with it; the message names the rank and the reason."""
 
 
 class Workers:
     """`size` processes that run `main()` of `module`, one per rank, until `close`.
 
-    Each is given the file descriptor of a connection, on which it receives what `ask` sends, and
-    sends pairs: ("answer", value), ("refused", message) and, before it ends, ("failed", message).
+    Each process is given the file descriptor of a connection. It receives orders there, and sends
+    pairs: ("answer", value), ("refused", message) and, before it ends, ("failed", message).
     """
 
     def __init__(self, module: str, size: int) -> None:
         self.rescued: Any = None
-        """What rank 0 answered after another rank had died, or after an interruption."""
+        """Answer of rank 0 after another rank had died, or after an interruption; else None."""
         self.alive = True
         self._said: SimpleQueue[tuple[int, str, Any]] = SimpleQueue()
         self._connections: list[Connection] = []
@@ -55,14 +55,14 @@ class Workers:
             raise
 
     def ask(self, order: Any) -> Any:
-        """Send `order` to every rank and return what rank 0 answers; sleep meanwhile.
+        """Send `order` to every rank and return rank 0's answer; sleep meanwhile.
 
-        Raises `UsageError` if it refuses, `RankDied` if any of them ends. Then, and after Ctrl-C,
-        none is left, and `rescued` has what rank 0 could still answer.
+        Raises `UsageError` if a rank refuses and `RankDied` if a rank ends. After these, and after
+        Ctrl-C, no rank is left, and `rescued` has the last answer of rank 0.
         """
         try:
             for connection in self._connections:
-                with suppress(OSError):  # its death is on the way
+                with suppress(OSError):  # the rank is dead, and `_watch` will say so
                     connection.send(order)
             return self._answer()
         except KeyboardInterrupt:
@@ -72,7 +72,7 @@ class Workers:
             raise
 
     def close(self) -> None:
-        """End all of them."""
+        """Kill every rank."""
         self.alive = False
         for process in self._processes:
             process.kill()
@@ -144,7 +144,7 @@ class Workers:
                 return value
 
     def _last_answer(self) -> Any:
-        """What rank 0 says within `GRACE_S`, or None."""
+        """Return the answer that rank 0 gives within `GRACE_S`, or None."""
         end = time.monotonic() + GRACE_S
         with suppress(Empty):
             while True:
@@ -154,9 +154,9 @@ class Workers:
         return None
 
     def _last_line(self, rank: int) -> str:
-        """Of what the rank has printed, if anything: the last words of Python or CUDA.
+        """Return the rank's last line of output in parentheses: the message of Python or CUDA.
 
-        A warning would stand there as if it had killed the rank.
+        Ranks run without warnings, since a warning on that line would look like the cause.
         """
         output = self._outputs[rank]
         output.seek(0)
@@ -166,7 +166,10 @@ class Workers:
 
 
 def store_of_this_machine() -> dist.TCPStore:  # type: ignore[name-defined]
-    """Where ranks find each other. Left to itself, PyTorch's store listens to the whole network."""
+    """Make the store in which ranks find each other, on the loopback interface.
+
+    By default PyTorch's store listens on every interface.
+    """
     with socket.create_server((LOOPBACK, 0)) as server:
         port = server.getsockname()[1]
         return dist.TCPStore(  # type: ignore[attr-defined]
@@ -175,7 +178,7 @@ def store_of_this_machine() -> dist.TCPStore:  # type: ignore[name-defined]
 
 
 def _loopback() -> str:
-    """The network interface that other machines do not reach."""
+    """Name the network interface that other machines do not reach."""
     return next(
         name
         for name, addresses in psutil.net_if_addrs().items()

@@ -1,4 +1,4 @@
-"""What a finalized network costs that only answers."""
+"""Energy and time of a finalized network that only answers."""
 
 from collections.abc import Callable, Sequence
 
@@ -15,9 +15,9 @@ from energybench.training.precision import arithmetic
 def inference_points(
     prepared: Prepared, session: Session, batch_sizes: Sequence[int], window_s: float
 ) -> tuple[list[InferencePoint], list[PerCall]]:
-    """Energy and time of answers at each of `batch_sizes`, windows of at least `window_s`.
+    """Measure answers at each of `batch_sizes`, in windows of at least `window_s` seconds.
 
-    The model is finalized first, and answers in its own arithmetic, in evaluation mode.
+    The model is finalized first. It answers in its own arithmetic, in evaluation mode.
     """
     prepared.compression.finalize(prepared.model)
     prepared.model.eval()

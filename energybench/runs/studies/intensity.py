@@ -1,4 +1,4 @@
-"""Floating-point operations and bytes of a step, and how many a device can do at most."""
+"""Floating-point operations and bytes of a step, and the ceilings of the device."""
 
 import time
 from collections.abc import Callable
@@ -15,15 +15,15 @@ from energybench.training.precision import arithmetic
 _MATRIX = {"cpu": 2048, "cuda": 8192}
 """Side of the square matrices whose product is timed."""
 _BUFFER = {"cpu": 2**30, "cuda": 2**30}
-"""Bytes that are copied: more than caches hold, of which servers have some 2**28."""
+"""Bytes that are copied; caches of servers hold some 2**28."""
 _ONLY_ALLOCATE = ("aten::empty", "aten::new_empty")
 
 
 def flops(step: Callable[[], object]) -> int:
-    """Floating-point operations of one `step`; a multiplication with its addition is 2.
+    """Count the floating-point operations of one `step`; a multiply-add counts as 2.
 
-    Of matrix products and convolutions, forward and backward, by PyTorch's `FlopCounterMode`;
-    element-wise work and what PyTorch has no formula for (sparse kernels) count nothing.
+    PyTorch's `FlopCounterMode` counts matrix products and convolutions, forward and backward.
+    Element-wise operations and sparse kernels count as 0.
     """
     own = {torch.ops.aten.convolution_backward: _convolution_backward}
     with FlopCounterMode(display=False, custom_mapping=own) as counter:
@@ -34,9 +34,9 @@ def flops(step: Callable[[], object]) -> int:
 def _convolution_backward(
     grad_shape: Any, image_shape: Any, weight_shape: Any, *rest: Any, **_: Any
 ) -> int:
-    """Each gradient that is asked for takes as many operations as the forward convolution.
+    """Count each requested gradient like the forward convolution.
 
-    PyTorch's own formula takes the weights' gradient of a grouped convolution for a dense one.
+    PyTorch's own formula counts the weight gradient of a grouped convolution as a dense one.
     """
     *_settings, transposed, _padding, _groups, asked_for = rest
     forward = conv_flop_count(image_shape, weight_shape, grad_shape, transposed=transposed)
@@ -44,12 +44,10 @@ def _convolution_backward(
 
 
 def bytes_moved(step: Callable[[], object]) -> int:
-    """An estimate of the bytes that one `step` reads and writes.
+    """Estimate the bytes that one `step` reads and writes.
 
-    The sizes of the inputs and outputs of every operation; what it changes in place is both, and
-    views move nothing.
-    As if each operation went to memory: what caches and fused kernels spare is counted all the
-    same.
+    The estimate adds up the inputs and outputs of every operation. A tensor changed in place counts
+    twice, a view counts nothing. It ignores the traffic that caches and fused kernels save.
     """
     counter = _BytesMoved()
     with counter:
@@ -76,7 +74,7 @@ class _BytesMoved(TorchDispatchMode):
 
 
 def _changed(func: Any, args: Any, kwargs: dict[str, Any]) -> list[Any]:
-    """The arguments that `func` writes into, as its schema says."""
+    """Return the arguments that `func` writes into, according to its schema."""
     declared = func._schema.arguments
     given = {argument.name: value for argument, value in zip(declared, args, strict=False)} | kwargs
     written = (one.name for one in declared if one.alias_info and one.alias_info.is_write)
@@ -91,7 +89,7 @@ def _bytes(tree: Any) -> int:
 def peak_flops_per_s(
     precision: str, device: torch.device, synchronize: Callable[[], None], rounds: int = 8
 ) -> float:
-    """The best of `rounds` products of two large square matrices in `precision`."""
+    """Time products of two large square matrices in `precision`; the best of `rounds` counts."""
     side = _MATRIX[device.type]
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     left, right = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
@@ -104,7 +102,7 @@ def peak_flops_per_s(
 def peak_bytes_per_s(
     device: torch.device, synchronize: Callable[[], None], rounds: int = 8
 ) -> float:
-    """The best of `rounds` copies of a large buffer; its bytes are read and written."""
+    """Time copies of a large buffer, read and written; the best of `rounds` counts."""
     source = torch.ones(_BUFFER[device.type] // 4, device=device)
     target = torch.empty_like(source)
     seconds = _best(lambda: target.copy_(source), synchronize, rounds)
@@ -112,7 +110,7 @@ def peak_bytes_per_s(
 
 
 def _best(call: Callable[[], object], synchronize: Callable[[], None], rounds: int) -> float:
-    """Least seconds of a call, after one that does not count."""
+    """Return the least seconds of a call, after one warm-up call."""
     call()
     found = []
     for _ in range(rounds):

@@ -22,29 +22,29 @@ from energybench.training.passes import sgd, train_pass
 from energybench.training.plan import Finetuning, Forward
 
 CLASSES = 1000
-"""Of an untrained network: ImageNet's."""
+"""Classes of an untrained network, as in ImageNet."""
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A network and its method, with synthetic images to train on."""
+    """A compressed network that takes training steps on synthetic images."""
 
     model: nn.Module
     compression: Compression
     report: CompressionReport
     images: Tensor
-    """Batch x 3 x pixels x pixels, normally distributed."""
+    """(batch, 3, pixels, pixels), normally distributed."""
     labels: Tensor
-    """Batch classes, int64."""
+    """(batch,) classes, int64."""
     precision: str
     """The cheapest arithmetic that holds the compressed weights exactly."""
     forward: Forward
     """The model in training steps: itself, or compiled where the run asks for that."""
     step: Callable[[], Tensor]
-    """Takes one training step in that arithmetic at a learning rate of 0, and returns its loss.
+    """Takes one training step in that arithmetic and returns its loss, ().
 
-    Forward, backward, update, and what holds the method's constraint: all the work of a step, and
-    the weights stay.
+    The step does all of its work: forward, backward, update, and holding the constraint. Its
+    learning rate is 0, so the weights stay.
     """
 
 
