@@ -61,9 +61,7 @@ def prepare(cell: Cell, bench: Bench, batch_size: int, image_size: int) -> Prepa
             "on an untrained head finds nothing; give fine-tuned ones by --energy-weights"
         )
     compression = build(cell.method)
-    report = compression.compress(
-        model, bench.score(cell.model, cell.seed), bench.config.tolerance
-    )
+    report = compression.compress(model, bench.score(cell.model, cell.seed), bench.config.tolerance)
     return _with_steps(bench, model, compression, report, (batch_size, image_size))
 
 
