@@ -9,6 +9,7 @@ An HTML comment in the line before a fence says what becomes of the block:
 A Python block without such a comment is a script: it runs in that folder, in a process of its own.
 """
 
+import json
 import os
 import re
 import subprocess
@@ -131,10 +132,12 @@ def test_a_script_runs(block: Block, run: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("block", TEST_FILES, ids=str)
-def test_a_file_of_tests_passes(block: Block, run: Run) -> None:
+def test_a_file_of_tests_passes(block: Block, run: Run, tmp_path: Path) -> None:
     assert block.argument
-    options = ["-p", "no:cacheprovider", "--energy-meter=replay", "--energy-idle=0"]
-    printed = run(block.page, "-m", "pytest", *options, block.argument)
+    trace = tmp_path / "trace.json"
+    trace.write_text(json.dumps({"watts": {"cpu:0": 50.0}, "seconds_per_read": 1.0}))
+    energy = ["--energy-meter=replay", f"--energy-replay={trace}", "--energy-idle=0"]
+    printed = run(block.page, "-m", "pytest", "-p", "no:cacheprovider", *energy, block.argument)
     assert re.search(r"=+ \d+ passed in ", printed)
     assert "energybench: " in printed, "no table of energy"
 
