@@ -11,6 +11,6 @@ METHODS = ("baseline", "stego", "prune", "lowrank")
 
 
 @pytest.mark.energy_matrix(models=PAPER_MODELS, methods=METHODS)
-def test_finetune(cell, finetune):
+def test_finetune(cell, energy_cell):
     """Fails when the accuracy drop against the baseline exceeds the tolerance."""
-    finetune(cell)
+    energy_cell(cell)

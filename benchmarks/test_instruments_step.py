@@ -124,16 +124,22 @@ def test_throughput_beside(model, peer, benchmark):
 
 
 @pytest.mark.energy_matrix(models=["resnet50"], methods=["baseline"])
-def test_overhead_of_a_cell(cell, bench, benchmark):
+def test_overhead_of_a_cell(cell, energy_session, benchmark):
     """Measure the share of a cell's time outside its phases."""
-    from energybench.runs.cell import run_cell
+    from energybench.runs.executors.base import Job
+    from energybench.runs.executors.in_process import InProcess
 
-    own = replace(bench.config.finetune, max_epochs=EPOCHS, patience=EPOCHS)
-    bench = replace(bench, config=replace(bench.config, finetune=own), baselines={})
-    bench.pretrained(cell.model)
+    own = replace(energy_session.config.finetune, max_epochs=EPOCHS, patience=EPOCHS)
+    config = replace(energy_session.config, finetune=own)
+    executor = InProcess(energy_session)
+    executor.prepare([cell.model])
     records = []
+
+    def run():
+        records.append(executor.submit(Job(cell, config, "a key")).result().record)
+
     start = time.perf_counter()
-    benchmark.pedantic(lambda: records.append(run_cell(cell, bench)), rounds=1)
+    benchmark.pedantic(run, rounds=1)
     wall_s = time.perf_counter() - start
     (record,) = records
     assert (record.status, len(record.epochs)) == ("ok", EPOCHS)

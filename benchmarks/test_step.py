@@ -46,16 +46,20 @@ REHEARSAL = Size(batch=16, window_s=0.5, photographs=False)
 
 
 @pytest.mark.energy_matrix(models=PAPER_MODELS, methods=METHODS)
-def test_step(cell, bench, benchmark):
+def test_step(cell, energy_session, benchmark):
     """Measure one step: forward, backward, update, and the holding of the constraint."""
-    size = GPU if bench.device.type == "cuda" else REHEARSAL
+    size = GPU if energy_session.device.type == "cuda" else REHEARSAL
     spec = MODELS.get(cell.model)
     pixels = spec.image_size if size.photographs else spec.small_image_size
-    prepared = prepare(cell, bench, size.batch, pixels)
+    prepared = prepare(cell, energy_session, size.batch, pixels)
     benchmark.group = cell.model
-    mean_s = timed(benchmark, prepared.step, bench)
+    mean_s = timed(benchmark, prepared.step, energy_session)
     found = per_call(
-        prepared.step, bench.meters, bench.synchronize, mean_s, at_least_s=size.window_s
+        prepared.step,
+        energy_session.meters,
+        energy_session.synchronize,
+        mean_s,
+        at_least_s=size.window_s,
     )
     assert found.reading.duration_s >= size.window_s
     loss = prepared.step().item()
@@ -81,12 +85,12 @@ def test_step(cell, bench, benchmark):
     }
 
 
-def timed(benchmark, step, bench) -> float:
+def timed(benchmark, step, energy_session) -> float:
     """Time single synchronized steps with pytest-benchmark; return their mean in seconds."""
 
     def waited() -> None:
         step()
-        bench.synchronize()
+        energy_session.synchronize()
 
     benchmark.pedantic(waited, rounds=5, warmup_rounds=2)
     if benchmark.stats is None:

@@ -29,7 +29,7 @@ WARM_UP = 3
 
 
 @pytest.fixture(scope="session")
-def ceiling(bench):
+def ceiling(energy_session):
     """Return a function: precision -> the device's ceiling in FLOP/s, measured once."""
     from energybench.runs.studies.intensity import peak_flops_per_s
 
@@ -37,7 +37,9 @@ def ceiling(bench):
 
     def of(precision):
         if precision not in found:
-            found[precision] = peak_flops_per_s(precision, bench.device, bench.synchronize)
+            found[precision] = peak_flops_per_s(
+                precision, energy_session.device, energy_session.synchronize
+            )
         return found[precision]
 
     return of
@@ -53,7 +55,7 @@ def _autotuning():
 
 @pytest.mark.energy_matrix(models=PAPER_MODELS, methods=METHODS)
 @pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
-def test_throughput(cell, compiled, bench, ceiling, benchmark):
+def test_throughput(cell, compiled, energy_session, ceiling, benchmark):
     """Train on one batch that stays on the device, and right afterwards by timm's loop."""
     from energybench.errors import UsageError
     from energybench.records.studies import Throughput, to_extra_info
@@ -62,28 +64,28 @@ def test_throughput(cell, compiled, bench, ceiling, benchmark):
     from energybench.training.compiled import check_compiler
     from energybench.training.memory_format import memory_format
 
-    cuda = bench.device.type == "cuda"
+    cuda = energy_session.device.type == "cuda"
     spec = MODELS.get(cell.model)
     pixels = spec.image_size if cuda else spec.small_image_size
     batch, window_s = (128, 5.0) if cuda else (16, 0.5)
     try:
         if compiled:
-            check_compiler(bench.device)
+            check_compiler(energy_session.device)
     except UsageError as error:
         pytest.skip(str(error))
-    own = replace(bench, config=replace(bench.config, compile=compiled))
+    own = replace(energy_session, config=replace(energy_session.config, compile=compiled))
     prepared = untrained(cell, own, batch, pixels)
     layout = memory_format(own.config.memory_format, prepared.precision, own.device)
     benchmark.group = cell.model
 
     def waited():
         prepared.step()
-        bench.synchronize()
+        energy_session.synchronize()
 
     benchmark.pedantic(waited, rounds=5, warmup_rounds=2)
-    ours = images_per_s, _, _ = measured(prepared.step, bench, batch, window_s)
+    ours = images_per_s, _, _ = measured(prepared.step, energy_session, batch, window_s)
     assert math.isfinite(prepared.step().item()), "a step that computes NaN draws another power"
-    theirs = measured(timm_step(prepared, own, layout), bench, batch, window_s)
+    theirs = measured(timm_step(prepared, own, layout), energy_session, batch, window_s)
     benchmark.extra_info |= to_extra_info(
         Throughput(
             model=cell.model,
@@ -92,7 +94,7 @@ def test_throughput(cell, compiled, bench, ceiling, benchmark):
             memory_format=layout,
             batch_size=batch,
             image_size=pixels,
-            device_name=bench.protocol()["device_name"],
+            device_name=energy_session.facts().device_name,
             images_per_s=images_per_s,
             joules_per_image=ours[1],
             flops_per_image=flops(lambda: prepared.model(prepared.images).sum().backward()) / batch,
@@ -106,18 +108,18 @@ def test_throughput(cell, compiled, bench, ceiling, benchmark):
     )
 
 
-def measured(step, bench, batch, window_s):
+def measured(step, energy_session, batch, window_s):
     """Return (images/s, joules per image, reading) of steps; three None where `step` is None."""
     if step is None:
         return None, None, None
     for _ in range(WARM_UP):
         step()
-    found = per_call(step, bench.meters, bench.synchronize, at_least_s=window_s)
+    found = per_call(step, energy_session.meters, energy_session.synchronize, at_least_s=window_s)
     joules = None if found.it_joules is None else found.it_joules / batch
     return found.calls * batch / found.reading.duration_s, joules, found.reading
 
 
-def timm_step(prepared, bench, layout):
+def timm_step(prepared, energy_session, layout):
     """Return timm's step on a copy of the network and the same batch; None without timm."""
     import copy
 
@@ -125,11 +127,11 @@ def timm_step(prepared, bench, layout):
 
     from energybench.training.precision import arithmetic
 
-    config = replace(bench.config.finetune, learning_rate=0.0)
+    config = replace(energy_session.config.finetune, learning_rate=0.0)
     model = copy.deepcopy(prepared.model)
     try:
-        train = timm_loop(model, config, layout, bench.config.compile)
+        train = timm_loop(model, config, layout, energy_session.config.compile)
     except ImportError:
         return None
     once = [(prepared.images, prepared.labels)]
-    return lambda: train(once, arithmetic(prepared.precision, bench.device))
+    return lambda: train(once, arithmetic(prepared.precision, energy_session.device))

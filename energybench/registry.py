@@ -108,6 +108,15 @@ DATASETS = Registry(
     },
 )
 
+EXECUTORS = Registry(
+    "executor",
+    {
+        "in-process": "energybench.runs.executors.in_process:open_in_process",
+        "ranks": "energybench.runs.executors.ranks:open_local_ranks",
+        "launched": "energybench.runs.executors.in_process:open_launched",
+    },
+)
+
 METERS = Registry(
     "meter",
     {

@@ -131,15 +131,32 @@ def test_a_script_runs(block: Block, run: Run, tmp_path: Path) -> None:
     run(block.page, str(script))
 
 
-@pytest.mark.parametrize("block", TEST_FILES, ids=str)
-def test_a_file_of_tests_passes(block: Block, run: Run, tmp_path: Path) -> None:
-    assert block.argument
+@pytest.fixture
+def energy(tmp_path: Path) -> list[str]:
+    """Options of a session that replays its energy."""
     trace = tmp_path / "trace.json"
     trace.write_text(json.dumps({"watts": {"cpu:0": 50.0}, "seconds_per_read": 1.0}))
-    energy = ["--energy-meter=replay", f"--energy-replay={trace}", "--energy-idle=0"]
+    return ["--energy-meter=replay", f"--energy-replay={trace}", "--energy-idle=0"]
+
+
+@pytest.mark.parametrize("block", TEST_FILES, ids=str)
+def test_a_file_of_tests_passes(block: Block, run: Run, energy: list[str]) -> None:
+    assert block.argument
     printed = run(block.page, "-m", "pytest", "-p", "no:cacheprovider", *energy, block.argument)
     assert re.search(r"=+ \d+ passed in ", printed)
     assert "energybench: " in printed, "no table of energy"
+
+
+def test_the_executor_runs_the_cells(
+    run: Run, energy: list[str], folders: dict[Path, Path]
+) -> None:
+    page = ROOT / "docs/extending.md"
+    chosen = ["--energy-executor=kept", "-k", "baseline", "test_cells.py"]
+    run(page, "-m", "pytest", "-p", "no:cacheprovider", *energy, *chosen)
+    (line,) = (folders[page] / "outcomes.jsonl").read_text(encoding="utf-8").splitlines()
+    outcome = json.loads(line)
+    assert outcome["record"]["method"] == "baseline"
+    assert outcome["seconds"] > 0.0
 
 
 def test_everything_registered_in_the_pages_is_listed_and_loads(run: Run) -> None:
@@ -148,14 +165,19 @@ def test_everything_registered_in_the_pages_is_listed_and_loads(run: Run) -> Non
         next(block.text for block in blocks_of(page) if block.language == "toml")
     )
     listed = run(page, *COMMAND, "list")
-    for group, points in project["project"]["entry-points"].items():
-        assert group in {
-            f"energybench.{kind}" for kind in ("models", "methods", "datasets", "meters")
-        }
-        for name, target in points.items():
+    groups = project["project"]["entry-points"]
+    for points in groups.values():
+        for name in points:
             assert re.search(rf"\b{name}\b", listed), f"energybench list does not name {name}"
-            module, _, attribute = target.partition(":")
-            run(page, "-c", f"from {module} import {attribute}")
+    code = (
+        "import energybench.registry as known\n"
+        "kinds = (known.MODELS, known.METHODS, known.DATASETS, known.METERS, known.EXECUTORS)\n"
+        "groups = {f'energybench.{kind.kind.replace(chr(32), str())}s': kind for kind in kinds}\n"
+        f"for group, points in {groups!r}.items():\n"
+        "    for name in points:\n"
+        "        assert groups[group].get(name) is not None\n"
+    )
+    run(page, "-c", code)
 
 
 def test_the_model_has_as_many_parameters_as_the_page_says(run: Run) -> None:

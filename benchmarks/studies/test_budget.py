@@ -16,6 +16,6 @@ METHODS = ("baseline", "stego", "prune", "lowrank")
 
 
 @pytest.mark.energy_matrix(models=PAPER_MODELS, methods=METHODS)
-def test_budget(cell, finetune):
+def test_budget(cell, energy_cell):
     """Fails when the accuracy drop against the baseline exceeds the tolerance."""
-    finetune(cell, budget="equal")
+    energy_cell(cell, budget="equal")

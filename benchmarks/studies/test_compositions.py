@@ -20,6 +20,6 @@ METHODS = (
 
 
 @pytest.mark.energy_matrix(models=PAPER_MODELS, methods=METHODS)
-def test_compositions(cell, finetune):
+def test_compositions(cell, energy_cell):
     """Fails when the accuracy drop against the baseline exceeds the tolerance."""
-    finetune(cell)
+    energy_cell(cell)

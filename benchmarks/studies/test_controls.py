@@ -14,6 +14,6 @@ METHODS = ("baseline", "stego", "stego-fp32", "baseline-tf32", "baseline-bf16")
 
 
 @pytest.mark.energy_matrix(models=PAPER_MODELS, methods=METHODS)
-def test_controls(cell, finetune):
+def test_controls(cell, energy_cell):
     """Fails when the accuracy drop against the baseline exceeds the tolerance."""
-    finetune(cell)
+    energy_cell(cell)

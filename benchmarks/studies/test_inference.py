@@ -19,18 +19,18 @@ BATCH_SIZES = (1, 8, 64)
 
 
 @pytest.mark.energy_matrix(models=PAPER_MODELS, methods=METHODS)
-def test_inference(cell, bench, benchmark):
+def test_inference(cell, energy_session, benchmark):
     """Measure answers in windows of at least 5 s on a GPU, 2 s on a CPU."""
-    cuda = bench.device.type == "cuda"
+    cuda = energy_session.device.type == "cuda"
     spec = MODELS.get(cell.model)
     size = spec.image_size if cuda else spec.small_image_size
-    prepared = prepare(cell, bench, max(BATCH_SIZES), size)
-    points, found = inference_points(prepared, bench, BATCH_SIZES, 5.0 if cuda else 2.0)
-    call = answer(prepared, max(BATCH_SIZES), bench.device)
+    prepared = prepare(cell, energy_session, max(BATCH_SIZES), size)
+    points, found = inference_points(prepared, energy_session, BATCH_SIZES, 5.0 if cuda else 2.0)
+    call = answer(prepared, max(BATCH_SIZES), energy_session.device)
 
     def waited():
         call()
-        bench.synchronize()
+        energy_session.synchronize()
 
     benchmark.group = cell.model
     benchmark.pedantic(waited, rounds=5, warmup_rounds=1)
@@ -41,7 +41,7 @@ def test_inference(cell, bench, benchmark):
             seed=cell.seed,
             image_size=size,
             precision=prepared.precision,
-            device_name=bench.protocol()["device_name"],
+            device_name=energy_session.facts().device_name,
             points=points,
             sources=found[0].reading.sources,
             flags=sorted({flag for one in found for flag in one.reading.flags}),

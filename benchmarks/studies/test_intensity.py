@@ -32,36 +32,40 @@ METHODS = (
 
 
 @pytest.fixture(scope="session")
-def ceilings(bench):
+def ceilings(energy_session):
     """Return a function: precision -> the device's ceilings (FLOP/s, bytes/s), measured once."""
     found = {}
-    bytes_per_s = peak_bytes_per_s(bench.device, bench.synchronize)
+    bytes_per_s = peak_bytes_per_s(energy_session.device, energy_session.synchronize)
 
     def ceiling(precision):
         if precision not in found:
-            found[precision] = peak_flops_per_s(precision, bench.device, bench.synchronize)
+            found[precision] = peak_flops_per_s(
+                precision, energy_session.device, energy_session.synchronize
+            )
         return found[precision], bytes_per_s
 
     return ceiling
 
 
 @pytest.mark.energy_matrix(models=PAPER_MODELS, methods=METHODS)
-def test_intensity(cell, bench, benchmark, ceilings):
+def test_intensity(cell, energy_session, benchmark, ceilings):
     """Measure the operations, bytes, seconds and joules of one step."""
-    cuda = bench.device.type == "cuda"
+    cuda = energy_session.device.type == "cuda"
     spec = MODELS.get(cell.model)
     size = spec.image_size if cuda else spec.small_image_size
     batch_size = 128 if cuda else 64
-    prepared = prepare(cell, bench, batch_size, size)
+    prepared = prepare(cell, energy_session, batch_size, size)
 
     def waited():
         prepared.step()
-        bench.synchronize()
+        energy_session.synchronize()
 
     benchmark.group = cell.model
     benchmark.pedantic(waited, rounds=5, warmup_rounds=2)
     window_s = 5.0 if cuda else 3.0
-    found = per_call(prepared.step, bench.meters, bench.synchronize, at_least_s=window_s)
+    found = per_call(
+        prepared.step, energy_session.meters, energy_session.synchronize, at_least_s=window_s
+    )
     flops_per_s, bytes_per_s = ceilings(prepared.precision)
     benchmark.extra_info |= to_extra_info(
         Intensity(
@@ -71,7 +75,7 @@ def test_intensity(cell, bench, benchmark, ceilings):
             batch_size=batch_size,
             image_size=size,
             precision=prepared.precision,
-            device_name=bench.protocol()["device_name"],
+            device_name=energy_session.facts().device_name,
             flops_per_step=flops(prepared.step),
             bytes_per_step=bytes_moved(prepared.step),
             seconds_per_step=found.reading.duration_s / found.calls,

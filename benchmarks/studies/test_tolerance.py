@@ -14,6 +14,6 @@ TOLERANCES = (0.5, 1.0, 2.0, 5.0, 10.0)
 
 
 @pytest.mark.energy_matrix(models=PAPER_MODELS, methods=METHODS, tolerances=TOLERANCES)
-def test_tolerance(cell, tolerance, finetune):
+def test_tolerance(cell, tolerance, energy_cell):
     """Fails when the accuracy drop against the baseline exceeds the cell's tolerance."""
-    finetune(cell, tolerance=tolerance)
+    energy_cell(cell, tolerance=tolerance)

@@ -14,7 +14,7 @@ import torch
 
 from energybench.compression.base import Baseline
 from energybench.errors import CellError, UsageError
-from energybench.runs.bench import Bench
+from energybench.runs.session import Session
 from energybench.training.evaluate import evaluate, evaluated_at_once
 from energybench.training.failures import is_out_of_memory
 from energybench.training.memory_format import lay_out, memory_format
@@ -34,51 +34,41 @@ _CGROUP = Path("/sys/fs/cgroup")
 _PROCESS = Path("/proc/self")
 
 
-def with_largest_batch(bench: Bench, model: str) -> Bench:
-    """`bench` with the batch size that `auto` stands for; as it is where a number was given.
+def largest_batch(session: Session, model: str) -> int:
+    """Find the largest batch of `model`, in items.
 
-    It is the largest power of two, at most `LARGEST` and the training split, at which the
-    uncompressed `model` takes training steps, and answers the larger batches of evaluation, within
-    `SHARE` of the free memory. All methods of a model have the same. Raises `CellError` where not
-    even `SMALLEST` fits.
+    The result is a power of two, at most `LARGEST` and the size of the training split. At that size
+    the uncompressed model takes training steps, and evaluates the larger batches of evaluation,
+    within `SHARE` of the free memory. Raises `CellError` where not even `SMALLEST` items fit.
     """
-    if not bench.config.largest_batch:
-        return bench
-    if model not in bench.batch_sizes:
-        bench.batch_sizes[model] = _search(bench, model)
-    finetune = replace(bench.config.finetune, batch_size=bench.batch_sizes[model])
-    return replace(bench, config=replace(bench.config, finetune=finetune, largest_batch=False))
-
-
-def _search(bench: Bench, model: str) -> int:
-    most = min(LARGEST, bench.data.split_sizes["train"])
+    most = min(LARGEST, session.data.split_sizes["train"])
     powers = itertools.takewhile(lambda n: n <= most, (SMALLEST << n for n in itertools.count()))
     sizes = list(powers)
-    weights = bench.pretrained(model)  # may train them
-    fits = _fits_cuda if bench.device.type == "cuda" else _HostMemory().fits
+    weights = session.pretrained(model)  # may train them
+    fits = _fits_cuda if session.device.type == "cuda" else _HostMemory().fits
     largest = None
-    with bench.progress.bar(f"largest batch of {model}", len(sizes)) as step:
+    with session.progress.bar(f"largest batch of {model}", len(sizes)) as step:
         for size in sizes:
-            if not fits(partial(_train, bench, weights, size)):
+            if not fits(partial(_train, session, weights, size)):
                 break
             largest = size
             step(str(size))
     if largest is None:
         raise CellError(
-            f"{model}: not even {SMALLEST} images fit into the free memory of {bench.device}; "
+            f"{model}: not even {SMALLEST} images fit into the free memory of {session.device}; "
             "end other programs there, or use another device"
         )
     return largest
 
 
-def _train(bench: Bench, weights: PretrainedModel, size: int) -> None:
+def _train(session: Session, weights: PretrainedModel, size: int) -> None:
     """Take a few training steps of a network of its own, and evaluate one batch; all on noise."""
-    config, device = bench.config, bench.device
+    config, device = session.config, session.device
     network, _ = weights.load(device)
     lay_out(network.parameters(), memory_format(config.memory_format, config.precision, device))
-    pixels = bench.image_size(weights.spec.name)
+    pixels = session.image_size(weights.spec.name)
     images = torch.randn(size, 3, pixels, pixels, device=device)
-    labels = torch.randint(bench.data.classes, (size,), device=device)
+    labels = torch.randint(session.data.classes, (size,), device=device)
     spare = [[one.detach().clone() for one in network.parameters()] for _ in range(SPARE_COPIES)]
     run = Finetuning(
         train=[(images, labels)] * STEPS,
@@ -87,7 +77,7 @@ def _train(bench: Bench, weights: PretrainedModel, size: int) -> None:
         seed=0,
         device=device,
         precision=config.precision,
-        window=partial(bench.meters.window, bench.synchronize),
+        window=partial(session.meters.window, session.synchronize),
         watch=lambda epoch: None,
     )
     train_pass(network, Baseline(), sgd(network, run.config), run)

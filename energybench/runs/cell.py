@@ -1,204 +1,282 @@
 """One cell, start to end: load, compress, fine-tune, finalize, evaluate, record."""
 
 import gc
-from collections.abc import Callable, Sequence
+import logging
+import traceback
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import torch
 from torch import nn
 
 from energybench.compression.base import Baseline, Compression
 from energybench.compression.compose import build
-from energybench.config import Cell
+from energybench.errors import EnergybenchError
 from energybench.records.record import EpochRecord, HeldOutTest, RunRecord
-from energybench.runs.bench import Bench
-from energybench.runs.draft import Draft
+from energybench.runs.checkpoints import Checkpoint
+from energybench.runs.facts import Facts, Prepared
+from energybench.runs.jobs import Job, Outcome
+from energybench.runs.measured import Context, Measured, record_of
+from energybench.runs.phases import Phases
+from energybench.runs.resuming import Resuming
+from energybench.runs.session import Session
 from energybench.training.calibrate import calibrate
 from energybench.training.compiled import compiled
 from energybench.training.course import Course, best_epoch
 from energybench.training.evaluate import evaluate
+from energybench.training.failures import is_out_of_memory, one_line
 from energybench.training.finetune import finetune
+from energybench.training.memory_format import lay_out, memory_format
 from energybench.training.plan import Finetuning, Forward
-from energybench.workloads.images.data.base import Split
+from energybench.workloads.images.data.base import Batches, Split
 from energybench.workloads.images.networks import ModelSpec
 from energybench.workloads.images.weights.source import PretrainedModel
 
+log = logging.getLogger(__name__)
+
 _SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
-Timer = Callable[[Callable[[], float]], object]
-"""Calls what it is given exactly once; pytest-benchmark's `pedantic` is one.
 
-What it calls returns the seconds that fine-tuning took: less than the call where the cell was
-checkpointed, more where it went on from an earlier run's checkpoint.
-"""
+def run_job(job: Job, session: Session, facts: Facts, prepared: Prepared) -> Outcome:
+    """Run one cell on this rank and return its outcome; every error ends up in the record.
 
-
-def run_cell(cell: Cell, bench: Bench, timer: Timer = lambda timed: timed()) -> RunRecord:
-    """Run `cell` and return its record; `timer` calls the fine-tuning.
-
-    A cell that cannot go on is recorded as failed, with what it measured until then. One that is
-    interrupted is recorded so, `bench.finished` is told, and the interruption goes on.
+    A cell that cannot continue is recorded as failed, with its measurements so far. After an
+    interruption (Ctrl-C, SIGTERM) the outcome carries the exception, for the caller to raise.
     """
-    draft = Draft(cell, bench)
-    interruption = _attempt(draft, timer)
+    cell = _RunningCell(job, replace(session, config=job.config), facts, prepared)
+    interruption = cell.attempt()
     if interruption is None:
-        draft.settle()
-    record = draft.record()
-    if cell == cell.reference and interruption is None:
-        bench.keep_baseline(cell, record)
-    bench.finished(bench.key(cell), record)
-    if draft.checkpoint is not None and interruption is None:
-        draft.checkpoint.discard()
+        cell.agree_on_failure()
+    outcome = Outcome(
+        record=cell.record(),
+        seconds=cell.finetune_seconds,
+        broken=session.group.broken,
+        complaints=tuple(cell.complaints),
+        interruption=interruption,
+    )
+    if interruption is None:
+        cell.resuming.discard()
+    del cell
     _free_memory()
-    if interruption is not None:
-        raise interruption
-    return record
+    return outcome
 
 
-def _attempt(draft: Draft, timer: Timer) -> BaseException | None:
-    """Run the cell, and return what interrupted it; when it has ended, the model is not alive."""
-    try:
-        _run(draft, timer)
-    except Exception as error:
-        draft.fail(error)
-    except BaseException as error:
-        draft.interrupt(error)
-        return error
-    return None
+class _RunningCell:
+    """One cell while it runs: its job, its session, and its measurements."""
 
-
-def _run(draft: Draft, timer: Timer) -> None:
-    cell, bench = draft.cell, draft.bench
-    bench.prepare([cell.model])
-    weights = bench.pretrained(cell.model)
-    for split in _SPLITS:
-        draft.batches(split)  # what a data set prepares once is no cell's energy
-    if cell != cell.reference:
-        draft.reference = bench.reference(cell, lambda baseline: run_cell(baseline, bench))
-
-    with draft.watched(), draft.traced():
-        _measure(draft, weights, timer)
-
-
-def _measure(draft: Draft, weights: PretrainedModel, timer: Timer) -> None:
-    bench = draft.bench
-    with draft.phase("load"):
-        model, facts = weights.load(bench.device, draft.cell.seed)
-        model = bench.group.agreed(model, model)
-        draft.lay_out(model)
-        if facts["head_replaced"]:
-            _fit_head(draft, model, weights.spec)
-    draft.keep(weights=facts)
-
-    compression = build(draft.cell.method)
-    with draft.phase("compress"):
-        report = compression.compress(model, draft.score, bench.config.tolerance)
-        made = model, compression, report
-        model, compression, report = bench.group.agreed(made, model)
-    draft.keep(compression=report, parameters=_trainable_parameters(model))
-    candidates = bench.precisions(compression)
-    forward = _compiled(draft, model, compression, candidates)
-    if not draft.find_saved(model, report):
-        _choose_precision(draft, model, compression, candidates, forward)
-    draft.lay_out(model)
-
-    def timed() -> float:
-        draft.guarded(lambda: _finetune(draft, model, compression, forward))
-        return draft.phases["finetune"].duration_s if "finetune" in draft.phases else 0.0
-
-    timer(timed)
-    draft.raise_guarded()
-
-    compression.finalize(model)
-    with draft.phase("evaluate"):
-        test = evaluate(model, draft.batches("test"), bench.device, draft.precision, bench.group)
-    predictions = " ".join(map(str, test.predictions.tolist()))
-    draft.keep(test=HeldOutTest(test.accuracy, test.correct, len(test.labels), predictions))
-
-
-def _fit_head(draft: Draft, model: nn.Module, spec: ModelSpec) -> None:
-    """Train only the new head, by the same protocol: any search succeeds at an accuracy of chance.
-
-    First the head, then everything: A. Kumar et al., arXiv 2202.10054.
-    """
-    model.requires_grad_(False)
-    model.get_submodule(spec.head).requires_grad_(True)
-    finetune(model, Baseline(), _unwatched(draft))
-    model.requires_grad_(True)
-
-
-def _compiled(
-    draft: Draft, model: nn.Module, compression: Compression, candidates: Sequence[str]
-) -> Forward | None:
-    """The model compiled for the arithmetics it may be trained in, if that was asked for."""
-    if not draft.bench.config.compile:
-        return None
-    with draft.phase("compile"):
-        return compiled(model, compression, candidates, _unwatched(draft))
-
-
-def _choose_precision(
-    draft: Draft,
-    model: nn.Module,
-    compression: Compression,
-    candidates: Sequence[str],
-    forward: Forward | None,
-) -> None:
-    """Settle the arithmetic of fine-tuning: the run's, the method's, or the cheapest that is exact.
-
-    Narrower is not always cheaper, so a few steps in each decide; they are a phase of their own.
-    """
-    if len(candidates) == 1:
-        (draft.precision,) = candidates
-        return
-    with draft.phase("calibrate"):
-        run = replace(_unwatched(draft), forward=forward)
-        calibration = calibrate(model, compression, candidates, run)
-    draft.precision = calibration.chosen
-    draft.keep(calibration=asdict(calibration))
-
-
-def _unwatched(draft: Draft) -> Finetuning:
-    return draft.finetuning(draft.bench.config.finetune, lambda epoch: None)
-
-
-def _finetune(
-    draft: Draft, model: nn.Module, compression: Compression, forward: Forward | None
-) -> None:
-    cell, bench, config = draft.cell, draft.bench, draft.bench.config.finetune
-    most = draft.equal_epochs or config.max_epochs
-    with (
-        bench.progress.bar(f"{cell.model} {cell.method}", most) as step,
-        ExitStack() as measured,
-    ):
-
-        def show(epoch: EpochRecord) -> None:
-            watts = "" if epoch.joules is None else f", {epoch.joules / epoch.duration_s:.0f} W"
-            step(f"loss {epoch.train_loss:.3f}, validation {epoch.validation_loss:.3f}{watts}")
-
-        def watch(epoch: EpochRecord) -> None:
-            draft.epochs.append(epoch)
-            show(epoch)
-
-        def save(course: Course) -> None:
-            measured.close()
-            draft.save(course)
-            measured.enter_context(draft.phase("finetune"))
-
-        for epoch in draft.epochs:  # of an earlier run
-            show(epoch)
-        run = replace(
-            draft.finetuning(config, watch),
-            forward=forward,
-            epochs=draft.equal_epochs,
-            resume=draft.resume,
+    def __init__(self, job: Job, session: Session, facts: Facts, prepared: Prepared) -> None:
+        self.job, self.session = job, session
+        self.complaints: list[str] = []
+        self.finetune_seconds: float | None = None
+        self.measured = Measured(precision=session.config.precision)
+        self.phases = Phases(session, self.measured)
+        self.resuming = Resuming(self._checkpoint(), self.measured, self.phases.window)
+        self._context = Context(
+            job.cell, job.config, facts, prepared.dataset, session.idle_watts, session.carbon
         )
-        if draft.checkpoint is not None:
-            run = replace(run, checkpoint=save)
-        measured.enter_context(draft.phase("finetune"))
-        finetune(model, compression, run)
-    draft.keep(best_epoch=best_epoch(draft.epochs))
+
+    def attempt(self) -> BaseException | None:
+        """Run the cell and return its interruption, if any; the model is freed on return."""
+        try:
+            self._run()
+        except Exception as error:
+            self._fail(error)
+        except BaseException as error:
+            self.measured.status = "interrupted"
+            self.measured.error = f"interrupted ({type(error).__name__})"
+            return error
+        return None
+
+    def agree_on_failure(self) -> None:
+        """Fail the cell on every rank where it failed on any, with the first rank's error."""
+        error = self.session.group.settle(self.measured.error)
+        if error is not None:
+            self.measured.status, self.measured.error = "failed", error
+
+    def record(self) -> RunRecord:
+        """Make the record of the measurements so far."""
+        self.measured.memory_format = self._memory_format()
+        return record_of(self._context, self.measured, self.job.reference)
+
+    def _fail(self, error: Exception) -> None:
+        """Record the error; log the traceback of one that nobody foresaw."""
+        if not isinstance(error, EnergybenchError) and not is_out_of_memory(error):
+            story = "".join(traceback.format_exception(error))  # text: exc_info keeps the model
+            log.error("%s failed\n%s", self.job.cell, story)
+        self.measured.status, self.measured.error = "failed", one_line(error)
+
+    def _checkpoint(self) -> Checkpoint | None:
+        job = self.job
+        if job.checkpoints is None:
+            return None
+        return Checkpoint(Path(job.checkpoints), job.key, job.resume, self._complain)
+
+    def _complain(self, line: str) -> None:
+        self.complaints.append(line)
+
+    def _run(self) -> None:
+        weights = self.session.pretrained(self.job.cell.model)
+        for split in _SPLITS:
+            self._batches(split)  # a data set's one-time work is no cell's energy
+        with self.resuming.watched(), self.phases.traced():
+            self._measure(weights)
+
+    def _measure(self, weights: PretrainedModel) -> None:
+        session, measured = self.session, self.measured
+        model = self._load(weights)
+        compression = build(self.job.cell.method)
+        with self.phases.phase("compress"):
+            score = session.score(self.job.cell.model, self.job.cell.seed)
+            report = compression.compress(model, score, session.config.tolerance)
+            made = model, compression, report
+            model, compression, report = session.group.agreed(made, model)
+        measured.compression = report
+        measured.parameters = _trainable_parameters(model)
+        candidates = session.precisions(compression)
+        forward = self._compiled(model, compression, candidates)
+        if not self.resuming.find(model, report):
+            self._choose_precision(model, compression, candidates, forward)
+        self._lay_out(model)
+        try:
+            self._finetune(model, compression, forward)
+        finally:
+            if "finetune" in measured.phases:
+                self.finetune_seconds = measured.phases["finetune"].duration_s
+        compression.finalize(model)
+        self._test(model)
+
+    def _load(self, weights: PretrainedModel) -> nn.Module:
+        with self.phases.phase("load"):
+            model, facts = weights.load(self.session.device, self.job.cell.seed)
+            model = self.session.group.agreed(model, model)
+            self._lay_out(model)
+            if facts["head_replaced"]:
+                self._fit_head(model, weights.spec)
+        self.measured.weights = facts
+        return model
+
+    def _fit_head(self, model: nn.Module, spec: ModelSpec) -> None:
+        """Train only the new head, by the same protocol: any search succeeds at chance level.
+
+        First the head, then everything: A. Kumar et al., arXiv 2202.10054.
+        """
+        model.requires_grad_(False)
+        model.get_submodule(spec.head).requires_grad_(True)
+        finetune(model, Baseline(), self._plan())
+        model.requires_grad_(True)
+
+    def _compiled(
+        self, model: nn.Module, compression: Compression, candidates: Sequence[str]
+    ) -> Forward | None:
+        """Compile the model for its candidate arithmetics, where `config.compile` asks for it."""
+        if not self.session.config.compile:
+            return None
+        with self.phases.phase("compile"):
+            return compiled(model, compression, candidates, self._plan())
+
+    def _choose_precision(
+        self,
+        model: nn.Module,
+        compression: Compression,
+        candidates: Sequence[str],
+        forward: Forward | None,
+    ) -> None:
+        """Choose the arithmetic of fine-tuning by a few measured steps in each candidate."""
+        if len(candidates) == 1:
+            (self.measured.precision,) = candidates
+            return
+        with self.phases.phase("calibrate"):
+            run = replace(self._plan(), forward=forward)
+            calibration = calibrate(model, compression, candidates, run)
+        self.measured.precision = calibration.chosen
+        self.measured.calibration = asdict(calibration)
+
+    def _finetune(
+        self, model: nn.Module, compression: Compression, forward: Forward | None
+    ) -> None:
+        cell, measured = self.job.cell, self.measured
+        epochs = self._equal_epochs()
+        most = epochs or self.session.config.finetune.max_epochs
+        with (
+            self.session.progress.bar(f"{cell.model} {cell.method}", most) as step,
+            ExitStack() as phase,
+        ):
+
+            def show(epoch: EpochRecord) -> None:
+                watts = "" if epoch.joules is None else f", {epoch.joules / epoch.duration_s:.0f} W"
+                step(f"loss {epoch.train_loss:.3f}, validation {epoch.validation_loss:.3f}{watts}")
+
+            def watch(epoch: EpochRecord) -> None:
+                measured.epochs.append(epoch)
+                show(epoch)
+
+            def save(course: Course) -> None:
+                phase.close()
+                self.resuming.save(self.record(), course)
+                phase.enter_context(self.phases.phase("finetune"))
+
+            for epoch in measured.epochs:  # of the run that is continued
+                show(epoch)
+            run = replace(
+                self._plan(),
+                watch=watch,
+                forward=forward,
+                epochs=epochs,
+                resume=self.resuming.restore,
+            )
+            if self.resuming.saves:
+                run = replace(run, checkpoint=save)
+            phase.enter_context(self.phases.phase("finetune"))
+            finetune(model, compression, run)
+        measured.best_epoch = best_epoch(measured.epochs)
+
+    def _equal_epochs(self) -> int | None:
+        """Number of epochs to train for exactly: the reference's, under the budget `equal`."""
+        if self.session.config.finetune.budget != "equal" or self.job.reference is None:
+            return None
+        return len(self.job.reference.record.epochs)
+
+    def _test(self, model: nn.Module) -> None:
+        session = self.session
+        with self.phases.phase("evaluate"):
+            precision = self._precision()
+            test = evaluate(model, self._batches("test"), session.device, precision, session.group)
+        predictions = " ".join(map(str, test.predictions.tolist()))
+        self.measured.test = HeldOutTest(test.accuracy, test.correct, len(test.labels), predictions)
+
+    def _plan(self) -> Finetuning:
+        """Describe how this cell's model is trained; nobody watches its epochs yet."""
+        session = self.session
+        train = self._batches("train")
+        train.skip(len(self.measured.epochs))
+        return Finetuning(
+            train=train,
+            validation=self._batches("validation"),
+            config=session.config.finetune,
+            seed=self.job.cell.seed,
+            device=session.device,
+            precision=self._precision(),
+            window=self.phases.window,
+            watch=lambda epoch: None,
+            memory_format=session.config.memory_format,
+            group=session.group,
+        )
+
+    def _batches(self, split: Split) -> Batches:
+        return self.session.batches(split, self.job.cell.model, self.job.cell.seed)
+
+    def _precision(self) -> str:
+        return self.measured.precision or self.session.config.precision
+
+    def _memory_format(self) -> str:
+        asked = self.session.config.memory_format
+        return memory_format(asked, self._precision(), self.session.device)
+
+    def _lay_out(self, model: nn.Module) -> None:
+        """Give the model's weights the memory format of its arithmetic."""
+        lay_out(model.parameters(), self._memory_format())
 
 
 def _trainable_parameters(model: nn.Module) -> int:
@@ -208,5 +286,5 @@ def _trainable_parameters(model: nn.Module) -> int:
 def _free_memory() -> None:
     gc.collect()
     if torch.cuda.is_initialized():
-        with suppress(RuntimeError):  # a device that has failed has nothing to give back
+        with suppress(RuntimeError):  # a failed device has no memory to return
             torch.cuda.empty_cache()

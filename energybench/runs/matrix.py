@@ -39,6 +39,14 @@ def cells(models: Sequence[str], methods: Sequence[str], seeds: int) -> list[Cel
     return result
 
 
+def needs(cell: Cell) -> Cell | None:
+    """The edge of the plan into `cell`: the baseline whose outcome its job needs, or None.
+
+    The baseline has the same model and seed, and runs on the same kind of machine.
+    """
+    return None if cell == cell.reference else cell.reference
+
+
 def with_tolerances(
     matrix: Sequence[Cell], tolerances: Sequence[float]
 ) -> list[tuple[Cell, float | None]]:

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
+from energybench.energy.carbon import CarbonIntensity
 from energybench.energy.readings import EnergyReading
 from energybench.errors import UsageError
 from energybench.records.record import (
     SCHEMA_VERSION,
-    CarbonIntensity,
     CompressionReport,
     EpochRecord,
     HeldOutTest,

@@ -8,14 +8,13 @@ from types import SimpleNamespace
 import psutil
 import pytest
 import torch
-from support.tiny_cells import tiny_bench
+from support.tiny_cells import tiny_run, tiny_session
 
 from energybench.config import Cell
 from energybench.errors import CellError, UsageError
 from energybench.runs import batch_size
-from energybench.runs.batch_size import with_largest_batch
-from energybench.runs.bench import Bench
-from energybench.runs.cell import run_cell
+from energybench.runs.batch_size import largest_batch
+from energybench.runs.session import Session
 from energybench.workloads.images.weights.source import PretrainedModel
 
 MIB = 1 << 20
@@ -23,36 +22,52 @@ NEVER = 1 << 30
 
 
 @pytest.fixture
-def bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Bench]:
-    with tiny_bench(monkeypatch, tmp_path) as found:
+def session(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Session]:
+    with tiny_session(monkeypatch, tmp_path) as found:
         yield replace(found, config=replace(found.config, largest_batch=True))
 
 
-def largest(bench: Bench) -> int:
-    return with_largest_batch(bench, "resnet18").config.finetune.batch_size
+def largest(session: Session) -> int:
+    return largest_batch(session, "resnet18")
 
 
-def test_it_is_a_power_of_two_that_the_training_split_has(bench: Bench) -> None:
-    assert largest(bench) == 256  # of 450 images
-    assert bench.batch_sizes == {"resnet18": 256}
+def test_it_is_a_power_of_two_that_the_training_split_has(session: Session) -> None:
+    assert largest(session) == 256  # of 450 images
 
 
-def test_a_number_that_was_given_stays(bench: Bench) -> None:
-    given = replace(bench, config=replace(bench.config, largest_batch=False))
-    assert with_largest_batch(given, "resnet18") is given
+def test_it_is_found_once_for_all_methods_and_is_in_the_protocol(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tiny_run(session)
+    run.prepare(["resnet18"])
+    assert run.batch_sizes == {"resnet18": 256}
+    monkeypatch.setattr("energybench.runs.executors.in_process.largest_batch", None)
+    run.prepare(["resnet18"])
+    record = run.result(Cell("resnet18", "baseline")).record
+    assert record.protocol["batch_size"] == 256
 
 
-def test_it_is_found_once_for_all_methods(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = with_largest_batch(bench, "resnet18")
-    monkeypatch.setattr(batch_size, "_search", None)
-    again = with_largest_batch(bench, "resnet18")
-    assert again.protocol() == first.protocol()
-    assert run_cell(Cell("resnet18", "baseline"), again).protocol["batch_size"] == 256
+def test_a_number_that_was_given_stays(session: Session) -> None:
+    given = replace(session, config=replace(session.config, largest_batch=False))
+    run = tiny_run(given)
+    record = run.result(Cell("resnet18", "baseline")).record
+    assert run.batch_sizes == {}
+    assert record.protocol["batch_size"] == 64
+
+
+def test_a_model_that_does_not_fit_fails_its_cells_and_no_others(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch_size, "_available_bytes", lambda: -1)
+    record = tiny_run(session).result(Cell("resnet18", "baseline")).record
+    assert record.status == "failed"
+    assert record.error is not None
+    assert "not even 2 images fit" in record.error
 
 
 @pytest.mark.parametrize(("free", "largest_size"), [(40, 32), (200, 128), (NEVER, 256)])
 def test_the_host_is_never_asked_for_more_than_it_has(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, free: int, largest_size: int
+    session: Session, monkeypatch: pytest.MonkeyPatch, free: int, largest_size: int
 ) -> None:
     """Each image takes a mebibyte, of which `free` are there; 9 of 10 may be taken."""
     tried: list[int] = []
@@ -60,9 +75,9 @@ def test_the_host_is_never_asked_for_more_than_it_has(
     process = SimpleNamespace(memory_info=lambda: SimpleNamespace(rss=before))
     monkeypatch.setattr(psutil, "Process", lambda: process)
     monkeypatch.setattr(batch_size, "_available_bytes", lambda: free * MIB)
-    monkeypatch.setattr(batch_size, "_train", lambda bench, weights, size: tried.append(size))
+    monkeypatch.setattr(batch_size, "_train", lambda session, weights, size: tried.append(size))
     monkeypatch.setattr(batch_size, "_peak_bytes", lambda: before + tried[-1] * MIB)
-    assert largest(bench) == largest_size
+    assert largest(session) == largest_size
     assert max(tried) <= 0.9 * free
 
 
@@ -88,30 +103,30 @@ def test_memory_that_the_allocator_kept_does_not_hide_what_a_batch_takes() -> No
 
 
 def test_without_room_for_two_images_it_says_what_to_do(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batch_size, "_available_bytes", lambda: -1)
     with pytest.raises(CellError, match=r"resnet18: not even 2 images fit .* end other programs"):
-        largest(bench)
+        largest(session)
 
 
 def test_a_network_that_does_not_fit_itself_says_the_same(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def load(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 EiB")
 
     monkeypatch.setattr(PretrainedModel, "load", load)
     with pytest.raises(CellError, match="not even 2 images fit"):
-        largest(bench)
+        largest(session)
 
 
 def test_where_the_peak_cannot_be_read_it_asks_for_a_number(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    session: Session, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(batch_size, "_PROCESS", tmp_path / "no such folder")
     with pytest.raises(UsageError, match="give a number here"):
-        largest(bench)
+        largest(session)
 
 
 def test_a_limit_of_the_control_group_counts(

@@ -4,29 +4,30 @@ import gc
 import json
 import logging
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
-from support.tiny_cells import Failing, tiny_bench
+from support.tiny_cells import Failing, MemoryJournal, run_cell, tiny_run, tiny_session
 from torch import nn
 
 from energybench.compression.base import Baseline
 from energybench.config import Cell, FinetuneConfig
+from energybench.energy.carbon import CarbonIntensity
 from energybench.energy.machine import gpu_id
 from energybench.energy.opening import open_meters
 from energybench.records.record import (
-    CarbonIntensity,
     EpochRecord,
-    RunRecord,
     from_json,
 )
 from energybench.registry import METHODS
-from energybench.runs.bench import Bench
-from energybench.runs.cell import run_cell
+from energybench.runs.executors.in_process import InProcess
+from energybench.runs.facts import baseline_file, cell_key
+from energybench.runs.references import References
+from energybench.runs.session import Session
 from energybench.training.finetune import finetune
 from energybench.training.plan import Finetuning
 from energybench.workloads.images.data.base import Split
@@ -35,8 +36,8 @@ CELL = Cell("resnet18", "stego")
 
 
 @pytest.fixture
-def bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Bench]:
-    with tiny_bench(monkeypatch, tmp_path) as found:
+def session(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Session]:
+    with tiny_session(monkeypatch, tmp_path) as found:
         yield found
 
 
@@ -50,10 +51,10 @@ def bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Bench]:
     ],
 )
 def test_a_failure_keeps_the_record_and_frees_the_model(
-    bench: Bench, error: Exception, says: str
+    session: Session, error: Exception, says: str
 ) -> None:
     Failing.error = error
-    record = run_cell(CELL, bench)
+    record = run_cell(CELL, session)
     assert record.status == "failed"
     assert record.error is not None
     assert says in record.error
@@ -65,24 +66,12 @@ def test_a_failure_keeps_the_record_and_frees_the_model(
     assert Failing.model() is None
 
 
-def test_an_interrupt_waits_until_the_timing_is_taken(bench: Bench) -> None:
-    Failing.error = KeyboardInterrupt()
-    done = []
-
-    def timer(timed: Callable[[], float]) -> None:
-        timed()
-        done.append("timed")
-
-    with pytest.raises(KeyboardInterrupt):
-        run_cell(CELL, bench, timer)
-    assert done == ["timed"]
-
-
-def test_an_interrupted_cell_is_kept_before_the_interruption_goes_on(bench: Bench) -> None:
+def test_an_interrupted_cell_is_kept_before_the_interruption_goes_on(session: Session) -> None:
     Failing.error = KeyboardInterrupt("SIGTERM")
-    kept: list[RunRecord] = []
+    journal = MemoryJournal()
     with pytest.raises(KeyboardInterrupt):
-        run_cell(CELL, replace(bench, finished=lambda key, record: kept.append(record)))
+        run_cell(CELL, session, tiny_run(session, journal))
+    kept = journal.records
     assert [(record.method, record.status) for record in kept] == [
         ("baseline", "ok"),
         ("stego", "interrupted"),
@@ -92,27 +81,28 @@ def test_an_interrupted_cell_is_kept_before_the_interruption_goes_on(bench: Benc
 
 
 def test_a_failed_baseline_fails_the_cells_that_need_it(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Failing.error = ValueError("odd")
     monkeypatch.setattr(METHODS, "get", lambda name: Failing)
-    record = run_cell(CELL, bench)
+    run = tiny_run(session)
+    record = run_cell(CELL, session, run)
     assert record.error == "no reference: resnet18-baseline-seed0 failed: ValueError: odd"
-    assert [baseline.status for baseline in bench.on_demand] == ["failed"]
+    assert [baseline.status for baseline in run.on_demand] == ["failed"]
 
 
 def test_a_cache_that_cannot_be_written_costs_nothing_else(
-    bench: Bench, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    session: Session, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    bench.pretrained("resnet18")
+    session.pretrained("resnet18")
     (tmp_path / "baselines").write_text("a file where a folder is wanted")
     with caplog.at_level(logging.WARNING):
-        record = run_cell(CELL.reference, bench)
+        record = run_cell(CELL.reference, session)
     assert record.status == "ok"
     assert "is not cached" in caplog.text
 
 
-def test_a_whole_cell_needs_no_network(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_whole_cell_needs_no_network(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     """Measured by all that `auto` finds here, with every way out refused."""
     tried: list[object] = []
 
@@ -125,23 +115,23 @@ def test_a_whole_cell_needs_no_network(bench: Bench, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     monkeypatch.setattr(METHODS, "get", lambda name: Baseline)
     with open_meters(["auto"]) as meters:
-        record = run_cell(CELL.reference, replace(bench, meters=meters))
+        record = run_cell(CELL.reference, replace(session, meters=meters))
     assert (record.status, record.error) == ("ok", None)
     assert record.kwh is not None
     assert record.kwh > 0
     assert tried == []
 
 
-def test_power_idle_and_emissions_are_in_the_record(bench: Bench) -> None:
-    measure = replace(bench.config.measure, trace=True)
-    bench.meters.idle_watts = {"cpu:0": 3.0}
-    bench = replace(
-        bench,
-        config=replace(bench.config, measure=measure),
+def test_power_idle_and_emissions_are_in_the_record(session: Session) -> None:
+    measure = replace(session.config.measure, trace=True)
+    session.meters.idle_watts = {"cpu:0": 3.0}
+    session = replace(
+        session,
+        config=replace(session.config, measure=measure),
         carbon=CarbonIntensity("FRA", 0.05, "a test"),
         idle_watts={"cpu:0": 3.0},
     )
-    record = run_cell(CELL.reference, bench)
+    record = run_cell(CELL.reference, session)
     reading = record.phases["finetune"]
     assert record.idle_watts == {"cpu:0": 3.0}
     assert reading.net_joules["cpu:0"] == pytest.approx(
@@ -162,14 +152,12 @@ def test_power_idle_and_emissions_are_in_the_record(bench: Bench) -> None:
     )
 
 
-def test_idle_is_measured_unless_it_is_skipped(bench: Bench) -> None:
-    quiet = replace(bench.config.measure, idle_s=0.05)
-    measured = replace(bench, config=replace(bench.config, measure=quiet))
-    skipped = replace(bench, config=replace(bench.config, measure=replace(quiet, idle_s=0.0)))
-    skipped.measure_idle()
-    assert bench.meters.idle_watts == {}
-    measured.measure_idle()
-    assert bench.meters.idle_watts["cpu:0"] == pytest.approx(50.0 / 0.05, rel=0.5)
+def test_idle_is_measured_unless_it_is_skipped(session: Session) -> None:
+    quiet = replace(session.config.measure, idle_s=0.05)
+    measured = replace(session, config=replace(session.config, measure=quiet))
+    skipped = replace(session, config=replace(session.config, measure=replace(quiet, idle_s=0.0)))
+    assert skipped.with_idle_watts().idle_watts == {}
+    assert measured.with_idle_watts().idle_watts["cpu:0"] == pytest.approx(50.0 / 0.05, rel=0.5)
 
 
 class Halved(Baseline):
@@ -198,30 +186,33 @@ class InBf16(Halved):
     ],
 )
 def test_narrower_arithmetic_is_chosen_among_what_is_exact_and_native(
-    bench: Bench,
+    session: Session,
     monkeypatch: pytest.MonkeyPatch,
     own: str,
     natives: set[str],
     expected: list[str],
 ) -> None:
     monkeypatch.setattr(
-        "energybench.runs.bench.native",
+        "energybench.runs.session.native",
         lambda name, device: None if name in natives else "not here",
     )
-    bench = replace(bench, config=replace(bench.config, precision=own))
-    assert bench.precisions(Halved()) == expected
-    assert bench.precisions(Baseline()) == [own]
-    assert bench.precisions(InBf16()) == ["bf16"]
+    session = replace(session, config=replace(session.config, precision=own))
+    assert session.precisions(Halved()) == expected
+    assert session.precisions(Baseline()) == [own]
+    assert session.precisions(InBf16()) == ["bf16"]
 
 
 def test_the_cheapest_arithmetic_is_found_and_its_search_is_on_the_bill(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("energybench.runs.bench.native", lambda name, device: None)
+    monkeypatch.setattr("energybench.runs.session.native", lambda name, device: None)
     monkeypatch.setattr(METHODS, "get", {"baseline": Baseline, "stego": Halved}.__getitem__)
-    bench = replace(bench, config=replace(bench.config, finetune=FinetuneConfig(max_epochs=1)))
-    bench.meters.idle_watts = {}
-    record = run_cell(CELL, bench)
+    session = replace(
+        session, config=replace(session.config, finetune=FinetuneConfig(max_epochs=1))
+    )
+    session.meters.idle_watts = {}
+    run = tiny_run(session)
+    record = run_cell(CELL, session, run)
     assert record.status == "ok"
     assert list(record.phases) == ["load", "compress", "calibrate", "finetune", "evaluate"]
     assert record.calibration is not None
@@ -230,12 +221,12 @@ def test_the_cheapest_arithmetic_is_found_and_its_search_is_on_the_bill(
     assert record.kwh_total is not None
     assert record.kwh is not None
     assert record.kwh_total > record.kwh
-    baseline = bench.baselines["resnet18", 0]
+    (baseline,) = run.on_demand
     assert (baseline.precision, baseline.calibration) == ("fp32", None)
 
 
 def test_a_control_trains_in_its_own_arithmetic(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[str] = []
     monkeypatch.setattr(METHODS, "get", {"baseline": Baseline, "stego": InBf16}.__getitem__)
@@ -245,43 +236,69 @@ def test_a_control_trains_in_its_own_arithmetic(
         return finetune(model, InBf16(), run)
 
     monkeypatch.setattr("energybench.runs.cell.finetune", remember)
-    record = run_cell(CELL, bench)
+    record = run_cell(CELL, session)
     assert (record.status, record.precision) == ("ok", "bf16")
     assert "calibrate" not in record.phases
     assert seen == ["fp32", "bf16"], "the reference, then the control"
 
 
-def test_a_cached_baseline_is_compared_at_this_runs_pue(bench: Bench) -> None:
-    earlier = run_cell(CELL.reference, bench)
-    measure = replace(bench.config.measure, pue=1.1)
-    later = replace(bench, config=replace(bench.config, measure=measure), baselines={})
-    found, source = later.reference(CELL, lambda cell: pytest.fail("it is in the cache"))
-    assert source == "cache"
+def test_a_cached_baseline_is_compared_at_this_runs_pue(session: Session) -> None:
+    earlier = run_cell(CELL.reference, session)
+    measure = replace(session.config.measure, pue=1.1)
+    later = replace(session, config=replace(session.config, measure=measure))
+    run = tiny_run(later)
+    run_cell(CELL, later, run)
+    found = run.references.cached["resnet18", 0]
     assert (earlier.pue, found.pue) == (1.58, 1.1)
     assert earlier.kwh is not None
     assert found.kwh == pytest.approx(earlier.kwh * 1.1 / 1.58)
 
 
+def test_references_are_this_runs_before_the_journals_before_the_caches(session: Session) -> None:
+    journal = MemoryJournal()
+    Failing.error = ValueError("odd")
+    first = run_cell(CELL.reference, session, tiny_run(session, journal))
+    (key,) = [entry.key for entry in journal.entries]
+    executor = InProcess(session)
+    (prepared,) = executor.prepare(["resnet18"])
+    assert key == cell_key(CELL.reference, session.config, executor.facts, prepared)
+    file = baseline_file(CELL.reference, session.config, executor.facts, prepared)
+    protocol = executor.facts.protocol(session.config)
+    lookup = CELL.reference, key, file, protocol
+
+    without_journal = References(lambda key: None).find(*lookup)
+    assert without_journal is not None
+    assert without_journal.source == "cache"
+    references = References({key: first}.get)
+    journaled = references.find(*lookup)
+    assert journaled is not None
+    assert (journaled.source, journaled.record) == ("journal", first)
+    mine = references.add(replace(first, error="mine"))
+    assert references.find(*lookup) == mine
+    assert mine.source == "this run"
+    assert References(lambda key: None).find(*(CELL.reference, key, "no-file", protocol)) is None
+
+
 def test_the_gpu_that_is_trained_on_is_held_also_where_nobody_reads_it(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    session: Session, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("ENERGYBENCH_LOCKS", str(tmp_path / "locks"))
     uuid = "8932f937-d72c-4106-c12f-20bd9faed9f6"
-    monkeypatch.setattr("energybench.runs.bench.gpu_uuid", lambda device: uuid)
-    bench = replace(bench, device=torch.device("cuda", 0))
-    with bench.exclusive_use(wait=False, say=pytest.fail):
+    monkeypatch.setattr("energybench.runs.session.gpu_uuid", lambda device: uuid)
+    session = replace(session, device=torch.device("cuda", 0))
+    with session.exclusive_use(wait=False, say=pytest.fail):
         held = {path.stem for path in (tmp_path / "locks").glob("*.lock")}
     assert held == {"cpu", f"gpu-{gpu_id(f'GPU-{uuid}')}"}
 
 
 def test_compiling_is_a_phase_and_on_the_bill(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
-    monkeypatch.setattr("energybench.runs.bench.native", lambda name, device: None)
+    monkeypatch.setattr("energybench.runs.session.native", lambda name, device: None)
     monkeypatch.setattr(METHODS, "get", {"baseline": Baseline, "stego": Halved}.__getitem__)
-    bench.meters.idle_watts = {}
-    record = run_cell(CELL, replace(bench, config=replace(bench.config, compile=True)))
+    session.meters.idle_watts = {}
+    record = run_cell(CELL, replace(session, config=replace(session.config, compile=True)))
     assert (record.status, record.error) == ("ok", None)
     phases = ["load", "compress", "compile", "calibrate", "finetune", "evaluate"]
     assert list(record.phases) == phases
@@ -292,46 +309,55 @@ def test_compiling_is_a_phase_and_on_the_bill(
 
 
 def test_a_network_that_does_not_compile_fails_its_cell(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(graph: object, inputs: object) -> None:
         raise RuntimeError("no kernel")
 
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=broken))
-    record = run_cell(CELL.reference, replace(bench, config=replace(bench.config, compile=True)))
+    record = run_cell(
+        CELL.reference, replace(session, config=replace(session.config, compile=True))
+    )
     assert record.status == "failed"
     assert record.error is not None
     assert "run without --energy-compile" in record.error
     assert list(record.phases) == ["load", "compress", "compile"]
 
 
-def test_the_memory_format_is_in_the_record(bench: Bench) -> None:
-    asked = replace(bench, config=replace(bench.config, memory_format="channels_last"))
+def test_the_memory_format_is_in_the_record(session: Session) -> None:
+    asked = replace(session, config=replace(session.config, memory_format="channels_last"))
     assert run_cell(CELL.reference, asked).memory_format == "channels_last"
-    record = run_cell(CELL.reference, bench)
+    record = run_cell(CELL.reference, session)
     assert (record.protocol["memory_format"], record.memory_format) == ("auto", "contiguous")
-    assert asked.key(CELL) != bench.key(CELL)
+    keys = []
+    for one in (asked, session):
+        executor = InProcess(one)
+        (prepared,) = executor.prepare(["resnet18"])
+        keys.append(cell_key(CELL, one.config, executor.facts, prepared))
+    assert keys[0] != keys[1]
 
 
 def test_a_cell_that_waited_for_its_data_says_so(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("energybench.training.feed.Feed.waited_s", lambda self: 0.0)
-    assert "data_bound" not in run_cell(CELL.reference, bench).flags
+    assert "data_bound" not in run_cell(CELL.reference, session).flags
     monkeypatch.setattr("energybench.training.feed.Feed.waited_s", lambda self: 1e9)
-    record = run_cell(CELL.reference, bench)
+    record = run_cell(CELL.reference, session)
     assert record.data_wait_share == 1.0
     assert "data_bound" in record.flags
 
 
-def test_more_is_evaluated_at_once_on_a_gpu(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    def sizes(bench: Bench) -> list[int]:
+def test_more_is_evaluated_at_once_on_a_gpu(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sizes(session: Session) -> list[int]:
         splits: tuple[Split, ...] = ("train", "validation", "test")
-        return [len(next(iter(bench.batches(split, "resnet18", 0)))[1]) for split in splits]
+        return [len(next(iter(session.batches(split, "resnet18", 0)))[1]) for split in splits]
 
-    small = replace(bench, config=replace(bench.config, finetune=FinetuneConfig(batch_size=16)))
+    small = replace(session, config=replace(session.config, finetune=FinetuneConfig(batch_size=16)))
     assert sizes(small) == [16, 16, 16]
     on_gpu = replace(small, device=torch.device("cuda", 0))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a GPU")
     assert sizes(on_gpu) == [16, 64, 64]
-    assert on_gpu.protocol()["evaluation_batch_size"] == 64
+    assert on_gpu.evaluation_batch_size == 64

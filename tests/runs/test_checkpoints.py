@@ -6,25 +6,26 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from support.tiny_cells import tiny_bench
+from support.tiny_cells import MemoryJournal, run_cell, tiny_session
 from torch import nn
 
 from energybench.compression.base import Baseline, Score
 from energybench.config import Cell, FinetuneConfig
 from energybench.energy.readings import EnergyReading, added
 from energybench.energy.windows import MeterSet
+from energybench.records.journal import Keeper
 from energybench.records.record import CompressionReport, RunRecord, from_json
 from energybench.registry import METHODS
 from energybench.runs import checkpoints
-from energybench.runs.bench import Bench
-from energybench.runs.cell import run_cell
 from energybench.runs.checkpoints import Checkpoint
+from energybench.runs.executors.in_process import InProcess
+from energybench.runs.run import Run
+from energybench.runs.session import Session
 
 CELL = Cell("resnet18", "stego")
 STEPS = 7
@@ -52,8 +53,8 @@ class Cut(Baseline):
 
 
 @pytest.fixture
-def bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Bench]:
-    with tiny_bench(monkeypatch, tmp_path / "cache") as found:
+def session(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Session]:
+    with tiny_session(monkeypatch, tmp_path / "cache") as found:
         method = {"baseline": Baseline, "stego": Cut}.__getitem__
         monkeypatch.setattr(METHODS, "get", method)
         monkeypatch.setattr(Cut, "at", None)
@@ -72,27 +73,34 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "checkpoints"
 
 
-@pytest.fixture
-def saving(bench: Bench, folder: Path, complaints: list[str]) -> Callable[[bool], Bench]:
-    """The run with checkpoints, going on from an earlier one's or not."""
+Saving = Callable[..., Run]
 
-    def of(resume: bool) -> Bench:
-        checkpoint = partial(
-            Checkpoint, folder, resume=resume, complain=lambda line: complaints.append(line)
-        )
-        return replace(bench, checkpoint=checkpoint)
+
+@pytest.fixture
+def saving(session: Session, folder: Path, complaints: list[str]) -> Saving:
+    """Makes a run with checkpoints, which continues an earlier one or not."""
+
+    def of(resume: bool, meters: MeterSet | None = None) -> Run:
+        own = replace(session, meters=meters or session.meters)
+        keeper = Keeper(MemoryJournal(), resume)
+        setattr(keeper, "complain", complaints.append)  # noqa: B010
+        return Run(own.config, InProcess(own), keeper, resume, folder)
 
     return of
 
 
-def cut(bench: Bench, at: int) -> RunRecord:
+def ended(run: Run) -> RunRecord:
+    """The record of a cell that ends."""
+    return run_cell(CELL, run=run)
+
+
+def cut(run: Run, at: int) -> RunRecord:
     """The interrupted record of a cell that is ended at step `at` of this run."""
     Cut.at = at
-    kept: list[RunRecord] = []
-    with pytest.raises(KeyboardInterrupt):
-        run_cell(CELL, replace(bench, finished=lambda key, record: kept.append(record)))
+    result = run.result(CELL)
+    assert isinstance(result.outcome.interruption, KeyboardInterrupt)
     Cut.at = None
-    return kept[-1]
+    return result.record
 
 
 def course(record: RunRecord) -> tuple[Any, ...]:
@@ -103,18 +111,18 @@ def course(record: RunRecord) -> tuple[Any, ...]:
 
 
 def test_a_cell_that_was_cut_short_twice_ends_as_if_it_had_not_been(
-    bench: Bench, saving: Callable[[bool], Bench], folder: Path, complaints: list[str]
+    session: Session, saving: Saving, folder: Path, complaints: list[str]
 ) -> None:
-    whole = run_cell(CELL, bench)
+    whole = run_cell(CELL, session)
     assert whole.overhead == {}
     cut(saving(False), 2 * STEPS + 3)
     first = list(folder.glob("*.pt"))
     assert len(first) == 1
     interrupted = cut(saving(True), STEPS + 2)
     assert [epoch.epoch for epoch in interrupted.epochs] == [1, 2, 3]
-    ended = run_cell(CELL, saving(True))
-    assert course(ended) == course(whole)
-    assert set(ended.overhead) == {"checkpoint", "lost", "repeated"}
+    last = ended(saving(True))
+    assert course(last) == course(whole)
+    assert set(last.overhead) == {"checkpoint", "lost", "repeated"}
     assert complaints == []
     assert list(folder.iterdir()) == []  # it has ended: nothing is left of it
 
@@ -133,11 +141,11 @@ class Steps:
     def close(self) -> None: ...
 
 
-def test_energy_is_the_sum_of_what_was_used(saving: Callable[[bool], Bench]) -> None:
+def test_energy_is_the_sum_of_what_was_used(saving: Saving) -> None:
     meters = MeterSet({"steps": Steps()})
-    cut(replace(saving(False), meters=meters), 2 * STEPS + 3)
-    cut(replace(saving(True), meters=meters), STEPS + 2)
-    record = run_cell(CELL, replace(saving(True), meters=meters))
+    cut(saving(False, meters), 2 * STEPS + 3)
+    cut(saving(True, meters), STEPS + 2)
+    record = ended(saving(True, meters))
     assert [epoch.joules for epoch in record.epochs] == [STEPS] * 5
     assert record.phases["finetune"].joules == {"cpu:0": 5 * STEPS}
     assert record.overhead["lost"].joules == {"cpu:0": 3 + 2}
@@ -146,7 +154,7 @@ def test_energy_is_the_sum_of_what_was_used(saving: Callable[[bool], Bench]) -> 
 
 
 def test_energy_is_the_sum_also_where_a_save_failed(
-    saving: Callable[[bool], Bench], monkeypatch: pytest.MonkeyPatch, complaints: list[str]
+    saving: Saving, monkeypatch: pytest.MonkeyPatch, complaints: list[str]
 ) -> None:
     meters = MeterSet({"steps": Steps()})
     write = Checkpoint._write
@@ -159,33 +167,31 @@ def test_energy_is_the_sum_also_where_a_save_failed(
 
     with monkeypatch.context() as patch:
         patch.setattr(Checkpoint, "_write", full)
-        cut(replace(saving(False), meters=meters), 2 * STEPS + 3)
+        cut(saving(False, meters), 2 * STEPS + 3)
     assert len(complaints) == 1
-    record = run_cell(CELL, replace(saving(True), meters=meters))
+    record = ended(saving(True, meters))
     assert record.phases["finetune"].joules == {"cpu:0": 5 * STEPS}
     assert record.overhead["lost"].joules == {"cpu:0": STEPS + 3}, "the second epoch, too"
 
 
-def test_a_run_that_does_not_resume_starts_anew(
-    saving: Callable[[bool], Bench], folder: Path
-) -> None:
+def test_a_run_that_does_not_resume_starts_anew(saving: Saving, folder: Path) -> None:
     cut(saving(False), 2 * STEPS + 3)
-    record = run_cell(CELL, saving(False))
+    record = ended(saving(False))
     assert set(record.overhead) == {"checkpoint"}
     assert list(folder.iterdir()) == []
 
 
 def test_a_cell_cut_short_in_its_first_epoch_accounts_for_it(
-    saving: Callable[[bool], Bench],
+    saving: Saving,
 ) -> None:
     cut(saving(False), 3)
-    record = run_cell(CELL, saving(True))
+    record = ended(saving(True))
     assert set(record.overhead) == {"checkpoint", "lost"}
     assert len(record.epochs) == 5
 
 
 def test_a_killed_cell_has_said_in_time_what_it_used(
-    saving: Callable[[bool], Bench], folder: Path, monkeypatch: pytest.MonkeyPatch
+    saving: Saving, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As after `kill -9`: what stands in the folder in the middle of an epoch is all there is."""
     monkeypatch.setattr(checkpoints, "BEAT_S", 0.005)
@@ -205,32 +211,32 @@ def test_a_killed_cell_has_said_in_time_what_it_used(
             left.update({path.name: path.read_bytes() for path in folder.glob("[!.]*")})
 
     monkeypatch.setattr(Cut, "after_step", copy)
-    expected = run_cell(CELL, saving(False))
+    expected = ended(saving(False))
     assert list(folder.iterdir()) == []
     for name, content in left.items():
         (folder / name).write_bytes(content)
-    record = run_cell(CELL, saving(True))
+    record = ended(saving(True))
     assert course(record) == course(expected)
     assert record.overhead["lost"].duration_s > 0.0
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped"])
 def test_a_damaged_checkpoint_is_named_and_not_used(
-    saving: Callable[[bool], Bench], folder: Path, complaints: list[str], damage: str
+    saving: Saving, folder: Path, complaints: list[str], damage: str
 ) -> None:
     cut(saving(False), 2 * STEPS + 3)
     (path,) = folder.glob("*.pt")
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content[:-9] if damage == "cut" else content)
-    record = run_cell(CELL, saving(True))
+    record = ended(saving(True))
     assert record.status == "ok"
     assert [epoch.epoch for epoch in record.epochs] == [1, 2, 3, 4, 5]
     assert complaints == [f"{path} is damaged and not used"]
 
 
 def test_one_with_code_in_it_executes_nothing(
-    saving: Callable[[bool], Bench], folder: Path, complaints: list[str]
+    saving: Saving, folder: Path, complaints: list[str]
 ) -> None:
     cut(saving(False), 2 * STEPS + 3)
     (path,) = folder.glob("*.pt")
@@ -238,7 +244,7 @@ def test_one_with_code_in_it_executes_nothing(
     torch.save({"record": "{}", "course": Code(str(target))}, path)
     honest = folder / path.name.replace(path.stem[-16:], checkpoints._digest_of(path))
     path.rename(honest)
-    assert run_cell(CELL, saving(True)).status == "ok"
+    assert ended(saving(True)).status == "ok"
     assert not target.exists()
     assert complaints == [f"{honest} is not from this energybench; that cell starts anew"]
 
@@ -252,11 +258,11 @@ class Code:
 
 
 def test_what_compresses_otherwise_now_starts_anew(
-    saving: Callable[[bool], Bench], folder: Path, monkeypatch: pytest.MonkeyPatch
+    saving: Saving, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cut(saving(False), 2 * STEPS + 3)
     monkeypatch.setattr(Cut, "settings", {"bits": 3})
-    record = run_cell(CELL, saving(True))
+    record = ended(saving(True))
     assert len(record.epochs) == 5
     assert set(record.overhead) == {"checkpoint", "lost"}
     saved_seconds = record.overhead["lost"].duration_s
@@ -264,30 +270,30 @@ def test_what_compresses_otherwise_now_starts_anew(
 
 
 def test_a_folder_that_cannot_be_written_costs_the_checkpoint_and_not_the_cell(
-    saving: Callable[[bool], Bench], folder: Path, complaints: list[str]
+    saving: Saving, folder: Path, complaints: list[str]
 ) -> None:
     folder.write_text("not a folder")
-    record = run_cell(CELL, saving(False))
+    record = ended(saving(False))
     assert record.status == "ok"
     assert len(record.epochs) == 5
     assert any(line.startswith("no checkpoint of resnet18 stego in") for line in complaints)
     assert all("\n" not in line for line in complaints)
 
 
-def test_saving_keeps_no_second_model_alive(saving: Callable[[bool], Bench]) -> None:
+def test_saving_keeps_no_second_model_alive(saving: Saving) -> None:
     def alive() -> list[int]:
         gc.collect()
         return [id(one) for one in gc.get_objects() if type(one) is nn.Linear]
 
     before = alive()  # other tests'
     cut(saving(False), 2 * STEPS + 3)
-    run_cell(CELL, saving(True))
+    ended(saving(True))
     assert set(alive()) <= set(before)
 
 
-def test_overhead_is_in_the_record_and_apart(saving: Callable[[bool], Bench]) -> None:
+def test_overhead_is_in_the_record_and_apart(saving: Saving) -> None:
     cut(saving(False), 2 * STEPS + 3)
-    record = run_cell(CELL, saving(True))
+    record = ended(saving(True))
     again = from_json(json.loads(json.dumps(record.to_json())))
     assert again.overhead == record.overhead
     assert record.kwh_overhead is not None

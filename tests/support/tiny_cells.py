@@ -10,14 +10,17 @@ import torch
 from torch import nn
 
 from energybench.compression.base import Baseline, Score
-from energybench.config import FinetuneConfig, RunConfig
+from energybench.config import Cell, FinetuneConfig, MeasureConfig, RunConfig
 from energybench.energy.machine import describe_machine
 from energybench.energy.meters.replay import ReplayMeter
 from energybench.energy.windows import MeterSet
 from energybench.progress import Progress
-from energybench.records.record import CompressionReport
+from energybench.records.journal import Contents, Entry, Journal, Keeper
+from energybench.records.record import CompressionReport, RunRecord
 from energybench.registry import METHODS, MODELS
-from energybench.runs.bench import Bench
+from energybench.runs.executors.in_process import InProcess
+from energybench.runs.run import Run
+from energybench.runs.session import Session
 from energybench.workloads.images.data.digits import open_digits
 from energybench.workloads.images.networks import ModelSpec
 
@@ -42,17 +45,64 @@ class Failing(Baseline):
 
 
 @contextmanager
-def tiny_bench(monkeypatch: pytest.MonkeyPatch, cache: Path) -> Iterator[Bench]:
-    """A run of a tiny model, with `Failing` for stego."""
+def tiny_session(monkeypatch: pytest.MonkeyPatch, cache: Path) -> Iterator[Session]:
+    """The session of a tiny model, with `Failing` for stego."""
     spec = Tiny("resnet18", 0, "1", small_image_size=8)
     method: Callable[[str], type[Baseline]] = {"baseline": Baseline, "stego": Failing}.__getitem__
     monkeypatch.setattr(MODELS, "get", lambda name: spec)
     monkeypatch.setattr(METHODS, "get", method)
     monkeypatch.setenv("ENERGYBENCH_CACHE", str(cache))
-    config = RunConfig(finetune=FinetuneConfig(max_epochs=1))
+    config = RunConfig(finetune=FinetuneConfig(max_epochs=1), measure=MeasureConfig(idle_s=0))
     meters = MeterSet({"replay": ReplayMeter()})
     cpu = torch.device("cpu")
-    yield Bench(config, open_digits(), cpu, meters, describe_machine(), Progress(None))
+    machine, progress = describe_machine(), Progress(None)
+    yield Session(
+        config, open_digits(), cpu, meters, machine, progress, sources=dict(meters.sources)
+    )
     meters.close()
     if hasattr(Failing, "error"):
         Failing.error.__traceback__ = None  # which keeps the model
+
+
+class MemoryJournal(Journal):
+    """A journal that no disk has."""
+
+    def __init__(self) -> None:
+        super().__init__(Path("nowhere"))
+        self.entries: list[Entry] = []
+
+    def append(self, entry: Entry) -> None:
+        self.entries.append(entry)
+
+    def read(self) -> Contents:
+        return Contents(tuple(self.entries), ())
+
+    @property
+    def records(self) -> list[RunRecord]:
+        return [entry.record for entry in self.entries]
+
+
+def tiny_run(
+    session: Session,
+    journal: Journal | None = None,
+    resume: bool = False,
+    checkpoints: Path | None = None,
+) -> Run:
+    """A run in this process, under the session's configuration."""
+    keeper = Keeper(journal or MemoryJournal(), resume)
+    return Run(session.config, InProcess(session), keeper, resume, checkpoints)
+
+
+def run_cell(cell: Cell, session: Session | None = None, run: Run | None = None) -> RunRecord:
+    """Run `cell`, and its baseline if need be; an interruption is raised once all is kept.
+
+    Either the `run`, or the `session` of one of its own.
+    """
+    if run is None:
+        assert session is not None
+        run = tiny_run(session)
+    result = run.result(cell)
+    run.keep(result)
+    if result.outcome.interruption is not None:
+        raise result.outcome.interruption
+    return result.record

@@ -100,7 +100,7 @@ def _capacity(options: argparse.Namespace) -> None:
     from energybench.progress import Progress
     from energybench.report.capacity_text import capacity_figure, capacity_table
     from energybench.report.style import check_figure_path
-    from energybench.runs.opening import open_bench
+    from energybench.runs.startup import open_session
     from energybench.runs.studies.capacities import capacities
 
     output = Path(options.output) if options.output else None
@@ -118,13 +118,13 @@ def _capacity(options: argparse.Namespace) -> None:
     kind = {"scope": options.scope, "strategy": options.strategy, "per_layer": options.per_layer}
     curves: dict[str, Capacity] = {}
     with (
-        closing(open_bench(config, Progress(sys.stderr), for_energy=False)) as bench,
-        bench.exclusive_use(wait=True, say=_say),
+        closing(open_session(config, Progress(sys.stderr), for_energy=False)) as session,
+        session.exclusive_use(wait=True, say=_say),
     ):
-        bench.prepare(names, _say)
+        session.prepare(names, _say)
         try:
             for name in names:
-                found = capacities(bench, name, **kind, say=_say)
+                found = capacities(session, name, **kind, say=_say)
                 print(capacity_table(found), end="\n\n", flush=True)
                 curves |= found
         finally:  # what is known is drawn, whatever ended the rest
@@ -158,12 +158,12 @@ def _doctor(options: argparse.Namespace) -> None:
 
 def _pretrain(options: argparse.Namespace) -> None:
     from energybench.progress import Progress
-    from energybench.runs.opening import open_bench
+    from energybench.runs.startup import open_session
 
     names = [MODELS.check(name) for name in options.models or MODELS.names()]
     config = RunConfig(device=options.device)
-    bench = open_bench(config, Progress(sys.stderr), for_energy=False)
-    with closing(bench), bench.exclusive_use(wait=True, say=_say):
+    session = open_session(config, Progress(sys.stderr), for_energy=False)
+    with closing(session), session.exclusive_use(wait=True, say=_say):
         for name in names:
-            found = bench.pretrained(name)
+            found = session.pretrained(name)
             print(f"{name:<14}{found.facts['test_accuracy']:8.2%}  {found.path}", flush=True)

@@ -2,6 +2,7 @@
 
 pytest_plugins = [
     "energybench.app.plugin.session",
+    "energybench.app.plugin.running",
     "energybench.app.plugin.cells",
     "energybench.app.plugin.energy",
     "energybench.app.plugin.compare",

@@ -1,14 +1,15 @@
 """One cell as a test: run or taken from the journal, timed, kept, in the JSON and in the table."""
 
 import json
+import warnings
 from collections.abc import Callable, Generator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from energybench.app.plugin.session import MATRIX_MARK, RUN, Run
+from energybench.app.plugin.session import MATRIX_MARK, RUN, PytestRun
 from energybench.config import Cell
 from energybench.errors import EnergybenchError
 
@@ -16,8 +17,7 @@ if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture
 
     from energybench.records.record import RunRecord
-    from energybench.runs.bench import Bench
-    from energybench.runs.checkpoints import Checkpoint
+    from energybench.runs.run import Result, Run
 
 
 class JournaledClock:
@@ -45,46 +45,63 @@ CLOCK = JournaledClock()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Let pytest-benchmark time cells by a clock that can show what was measured before."""
-    options_of_run = item.config.stash[RUN].options
-    plays = options_of_run.resume or options_of_run.checkpoint or options_of_run.world_size > 1
-    if plays and item.get_closest_marker(MATRIX_MARK):
+    """Let pytest-benchmark time cells by a clock that shows the executor's seconds."""
+    if item.get_closest_marker(MATRIX_MARK):
         theirs = item.get_closest_marker("benchmark")
         options: dict[str, Any] = {"timer": CLOCK, **(theirs.kwargs if theirs else {})}
         item.add_marker(pytest.mark.benchmark(**options), append=False)
 
 
 @pytest.fixture
-def finetune(
-    benchmark: "BenchmarkFixture",
-    bench: "Bench",
-    pytestconfig: pytest.Config,
-    request: pytest.FixtureRequest,
+def energy_cell(
+    benchmark: "BenchmarkFixture", pytestconfig: pytest.Config, request: pytest.FixtureRequest
 ) -> "Callable[..., RunRecord]":
-    """Run one cell under pytest-benchmark: load, compress, fine-tune (timed), evaluate.
+    """Run one cell: load, compress, fine-tune (the benchmark's time), finalize, evaluate.
 
-    `finetune(cell)` returns the cell's record after adding it to the journal and to the benchmark's
-    `extra_info`, and fails the test when the cell failed or its accuracy drop exceeds the
-    tolerance. `finetune(cell, tolerance=2.0, budget="equal")` asks something else for this cell
-    than the options did; None leaves what they say. With `--energy-resume` a cell that the journal
-    has is not run again.
+    `energy_cell(cell)` returns the cell's record. The record is first added to the journal and to
+    the benchmark's `extra_info`; then the test fails if the cell failed, or if the drop of its
+    metric exceeds the tolerance. `energy_cell(cell, tolerance=2.0, budget="equal")` overrides the
+    options for this cell; None keeps them. With `--energy-resume` a cell that the journal has is
+    not run again.
     """
-    from energybench.report.result_table import tolerance_failure
-    from energybench.runs.batch_size import with_largest_batch
+    return _cell_runner(benchmark, pytestconfig, request)
 
-    run = pytestconfig.stash[RUN]
 
-    def run_benchmark(
+@pytest.fixture
+def finetune(
+    benchmark: "BenchmarkFixture", pytestconfig: pytest.Config, request: pytest.FixtureRequest
+) -> "Callable[..., RunRecord]":
+    """Deprecated name of `energy_cell`."""
+    warnings.warn(
+        "the fixture `finetune` is now called `energy_cell`; the old name works until version 0.2",
+        DeprecationWarning,
+        stacklevel=2,
+    )
+    return _cell_runner(benchmark, pytestconfig, request)
+
+
+def _cell_runner(
+    benchmark: "BenchmarkFixture", config: pytest.Config, request: pytest.FixtureRequest
+) -> "Callable[..., RunRecord]":
+    state = config.stash[RUN]
+    run = state.run
+    if run is None:
+        message = f"this needs @pytest.mark.{MATRIX_MARK}(models=..., methods=...)"
+        pytest.fail(message, pytrace=False)
+
+    def run_cell(
         cell: Cell, tolerance: float | None = None, budget: str | None = None
     ) -> "RunRecord":
+        from energybench.report.result_table import tolerance_failure
+
+        benchmark.group = cell.model
         try:
-            own = with_largest_batch(bench.overridden(tolerance, budget), cell.model)
+            result = run.result(cell, tolerance, budget)
         except EnergybenchError as error:
             pytest.fail(str(error), pytrace=False)
-        benchmark.group = cell.model
-        test = _Test(cell, own, benchmark, run)
-        record = test.resumed() or test.measured()
-        if bench.group.broken:
+        _keep(result, run, benchmark, state)
+        record = result.record
+        if result.outcome.broken:
             request.session.shouldstop = (
                 f"{record.error}; --energy-resume goes on with the next cell"
             )
@@ -93,102 +110,47 @@ def finetune(
             pytest.fail(failure, pytrace=False)
         return record
 
-    return run_benchmark
+    return run_cell
 
 
-class _Test:
-    """One cell's way into pytest-benchmark, the journal and the session's records."""
+def _keep(result: "Result", run: "Run", benchmark: "BenchmarkFixture", state: PytestRun) -> None:
+    """Give a result to pytest-benchmark, to the session's table, and to the journal."""
+    outcome = result.outcome
+    timed = outcome.seconds is not None
+    if outcome.seconds is not None:
+        _play(benchmark, outcome.seconds)
+        if result.entry is not None:
+            benchmark.extra_info["resumed"] = result.entry.written_at
+        record = outcome.record
+        benchmark.extra_info.update(record.headline(), energybench=record.to_json())
+        state.timed.add(len(state.records))
+    state.records.append(outcome.record)
+    if result.entry is not None:
+        state.resumed += 1
+    run.keep(result, _entry(benchmark) if timed else None)
+    if outcome.interruption is not None:
+        raise outcome.interruption
 
-    def __init__(self, cell: Cell, bench: "Bench", benchmark: "BenchmarkFixture", run: Run) -> None:
-        self.cell, self.benchmark, self.run = cell, benchmark, run
-        assert run.keeper is not None  # there is one wherever there is a bench
-        self.keeper = run.keeper
-        self.bench = replace(
-            bench,
-            finished=self._keep,
-            resumed=self.keeper.finished,
-            checkpoint=self._checkpoint if run.options.checkpoint else None,
-        )
-        self._calls = 0
 
-    def resumed(self) -> "RunRecord | None":
-        """What an earlier run has measured of the cell, if this session resumes it."""
-        if not self.run.options.resume:
-            return None
-        found = self.keeper.earlier(self.bench.key(self.cell))
-        entry = self.bench.group.of_first(found)
-        if entry is None:
-            return None
-        if entry.benchmark is not None:
-            self._play(entry.benchmark["stats"]["total"])
-            self.benchmark.extra_info["resumed"] = entry.written_at
-        if self.cell == self.cell.reference:
-            self.bench.baselines[self.cell.model, self.cell.seed] = entry.record
-        self._add(entry.record)
-        self.run.resumed += 1
-        return entry.record
+def _play(benchmark: "BenchmarkFixture", seconds: float) -> None:
+    """Let pytest-benchmark record one call that took `seconds`.
 
-    def measured(self) -> "RunRecord":
-        """Run the cell now."""
-        from energybench.runs.cell import run_cell
-        from energybench.runs.executors.remote import RemoteBench, run_remotely
+    An exception inside a benchmarked call would cost pytest-benchmark's whole JSON, so the cell
+    runs outside, and only its time goes in.
+    """
+    CLOCK.play(seconds)
+    try:
+        benchmark.pedantic(lambda: None, rounds=1, iterations=1)
+    finally:
+        CLOCK.stop()
 
-        if isinstance(self.bench, RemoteBench):
-            return run_remotely(self.cell, self.bench, lambda timed: self._play(timed()))
-        return run_cell(self.cell, self.bench, self._timer)
 
-    def _checkpoint(self, key: str) -> "Checkpoint":
-        from energybench.runs.checkpoints import Checkpoint
+def _entry(benchmark: "BenchmarkFixture") -> dict[str, Any] | None:
+    """Return pytest-benchmark's own entry of this test; None where timing is disabled."""
+    from pytest_benchmark.utils import safe_dumps
 
-        folder = self.keeper.path.parent / "checkpoints"
-        return Checkpoint(folder, key, self.run.options.resume, self.keeper.complain)
-
-    def _timer(self, timed: Callable[[], float]) -> None:
-        if self.bench.checkpoint is None:
-            self._time(timed)
-        else:  # pytest-benchmark cannot leave out of a call what saving took
-            self._play(timed())
-
-    def _time(self, timed: Callable[[], object]) -> None:
-        def once() -> None:
-            self._calls += 1
-            if self._calls == 1:  # --benchmark-cprofile calls again, to profile
-                timed()
-
-        self.benchmark.pedantic(once, rounds=1, iterations=1)
-
-    def _play(self, seconds: float) -> None:
-        """Give pytest-benchmark seconds that were measured before."""
-        CLOCK.play(seconds)
-        try:
-            self._time(lambda: None)
-        finally:
-            CLOCK.stop()
-
-    def _keep(self, key: str, record: "RunRecord") -> None:
-        """The cell, or the baseline that had to run for it, has ended."""
-        if (record.model, record.method, record.seed) != (
-            self.cell.model,
-            self.cell.method,
-            self.cell.seed,
-        ):
-            self.keeper.keep(key, record)
-            return
-        self._add(record)
-        self.keeper.keep(key, record, self._entry() if self._calls else None)
-
-    def _entry(self) -> dict[str, Any] | None:
-        """What pytest-benchmark will write of this test, if it times."""
-        from pytest_benchmark.utils import safe_dumps
-
-        stats = self.benchmark.stats
-        return json.loads(safe_dumps(stats.as_dict())) if stats else None
-
-    def _add(self, record: "RunRecord") -> None:
-        if self._calls:
-            self.benchmark.extra_info.update(record.headline(), energybench=record.to_json())
-            self.run.timed.add(len(self.run.records))
-        self.run.records.append(record)
+    stats = benchmark.stats
+    return json.loads(safe_dumps(stats.as_dict())) if stats else None
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -204,13 +166,13 @@ def pytest_benchmark_update_json(
     config: pytest.Config, benchmarks: list[Any], output_json: dict[str, Any]
 ) -> None:
     """Add what no benchmark carries: cells that failed early, references on demand, preparation."""
-    run = config.stash[RUN]
-    if run.bench is None:
+    state = config.stash[RUN]
+    if state.run is None:
         return
-    untimed = [record for i, record in enumerate(run.records) if i not in run.timed]
+    untimed = [record for i, record in enumerate(state.records) if i not in state.timed]
     output_json["energybench"] = {
-        "records": [record.to_json() for record in (*run.bench.on_demand, *untimed)],
-        "preparations": [asdict(done) for done in run.bench.preparations],
+        "records": [record.to_json() for record in (*state.run.on_demand, *untimed)],
+        "preparations": [asdict(done) for done in state.run.preparations],
     }
 
 
@@ -225,20 +187,19 @@ def pytest_terminal_summary(
         _write_table(terminalreporter, config.stash[RUN])
 
 
-def _write_table(terminalreporter: pytest.TerminalReporter, run: Run) -> None:
-    if run.bench is None or not run.records:
+def _write_table(terminalreporter: pytest.TerminalReporter, state: PytestRun) -> None:
+    run = state.run
+    if run is None or not state.records:
         return
     from energybench.report.result_table import result_table
 
     terminalreporter.write_sep("-", "energybench: energy of fine-tuning")
-    terminalreporter.write_line(result_table(run.measured, cached=run.bench.cached))
-    for done in run.bench.preparations:
+    terminalreporter.write_line(result_table(state.measured, cached=run.references.cached))
+    for done in run.preparations:
         terminalreporter.write_line(f"before the cells: {done}")
-    for model, size in run.bench.batch_sizes.items():
+    for model, size in run.batch_sizes.items():
         terminalreporter.write_line(f"largest batch of {model} that fits: {size} images")
-    if run.keeper is None:
-        return
-    if run.resumed:
-        terminalreporter.write_line(f"resumed from {run.keeper.path}: {run.resumed} cells")
+    if state.resumed:
+        terminalreporter.write_line(f"resumed from {run.keeper.path}: {state.resumed} cells")
     for line in run.keeper.complaints():
         terminalreporter.write_line(f"energybench: {line}", yellow=True)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from energybench.app.plugin.session import RUN, Run
+from energybench.app.plugin.running import open_session
+from energybench.app.plugin.session import RUN, PytestRun
 from energybench.errors import EnergybenchError
 
 if TYPE_CHECKING:
@@ -76,11 +77,12 @@ def _session(config: pytest.Config) -> _Session:
     return config.stash[SESSION]
 
 
-def _open(config: pytest.Config, run: Run) -> _Session:
+def _open(config: pytest.Config, run: PytestRun) -> _Session:
     from energybench.energy.measurement import synchronize_torch
 
-    if run.bench is not None:
-        return _Session(run.bench.meters, run.bench.synchronize)
+    if run.run is not None:
+        session = open_session(config)
+        return _Session(session.meters, session.synchronize)
     from dataclasses import replace
 
     from energybench.energy.lock import exclusive_use, resources

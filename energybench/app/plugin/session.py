@@ -3,37 +3,35 @@
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import pytest
 
 from energybench.app.plugin.options import OPTIONS, Option, Options, read_options
 from energybench.config import Cell
-from energybench.errors import EnergybenchError, UsageError
+from energybench.errors import UsageError
 from energybench.runs.matrix import cells, with_tolerances
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
 
-    from energybench.records.journal import Keeper
     from energybench.records.record import RunRecord
-    from energybench.runs.bench import Bench
+    from energybench.runs.run import Run as MatrixRun
 
 MATRIX_MARK = "energy_matrix"
 
 
 @dataclass
-class Run:
-    """What one pytest session measures."""
+class PytestRun:
+    """State of one pytest session."""
 
     options: Options
     terminal: TextIO | None = None
     """The terminal itself, where there is one: not captured while tests run."""
-    bench: "Bench | None" = None
-    keeper: "Keeper | None" = None
+    run: "MatrixRun | None" = None
+    """The cells' run; None until the first test of a matrix."""
     records: "list[RunRecord]" = field(default_factory=list)
     timed: set[int] = field(default_factory=set)
     """Indices of the records that pytest-benchmark has a timing for."""
@@ -44,12 +42,10 @@ class Run:
     @property
     def measured(self) -> "list[RunRecord]":
         """All records of this session, references on demand first."""
-        return [*(self.bench.on_demand if self.bench else ()), *self.records]
+        return [*(self.run.on_demand if self.run else ()), *self.records]
 
 
-RUN = pytest.StashKey[Run]()
-NOT_RUNNING = ("collectonly", "setuponly", "setupplan", "benchmark_skip")
-"""pytest's options under which no cell runs."""
+RUN = pytest.StashKey[PytestRun]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -82,7 +78,7 @@ def pytest_configure(config: pytest.Config) -> None:
         return (config.getini(option.key) or None) if given is None else given
 
     try:
-        config.stash[RUN] = Run(read_options(text_of), _terminal())
+        config.stash[RUN] = PytestRun(read_options(text_of), _terminal())
     except UsageError as error:
         raise pytest.UsageError(str(error)) from error
 
@@ -120,57 +116,7 @@ def _matrix_arguments(
     return models, methods, tolerances
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtestloop(session: pytest.Session) -> None:
-    """Open what the cells share, before any of them; bad input ends the session here."""
-    config = session.config
-    found = [cell for item in session.items if (cell := _cell(item)) is not None]
-    models = dict.fromkeys(cell.model for cell in found)
-    if not models or session.testsfailed or any(config.getoption(name, 0) for name in NOT_RUNNING):
-        return
-    if not config.pluginmanager.hasplugin("benchmark"):
-        raise pytest.UsageError(
-            "energybench times with pytest-benchmark; leave out -p no:benchmark "
-            "(--benchmark-disable runs the cells without timing statistics)"
-        )
-    from contextlib import ExitStack
-
-    from energybench.app.plugin.torchrun import interruptible, journal, open_run
-    from energybench.progress import Progress
-    from energybench.records.journal import Keeper
-
-    run = config.stash[RUN]
-    reporter = config.pluginmanager.getplugin("terminalreporter")
-    run.resources = ExitStack()
-    try:
-        say: Callable[[str], None] = reporter.write_line if reporter else lambda line: None
-        progress = Progress(run.terminal, reporter.ensure_newline if reporter else lambda: None)
-        run.keeper = Keeper(journal(Path(run.options.journal)), run.options.resume)
-        run.bench = open_run(run.options, run.terminal, progress)
-        run.resources.callback(run.bench.close)
-        run.bench.check_weights(models)
-        run.resources.enter_context(run.bench.exclusive_use(run.options.wait, say))
-        run.bench.measure_idle()
-        run.resources.enter_context(interruptible())
-        run.bench.prepare(models, say)
-    except EnergybenchError as error:
-        raise pytest.UsageError(str(error)) from error
-
-
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip a cell whose method stands for an arithmetic that this device does not have."""
-    run, cell = item.config.stash[RUN], _cell(item)
-    if run.bench is None or cell is None:
-        return
-    from energybench.compression.compose import build
-
-    try:
-        run.bench.require_arithmetic(build(cell.method))
-    except UsageError as error:
-        pytest.skip(str(error))
-
-
-def _cell(item: pytest.Item) -> Cell | None:
+def cell_of(item: pytest.Item) -> Cell | None:
     """The cell that a test of the matrix runs; None for other tests."""
     if item.get_closest_marker(MATRIX_MARK) is None or not hasattr(item, "callspec"):
         return None
@@ -194,13 +140,3 @@ def pytest_xdist_node_collection_finished(node: Any, ids: list[str]) -> None:
         raise pytest.UsageError(
             "energy is measured one cell at a time; run the benchmarks without -n"
         )
-
-
-@pytest.fixture(scope="session")
-def bench(pytestconfig: pytest.Config) -> "Bench":
-    """What the cells of this session share: device, open meters, data."""
-    found = pytestconfig.stash[RUN].bench
-    if found is None:
-        message = f"this needs @pytest.mark.{MATRIX_MARK}(models=..., methods=...)"
-        pytest.fail(message, pytrace=False)
-    return found

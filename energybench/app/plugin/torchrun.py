@@ -8,7 +8,7 @@ import signal
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,8 +17,6 @@ from energybench.records.journal import Contents, Entry, Journal
 
 if TYPE_CHECKING:
     from energybench.app.plugin.options import Options
-    from energybench.progress import Progress
-    from energybench.runs.bench import Bench
 
 WRITING = ("benchmark_json", "benchmark_save", "benchmark_autosave", "xmlpath")
 """Options by which a session writes a file."""
@@ -88,25 +86,14 @@ def journal(path: Path) -> Journal:
     return _NoJournal(path) if rank() else Journal(path)
 
 
-def open_run(options: "Options", terminal: TextIO | None, progress: "Progress") -> "Bench":
-    """Open what was asked for: one process, ranks of our own, or one of somebody else's."""
+def executor_name(options: "Options") -> str:
+    """Choose the executor: the named one, ranks of a launcher, ranks of our own, or this process.
+
+    Raises `UsageError` for options that do not go together.
+    """
     several = rank() is not None
-    if several and options.world_size > 1:
-        raise UsageError(
-            f"WORLD_SIZE={os.environ['WORLD_SIZE']} is set: ranks are started already; "
-            "leave out --energy-world-size"
-        )
     if options.checkpoint and (several or options.world_size > 1):
         raise UsageError("--energy-checkpoint is for one process; leave it out with several ranks")
     if several:
-        from energybench.runs.opening import open_ranks
-
-        return open_ranks(options.run, progress)
-    if options.world_size > 1:
-        from energybench.runs.executors.remote import open_remote
-
-        path = None if terminal is None else os.ttyname(terminal.fileno())
-        return open_remote(options.run, options.world_size, progress, path)
-    from energybench.runs.opening import open_bench
-
-    return open_bench(options.run, progress)
+        return "launched"
+    return "ranks" if options.world_size > 1 else "in-process"

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from energybench.compression.bits import Fill, Rounding
 from energybench.compression.capacity import Capacity, Scope, Strategy, capacity
 from energybench.errors import CellError
-from energybench.runs.bench import Bench
+from energybench.runs.session import Session
 from energybench.training.failures import is_out_of_memory
 
 WAYS: dict[str, tuple[Fill, Rounding]] = {
@@ -17,7 +17,7 @@ WAYS: dict[str, tuple[Fill, Rounding]] = {
 
 
 def capacities(
-    bench: Bench,
+    session: Session,
     model: str,
     scope: Scope = "weights",
     strategy: Strategy = "sweep",
@@ -29,8 +29,8 @@ def capacities(
     The accuracy is that on the validation split, the tolerance the run's. `say` is told what comes
     next. See `compression.capacity.capacity` for the rest. Raises `CellError` where memory ends.
     """
-    network, _ = bench.pretrained(model).load(bench.device)
-    score = bench.score(model, seed=0)
+    network, _ = session.pretrained(model).load(session.device)
+    score = session.score(model, seed=0)
     found = {}
     for way, (fill, rounding) in WAYS.items():
         say(f"{model}: {way}")
@@ -38,7 +38,7 @@ def capacities(
             found[f"{model}, {way}"] = capacity(
                 network,
                 score,
-                bench.config.tolerance,
+                session.config.tolerance,
                 fill=fill,
                 scope=scope,
                 strategy=strategy,

@@ -7,13 +7,13 @@ from torch import nn
 
 from energybench.energy.per_call import PerCall, per_call
 from energybench.records.studies import InferencePoint
-from energybench.runs.bench import Bench
+from energybench.runs.session import Session
 from energybench.runs.studies.steps import Prepared
 from energybench.training.precision import arithmetic
 
 
 def inference_points(
-    prepared: Prepared, bench: Bench, batch_sizes: Sequence[int], window_s: float
+    prepared: Prepared, session: Session, batch_sizes: Sequence[int], window_s: float
 ) -> tuple[list[InferencePoint], list[PerCall]]:
     """Energy and time of answers at each of `batch_sizes`, windows of at least `window_s`.
 
@@ -23,9 +23,9 @@ def inference_points(
     prepared.model.eval()
     found = []
     for batch_size in batch_sizes:
-        call = answer(prepared, batch_size, bench.device)
+        call = answer(prepared, batch_size, session.device)
         call()
-        found.append(per_call(call, bench.meters, bench.synchronize, at_least_s=window_s))
+        found.append(per_call(call, session.meters, session.synchronize, at_least_s=window_s))
     points = [_point(batch_size, one) for batch_size, one in zip(batch_sizes, found, strict=True)]
     return points, found
 

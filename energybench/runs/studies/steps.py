@@ -14,7 +14,7 @@ from energybench.config import Cell
 from energybench.errors import UsageError
 from energybench.records.record import CompressionReport
 from energybench.registry import MODELS
-from energybench.runs.bench import Bench
+from energybench.runs.session import Session
 from energybench.training.calibrate import calibrate
 from energybench.training.compiled import compiled
 from energybench.training.memory_format import lay_out, memory_format
@@ -48,43 +48,45 @@ class Prepared:
     """
 
 
-def prepare(cell: Cell, bench: Bench, batch_size: int, image_size: int) -> Prepared:
+def prepare(cell: Cell, session: Session, batch_size: int, image_size: int) -> Prepared:
     """Load and compress the network of `cell` on the run's own data, and choose its arithmetic.
 
     Raises `UsageError` for weights whose head does not fit the data, and for several ranks.
     """
-    _check_alone(bench)
-    model, facts = bench.pretrained(cell.model).load(bench.device, cell.seed)
+    _check_alone(session)
+    model, facts = session.pretrained(cell.model).load(session.device, cell.seed)
     if facts["head_replaced"]:
         raise UsageError(
-            f"the weights of {cell.model} have other classes than {bench.data.name}, and a search "
-            "on an untrained head finds nothing; give fine-tuned ones by --energy-weights"
+            f"the weights of {cell.model} have other classes than {session.data.name}, and a "
+            "search on an untrained head finds nothing; give fine-tuned ones by --energy-weights"
         )
     compression = build(cell.method)
-    report = compression.compress(model, bench.score(cell.model, cell.seed), bench.config.tolerance)
-    return _with_steps(bench, model, compression, report, (batch_size, image_size))
+    report = compression.compress(
+        model, session.score(cell.model, cell.seed), session.config.tolerance
+    )
+    return _with_steps(session, model, compression, report, (batch_size, image_size))
 
 
-def untrained(cell: Cell, bench: Bench, batch_size: int, image_size: int) -> Prepared:
+def untrained(cell: Cell, session: Session, batch_size: int, image_size: int) -> Prepared:
     """The network of `cell` as it is built for ImageNet, for a method that compresses nothing.
 
     Raises `UsageError` for several ranks.
     """
-    _check_alone(bench)
+    _check_alone(session)
     torch.manual_seed(cell.seed)
-    model = MODELS.get(cell.model).build(CLASSES, photographs=True).to(bench.device)
+    model = MODELS.get(cell.model).build(CLASSES, photographs=True).to(session.device)
     compression = build(cell.method)
-    report = compression.compress(model, lambda model: 0.0, bench.config.tolerance)
-    return _with_steps(bench, model, compression, report, (batch_size, image_size), CLASSES)
+    report = compression.compress(model, lambda model: 0.0, session.config.tolerance)
+    return _with_steps(session, model, compression, report, (batch_size, image_size), CLASSES)
 
 
-def _check_alone(bench: Bench) -> None:
-    if bench.layout is not None:
+def _check_alone(session: Session) -> None:
+    if session.placement is not None:
         raise UsageError("single steps are measured in one process; leave out the other ranks")
 
 
 def _with_steps(
-    bench: Bench,
+    session: Session,
     model: nn.Module,
     compression: Compression,
     report: CompressionReport,
@@ -93,21 +95,21 @@ def _with_steps(
 ) -> Prepared:
     """`size`: images per batch, pixels per side. `classes`: those of the data if None."""
     batch_size, pixels = size
-    images = torch.randn(batch_size, 3, pixels, pixels, device=bench.device)
-    labels = torch.randint(classes or bench.data.classes, (batch_size,), device=bench.device)
+    images = torch.randn(batch_size, 3, pixels, pixels, device=session.device)
+    labels = torch.randint(classes or session.data.classes, (batch_size,), device=session.device)
     run = Finetuning(
         train=list(itertools.repeat((images, labels), 4)),
         validation=[],
-        config=replace(bench.config.finetune, learning_rate=0.0),
+        config=replace(session.config.finetune, learning_rate=0.0),
         seed=0,
-        device=bench.device,
-        precision=bench.config.precision,
-        window=partial(bench.meters.window, bench.synchronize),
+        device=session.device,
+        precision=session.config.precision,
+        window=partial(session.meters.window, session.synchronize),
         watch=lambda epoch: None,
-        memory_format=bench.config.memory_format,
+        memory_format=session.config.memory_format,
     )
-    candidates = bench.precisions(compression)
-    if bench.config.compile:
+    candidates = session.precisions(compression)
+    if session.config.compile:
         run = replace(run, forward=compiled(model, compression, candidates, run))
     precision = calibrate(model, compression, candidates, run).chosen
     lay_out(model.parameters(), memory_format(run.memory_format, precision, run.device))

@@ -111,8 +111,8 @@ import pytest
 
 
 @pytest.mark.energy_matrix(models=["tiny"], methods=["baseline", "stego"])
-def test_finetune(cell, finetune):
-    finetune(cell)
+def test_finetune(cell, energy_cell):
+    energy_cell(cell)
 """
 
 

@@ -13,8 +13,8 @@ import pytest
 @pytest.mark.energy_matrix(
     models=["tiny"], methods=["baseline", "prune"], tolerances=(0.0, 100.0)
 )
-def test_tolerance(cell, tolerance, finetune):
-    finetune(cell, tolerance=tolerance)
+def test_tolerance(cell, tolerance, energy_cell):
+    energy_cell(cell, tolerance=tolerance)
 """
 
 BUDGET = """
@@ -22,8 +22,8 @@ import pytest
 
 
 @pytest.mark.energy_matrix(models=["tiny"], methods=["baseline", "prune"])
-def test_budget(cell, finetune):
-    finetune(cell, budget="equal")
+def test_budget(cell, energy_cell):
+    energy_cell(cell, budget="equal")
 """
 
 

@@ -1,4 +1,4 @@
-"""Opening a run: everything that it needs is checked before any training."""
+"""Open a session: check every input of a run before any training."""
 
 import os
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from energybench.errors import UsageError
 from energybench.progress import Progress
 from energybench.records.record import Layout
 from energybench.registry import DATASETS
-from energybench.runs.bench import Bench
+from energybench.runs.session import Session
 from energybench.training.compiled import check_compiler
 from energybench.training.device import find_device, gpu_uuid, share_threads
 from energybench.training.distributed.group import ALONE, Group
@@ -27,34 +27,41 @@ from energybench.training.precision import check_precision
 from energybench.workloads.images.data.base import ImageData
 
 
-def open_bench(
+def open_session(
     config: RunConfig, progress: Progress, for_energy: bool = True, group: Group = ALONE
-) -> Bench:
-    """Check everything that a run needs and open it; raises `UsageError` before any training.
+) -> Session:
+    """Check and open everything that a run needs; raise `UsageError` before any training.
 
-    A run `for_energy` needs the energy of the GPU that it uses; others do without. All ranks of
-    `group` open it together; what one of them is refused, all are.
+    `for_energy` refuses a GPU whose energy cannot be read. All ranks of `group` call this
+    together; an error on one rank is raised on every rank.
     """
     device = find_device(config.device, group.local_rank, group.local_size)
     context = replace(_devices(device, group), replay=config.measure.replay)
     data, meters = group.together(lambda: _checked(config, device, context, for_energy, group))
-    carbon = open_carbon(config)
-    machine, layout = describe_machine(), _layout(device, group)
-    bench = Bench(config, data, device, meters, machine, progress, carbon)
-    sources = global_names(group.gather(meters.sources), group.nodes)
-    return replace(bench, group=group, layout=layout, sources=sources)
+    return Session(
+        config,
+        data,
+        device,
+        meters,
+        describe_machine(),
+        progress,
+        open_carbon(config),
+        group,
+        _placement(device, group),
+        global_names(group.gather(meters.sources), group.nodes),
+    )
 
 
-def open_ranks(config: RunConfig, progress: Progress) -> Bench:
-    """`open_bench` on each of the ranks that torchrun, or something like it, has started."""
+def open_rank(config: RunConfig, progress: Progress) -> Session:
+    """Join the ranks that a launcher such as torchrun has started, and open this one's session."""
     check_ranks(config, int(os.environ["WORLD_SIZE"]))
     group = join(partial(find_device, config.device))
     share_threads(group.local_size)
-    return open_bench(config, progress, group=group)
+    return open_session(config, progress, group=group)
 
 
 def check_ranks(config: RunConfig, ranks: int) -> None:
-    """Raise `UsageError` if `config` asks for what several ranks cannot do together."""
+    """Raise `UsageError` for options that do not work on several ranks."""
     size = config.finetune.batch_size
     if size % ranks:
         raise UsageError(
@@ -66,15 +73,14 @@ def check_ranks(config: RunConfig, ranks: int) -> None:
             raise UsageError(f"--energy-{option} is for one process; leave it out with {ranks}")
 
 
-def open_data(config: RunConfig) -> ImageData:
-    """The data set that `config` names."""
+def _data(config: RunConfig) -> ImageData:
     kind, _, location = config.dataset.partition(":")
     data: ImageData = DATASETS.get(kind)(location)
     return data
 
 
 def open_carbon(config: RunConfig) -> CarbonIntensity | None:
-    """What the electricity emits, if `config` names a country."""
+    """Look up the emissions of the grid, where `config` names a country."""
     country = config.measure.country
     return None if country is None else carbon_intensity(country)
 
@@ -82,11 +88,11 @@ def open_carbon(config: RunConfig) -> CarbonIntensity | None:
 def _checked(
     config: RunConfig, device: torch.device, context: MeterContext, for_energy: bool, group: Group
 ) -> tuple[ImageData, MeterSet]:
-    """The data, and the meters of this machine if this rank is to read them."""
+    """Open the data, and on each machine's first rank the meters."""
     check_precision(config.precision, device)
     if config.compile:
         check_compiler(device)
-    data = open_data(config)
+    data = _data(config)
     images = data.split_sizes["train"]
     if images < config.finetune.batch_size and images % group.size:
         raise UsageError(
@@ -110,9 +116,9 @@ def _checked(
 
 
 def _devices(device: torch.device, group: Group) -> MeterContext:
-    """GPUs and processes of all ranks on this machine, for the one that reads its meters.
+    """List the GPUs and processes of all ranks on this machine, for its first rank's meters.
 
-    Raises `UsageError` unless each rank has a GPU of its own, or none has any.
+    Raises `UsageError` unless every rank has its own GPU, or no rank has a GPU.
     """
     own = group.node, gpu_uuid(device), device.index, os.getpid()
     everyone = group.gather(own)
@@ -126,7 +132,7 @@ def _devices(device: torch.device, group: Group) -> MeterContext:
 
 
 def _check_devices(uuids: Sequence[str | None]) -> None:
-    """By rank; None for a CPU."""
+    """Check the UUIDs of all ranks; None stands for a CPU."""
     for rank, uuid in enumerate(uuids):
         if (uuid is None) != (uuids[0] is None):
             raise UsageError(
@@ -144,7 +150,7 @@ def _kind(uuid: str | None) -> str:
     return "CPU" if uuid is None else "GPU"
 
 
-def _layout(device: torch.device, group: Group) -> Layout | None:
+def _placement(device: torch.device, group: Group) -> Layout | None:
     if group.size == 1:
         return None
     uuid = gpu_uuid(device)

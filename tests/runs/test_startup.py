@@ -5,7 +5,7 @@ import torch
 
 from energybench.app.plugin.torchrun import rank
 from energybench.errors import UsageError
-from energybench.runs.opening import _check_devices
+from energybench.runs.startup import _check_devices
 from energybench.training.device import find_device
 
 

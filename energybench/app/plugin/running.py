@@ -1,0 +1,121 @@
+"""Opening the run before the first cell, and the fixture with its session."""
+
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from energybench.app.plugin.session import MATRIX_MARK, RUN, PytestRun, cell_of
+from energybench.app.plugin.torchrun import executor_name, interruptible, journal, rank
+from energybench.errors import EnergybenchError
+
+if TYPE_CHECKING:
+    from energybench.runs.session import Session
+
+NOT_RUNNING = ("collectonly", "setuponly", "setupplan", "benchmark_skip")
+"""pytest's options under which no cell runs."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """Open the run before any cell; bad input ends the session here."""
+    config = session.config
+    found = [cell for item in session.items if (cell := cell_of(item)) is not None]
+    models = tuple(dict.fromkeys(cell.model for cell in found))
+    if not models or session.testsfailed or any(config.getoption(name, 0) for name in NOT_RUNNING):
+        return
+    if not config.pluginmanager.hasplugin("benchmark"):
+        raise pytest.UsageError(
+            "energybench times with pytest-benchmark; leave out -p no:benchmark "
+            "(--benchmark-disable runs the cells without timing statistics)"
+        )
+    run = config.stash[RUN]
+    run.resources = ExitStack()
+    try:
+        _open(config, run, models, run.resources)
+    except EnergybenchError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def _open(
+    config: pytest.Config, state: PytestRun, models: Sequence[str], resources: ExitStack
+) -> None:
+    from energybench.progress import Progress
+    from energybench.records.journal import Keeper
+    from energybench.registry import EXECUTORS
+    from energybench.runs.executors.base import Executor, Locking, Setup
+    from energybench.runs.run import Run
+
+    options, terminal = state.options, state.terminal
+    reporter = config.pluginmanager.getplugin("terminalreporter")
+    say: Callable[[str], None] = reporter.write_line if reporter else lambda line: None
+    keeper = Keeper(journal(Path(options.journal)), options.resume)
+    setup = Setup(
+        config=options.run,
+        models=tuple(models),
+        world_size=options.world_size,
+        progress=Progress(terminal, reporter.ensure_newline if reporter else lambda: None),
+        terminal=None if terminal is None else os.ttyname(terminal.fileno()),
+        say=say,
+    )
+    executor: Executor = EXECUTORS.get(executor_name(options))(setup)
+    resources.callback(executor.close)
+    if isinstance(executor, Locking):
+        resources.enter_context(executor.exclusive_use(options.wait, say))
+    resources.enter_context(interruptible())
+    checkpoints = keeper.path.parent / "checkpoints" if options.checkpoint else None
+    run = Run(options.run, executor, keeper, options.resume, checkpoints, writes=not rank())
+    run.prepare(models)
+    state.run = run
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a cell whose method requires an arithmetic that the device lacks."""
+    run, cell = item.config.stash[RUN].run, cell_of(item)
+    if run is None or cell is None:
+        return
+    from energybench.compression.base import required_precision
+    from energybench.compression.compose import build
+
+    required = required_precision(build(cell.method))
+    reason = None if required is None else run.executor.facts.lacking.get(required)
+    if reason is not None:
+        pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def energy_session(pytestconfig: pytest.Config) -> "Session":
+    """The session of this process: configuration, data, device, open meters.
+
+    Needs a test with the mark `energy_matrix`, and one process.
+    """
+    return open_session(pytestconfig)
+
+
+@pytest.fixture(scope="session")
+def bench(pytestconfig: pytest.Config) -> "Session":
+    """Deprecated name of `energy_session`."""
+    warnings.warn(
+        "the fixture `bench` is now called `energy_session`; the old name works until version 0.2",
+        DeprecationWarning,
+        stacklevel=2,
+    )
+    return open_session(pytestconfig)
+
+
+def open_session(config: pytest.Config) -> "Session":
+    """Return the session of this process, or fail the test that asks for it."""
+    run = config.stash[RUN].run
+    if run is None:
+        message = f"this needs @pytest.mark.{MATRIX_MARK}(models=..., methods=...)"
+        pytest.fail(message, pytrace=False)
+    from energybench.runs.executors.in_process import InProcess
+
+    if not isinstance(run.executor, InProcess):
+        message = "this test measures in its own process; leave out --energy-world-size"
+        pytest.fail(message, pytrace=False)
+    return run.executor.session

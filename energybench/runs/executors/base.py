@@ -1,0 +1,85 @@
+"""The protocol of an executor: hardware that runs jobs, in this process or elsewhere.
+
+Another package adds an executor by an entry point in the group `energybench.executors`: a callable
+that takes a `Setup` and returns an `Executor`. `--energy-executor` names it.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar, runtime_checkable
+
+from energybench.config import RunConfig
+from energybench.progress import Progress
+from energybench.runs.facts import Facts, Prepared
+from energybench.runs.jobs import Job, Outcome
+
+__all__ = ["Agreeing", "Executor", "Facts", "Job", "Locking", "Outcome", "Prepared", "Setup"]
+
+T = TypeVar("T")
+
+
+def _silent(line: str) -> None:
+    """Say nothing."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Everything that an executor is opened with."""
+
+    config: RunConfig
+    models: tuple[str, ...] = ()
+    """The run's models; weights that the user named are checked at once."""
+    world_size: int = 1
+    """Ranks that run each job together."""
+    progress: Progress = field(default_factory=lambda: Progress(None))
+    terminal: str | None = None
+    """Path of the terminal, for ranks that draw progress themselves."""
+    say: Callable[[str], None] = _silent
+    """Is told, in one line, of long work before it starts."""
+
+
+class Executor(Protocol):
+    """Runs jobs on one kind of machine; a run uses one executor and closes it at the end."""
+
+    facts: Facts
+    """Machine, device and meters: what identifies the hardware."""
+
+    def prepare(self, models: Sequence[str]) -> list[Prepared]:
+        """Make `models` ready: idle power, data, pretrained weights, the largest batch.
+
+        Called before any job of these models, with the machine locked. Preparing a model again
+        does no work. Raises `UsageError` for a model that cannot be prepared.
+        """
+        ...
+
+    def submit(self, job: Job) -> "Future[Outcome]":
+        """Run one job whose model is prepared.
+
+        A failed cell is an outcome too, with the reason in its record. The future raises
+        `UsageError` only where the executor itself can run nothing.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release devices, meters and processes."""
+        ...
+
+
+@runtime_checkable
+class Locking(Protocol):
+    """Optional: an executor whose measured devices are on this machine."""
+
+    def exclusive_use(self, wait: bool, say: Callable[[str], None]) -> AbstractContextManager[None]:
+        """Hold the devices for one run, see `energy.lock.exclusive_use`."""
+        ...
+
+
+@runtime_checkable
+class Agreeing(Protocol):
+    """Optional: an executor of which every rank is led alike, by a process of its own."""
+
+    def agree(self, value: T) -> T:
+        """Return rank 0's value on every rank; a collective call."""
+        ...

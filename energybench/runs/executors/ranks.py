@@ -1,0 +1,141 @@
+"""The executor that starts ranks of its own on this machine and leads them.
+
+The leading process trains nothing and opens no GPU.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+from energybench.config import Cell, RunConfig
+from energybench.energy.lock import exclusive_use
+from energybench.errors import EnergybenchError, UsageError
+from energybench.runs.executors import worker
+from energybench.runs.executors.base import Setup
+from energybench.runs.executors.processes import RankDied, Workers
+from energybench.runs.facts import Facts, Prepared
+from energybench.runs.jobs import Job, Outcome
+from energybench.runs.measured import Context, Measured, record_of
+from energybench.runs.startup import check_ranks, open_carbon
+from energybench.training.device import find_device
+from energybench.training.failures import one_line
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Ranks:
+    """The living ranks, and the means to start new ones after a death."""
+
+    config: RunConfig
+    models: tuple[str, ...]
+    size: int
+    terminal: str | None
+    idle_watts: dict[str, float] = field(default_factory=dict)
+    workers: Workers | None = None
+
+    def start(self) -> Facts:
+        """Start the ranks and return their facts."""
+        self.workers = Workers("energybench.runs.executors.worker", self.size)
+        opening = worker.Opening(self.config, self.models, self.terminal, self.idle_watts)
+        found: Facts = self.workers.ask(opening)
+        return found
+
+    def ask(self, order: worker.Order) -> Any:
+        """Give `order` to every rank and return rank 0's answer; start new ranks if need be."""
+        if self.workers is None or not self.workers.alive:
+            self.start()
+        assert self.workers is not None
+        return self.workers.ask(order)
+
+    def rescued(self) -> Any:
+        """Return rank 0's last answer before the ranks ended, if there was one."""
+        return None if self.workers is None else self.workers.rescued
+
+    def close(self) -> None:
+        """End the ranks."""
+        if self.workers is not None and self.workers.alive:
+            self.workers.close()
+
+
+class LocalRanks:
+    """Runs each job on `size` ranks of this machine. A rank that dies costs its job only."""
+
+    def __init__(self, ranks: _Ranks, facts: Facts, say: Callable[[str], None]) -> None:
+        self.facts = facts
+        self._ranks = ranks
+        self._say = say
+        self._carbon = open_carbon(ranks.config)
+        self._prepared: dict[str, Prepared] = {}
+
+    def prepare(self, models: Sequence[str]) -> list[Prepared]:
+        """Let the ranks prepare the models that are new; see `Executor.prepare`."""
+        new = [model for model in dict.fromkeys(models) if model not in self._prepared]
+        if new:
+            found, self._ranks.idle_watts = self._ranks.ask(partial(worker.prepare, new))
+            for one in found:
+                self._prepared[one.model] = one
+                for work in one.work:
+                    self._say(str(work))
+        return [self._prepared[model] for model in models]
+
+    def submit(self, job: Job) -> "Future[Outcome]":
+        """Run `job` on the ranks and wait for it, asleep."""
+        future: Future[Outcome] = Future()
+        future.set_result(self._run(job))
+        return future
+
+    def exclusive_use(self, wait: bool, say: Callable[[str], None]) -> AbstractContextManager[None]:
+        """Hold the measured devices in the leading process, see `lock.exclusive_use`."""
+        return exclusive_use(self.facts.resources, wait, say)
+
+    def close(self) -> None:
+        """End the ranks."""
+        self._ranks.close()
+
+    def _run(self, job: Job) -> Outcome:
+        try:
+            outcome: Outcome = self._ranks.ask(partial(worker.run, job))
+        except Exception as error:
+            if not isinstance(error, EnergybenchError):
+                log.exception("%s failed", job.cell)
+            return self._cut_short(job, "failed", one_line(error))
+        except BaseException as error:
+            reason = f"interrupted ({type(error).__name__})"
+            return replace(self._cut_short(job, "interrupted", reason), interruption=error)
+        if outcome.broken:
+            self._ranks.close()
+        return replace(outcome, broken=False)  # the next job gets new ranks
+
+    def _cut_short(self, job: Job, status: str, error: str) -> Outcome:
+        """Make the outcome of a job whose ranks ended: rank 0's last answer, or an empty record."""
+        found = self._ranks.rescued()
+        if isinstance(found, Outcome) and _is_of(found, job.cell):
+            record = replace(found.record, status=status, error=error)
+            return replace(found, record=record, broken=False)
+        (prepared,) = self.prepare([job.cell.model])
+        idle, carbon = self._ranks.idle_watts, self._carbon
+        context = Context(job.cell, job.config, self.facts, prepared.dataset, idle, carbon)
+        measured = Measured(status=status, error=error, precision=job.config.precision)
+        return Outcome(record_of(context, measured, job.reference), None)
+
+
+def _is_of(outcome: Outcome, cell: Cell) -> bool:
+    record = outcome.record
+    return Cell(record.model, record.method, record.seed) == cell
+
+
+def open_local_ranks(setup: Setup) -> LocalRanks:
+    """Start the ranks on this machine; raises `UsageError` for options that ranks do not know."""
+    check_ranks(setup.config, setup.world_size)
+    find_device(setup.config.device, 0, setup.world_size, use=False)
+    ranks = _Ranks(setup.config, setup.models, setup.world_size, setup.terminal)
+    try:
+        facts = ranks.start()
+    except RankDied as error:
+        raise UsageError(str(error)) from error
+    return LocalRanks(ranks, facts, setup.say)

@@ -1,0 +1,113 @@
+"""Facts: what identifies the hardware that runs a job. Identity: the cache keys of its results."""
+
+import hashlib
+import json
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from energybench.config import Cell, RunConfig
+from energybench.energy.machine import Machine
+from energybench.energy.readings import Preparation
+from energybench.records.record import Layout
+
+REPORTING = ("tolerance", "budget", "pue")
+"""Protocol fields that change no measurement of a baseline."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Machine, device and meters of an executor."""
+
+    machine: Machine
+    device: str
+    """`cpu` or `cuda`."""
+    device_name: str
+    threads: int
+    """PyTorch's CPU threads on the first rank."""
+    evaluated_at_once: int
+    """Training batches that make one evaluation batch."""
+    nodes: tuple[int, ...] = (0,)
+    """Rank -> number of its machine."""
+    sources: dict[str, str] = field(default_factory=dict)
+    """Domain -> meter source."""
+    unavailable: dict[str, str] = field(default_factory=dict)
+    """Meter -> reason why it is not read."""
+    lacking: dict[str, str] = field(default_factory=dict)
+    """Arithmetic -> reason why the device does not offer it."""
+    resources: list[str] = field(default_factory=list)
+    """Names of the devices to lock, see `energy.lock`."""
+    placement: Layout | None = None
+    """Where the ranks run; None for a single process."""
+
+    def protocol(self, config: RunConfig) -> dict[str, Any]:
+        """Collect everything that shapes the numbers of a cell under `config`."""
+        return {
+            **config.protocol(),
+            "device": self.device,
+            "device_name": self.device_name,
+            "precision": config.precision,
+            "evaluation_batch_size": self.evaluated_at_once * config.finetune.batch_size,
+            "threads": self.threads,
+            "world_size": len(self.nodes),
+            "ranks_per_node": "+".join(map(str, Counter(self.nodes).values())),
+        }
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One model, ready to run: its data are served, its weights are there."""
+
+    model: str
+    dataset: dict[str, Any]
+    """As the record has it."""
+    weights_key: str
+    """Changes with the pretrained weights."""
+    batch_size: int | None = None
+    """The largest batch that fits, where `config.largest_batch` asks for it."""
+    work: tuple[Preparation, ...] = ()
+    """Work done ahead of all cells, with its energy."""
+    error: str | None = None
+    """Reason why no cell of the model can run; None where all can."""
+
+
+def cell_key(cell: Cell, config: RunConfig, facts: Facts, prepared: Prepared) -> str:
+    """Cache key of a cell's result: 16 hexadecimal digits.
+
+    Two cells with one key are interchangeable. The key covers model, method and seed, data and
+    weights, protocol, hardware, versions, and the meters.
+    """
+    measure = config.measure
+    return _hash(
+        _base(facts, prepared)
+        | {
+            "cell": asdict(cell),
+            "protocol": facts.protocol(config),
+            "sources": facts.sources,
+            "measure": [measure.replay, measure.country, measure.trace],
+        }
+    )
+
+
+def baseline_file(cell: Cell, config: RunConfig, facts: Facts, prepared: Prepared) -> str:
+    """File name of a cached baseline, such as `resnet18-seed0-0a1b2c3d4e5f6071.json`.
+
+    The name changes with everything that can change a baseline's metric.
+    """
+    protocol = facts.protocol(config)
+    for name in REPORTING:
+        del protocol[name]
+    key = _hash(_base(facts, prepared) | {"protocol": protocol})
+    return f"{cell.model}-seed{cell.seed}-{key}.json"
+
+
+def _base(facts: Facts, prepared: Prepared) -> dict[str, Any]:
+    return {
+        "dataset": prepared.dataset,
+        "weights": prepared.weights_key,
+        "machine": facts.machine.fingerprint,
+    }
+
+
+def _hash(values: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]

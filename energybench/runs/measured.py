@@ -1,0 +1,123 @@
+"""The measurements of one cell so far, and the record that they make."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from energybench.config import Cell, RunConfig
+from energybench.energy.carbon import CarbonIntensity
+from energybench.energy.readings import EnergyReading, PowerTrace, added
+from energybench.records.record import (
+    DATA_BOUND,
+    CompressionReport,
+    EpochRecord,
+    HeldOutTest,
+    RunRecord,
+)
+from energybench.runs.facts import Facts
+from energybench.runs.jobs import Reference
+
+
+@dataclass
+class Measured:
+    """Results of a cell; every field holds its default until it is measured."""
+
+    status: str = "ok"
+    error: str | None = None
+    phases: dict[str, EnergyReading] = field(default_factory=dict)
+    overhead: dict[str, EnergyReading] = field(default_factory=dict)
+    epochs: list[EpochRecord] = field(default_factory=list)
+    best_epoch: int | None = None
+    weights: dict[str, Any] | None = None
+    parameters: int | None = None
+    compression: CompressionReport | None = None
+    precision: str | None = None
+    memory_format: str | None = None
+    calibration: dict[str, Any] | None = None
+    test: HeldOutTest | None = None
+    trace: PowerTrace | None = None
+
+    def add_phase(self, name: str, *readings: EnergyReading) -> None:
+        """Add readings to phase `name`; a phase in several parts is their sum."""
+        _add(self.phases, name, *readings)
+
+    def add_overhead(self, name: str, *readings: EnergyReading) -> None:
+        """Add readings to the overhead `name`: `checkpoint`, `lost` or `repeated`."""
+        _add(self.overhead, name, *readings)
+
+
+@dataclass(frozen=True)
+class Context:
+    """Facts of a cell's record that nothing measures."""
+
+    cell: Cell
+    config: RunConfig
+    facts: Facts
+    dataset: Mapping[str, Any]
+    idle_watts: Mapping[str, float] = field(default_factory=dict)
+    carbon: CarbonIntensity | None = None
+
+
+def record_of(context: Context, measured: Measured, reference: Reference | None) -> RunRecord:
+    """Make the record; a pure function of its arguments.
+
+    `reference` is None for a baseline, which is its own reference.
+    """
+    cell, phases = context.cell, measured.phases
+    record = RunRecord(
+        model=cell.model,
+        method=cell.method,
+        seed=cell.seed,
+        dataset=dict(context.dataset),
+        weights=measured.weights or {},
+        protocol=context.facts.protocol(context.config),
+        machine=context.facts.machine.to_json(),
+        status=measured.status,
+        error=measured.error,
+        phases=dict(phases),
+        overhead=dict(measured.overhead),
+        epochs=list(measured.epochs),
+        best_epoch=measured.best_epoch,
+        parameters=measured.parameters,
+        compression=measured.compression,
+        precision=measured.precision,
+        memory_format=measured.memory_format,
+        calibration=measured.calibration,
+        test=measured.test,
+        flags=list(phases["finetune"].flags) if "finetune" in phases else [],
+        idle_watts=dict(context.idle_watts),
+        carbon=context.carbon,
+        trace=measured.trace,
+        layout=context.facts.placement,
+    )
+    own = cell == cell.reference
+    return _compared(_with_data_flag(record), Reference(record, "this cell") if own else reference)
+
+
+def _with_data_flag(record: RunRecord) -> RunRecord:
+    """Flag a record as `data_bound` where the device waited for data too long."""
+    share = record.data_wait_share
+    if share is None or share <= DATA_BOUND:
+        return record
+    return replace(record, flags=[*record.flags, "data_bound"])
+
+
+def _compared(record: RunRecord, reference: Reference | None) -> RunRecord:
+    """Add the reference's result to `record`."""
+    baseline = None if reference is None else reference.record.test
+    if record.test is None or baseline is None or reference is None:
+        return record
+    own, theirs = record.test.predictions.split(), baseline.predictions.split()
+    return replace(
+        record,
+        reference_accuracy=baseline.accuracy,
+        reference_correct=baseline.correct,
+        reference_source=reference.source,
+        disagreements=sum(a != b for a, b in zip(own, theirs, strict=True)),
+    )
+
+
+def _add(readings: dict[str, EnergyReading], name: str, *more: EnergyReading) -> None:
+    parts = [readings[name], *more] if name in readings else more
+    if parts:
+        readings[name] = added(*parts)

@@ -1,0 +1,92 @@
+"""References: the baseline of each model and seed, from the nearest place that has it."""
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from energybench.config import Cell
+from energybench.errors import EnergybenchError, UsageError
+from energybench.files import cache_folder, publish
+from energybench.records.record import RunRecord, from_json
+from energybench.runs.facts import REPORTING
+from energybench.runs.jobs import Reference
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_FOLDER = "baselines"
+
+
+class References:
+    """Finds the baseline of a cell: in this run, then the journal, then the user's cache.
+
+    Where none of them has it, the caller runs the baseline and tells `add`.
+    """
+
+    def __init__(
+        self,
+        journal: Callable[[str], RunRecord | None],
+        agree: Callable[[T], T] = lambda found: found,
+    ) -> None:
+        """`journal` maps a cache key to a finished record. `agree` broadcasts rank 0's value."""
+        self._journal = journal
+        self._agree: Callable[[Any], Any] = agree
+        self._known: dict[tuple[str, int], Reference] = {}
+
+    @property
+    def cached(self) -> dict[tuple[str, int], RunRecord]:
+        """Baselines of the cache that served as references, by (model, seed)."""
+        known = self._known.items()
+        return {place: found.record for place, found in known if found.source == "cache"}
+
+    def add(self, record: RunRecord, source: str = "this run") -> Reference:
+        """Remember a baseline that has ended, well or not."""
+        reference = Reference(record, source)
+        self._known[record.model, record.seed] = reference
+        return reference
+
+    def find(
+        self, baseline: Cell, key: str, file: str, protocol: Mapping[str, Any]
+    ) -> Reference | None:
+        """Look up `baseline`; None where it has to run.
+
+        `key` is its cache key in the journal, `file` its name in the cache. `protocol` is this
+        run's: a cached baseline takes the fields that only report from it.
+        """
+        found: Reference | None = self._agree(self._find(baseline, key, file, protocol))
+        if found is not None:
+            self._known[baseline.model, baseline.seed] = found
+        return found
+
+    def _find(
+        self, baseline: Cell, key: str, file: str, protocol: Mapping[str, Any]
+    ) -> Reference | None:
+        known = self._known.get((baseline.model, baseline.seed))
+        if known is not None:
+            return known
+        journaled = self._journal(key)
+        if journaled is not None:
+            return Reference(journaled, "journal")
+        cached = read_baseline(file, protocol)
+        return None if cached is None else Reference(cached, "cache")
+
+
+def write_baseline(file: str, record: RunRecord) -> None:
+    """Cache a baseline; log a warning where that fails."""
+    text = json.dumps(record.to_json())
+    try:
+        publish(cache_folder(_FOLDER) / file, lambda target: target.write_text(text))
+    except (EnergybenchError, OSError) as error:
+        log.warning("the baseline of %s is not cached: %s", record.model, error)
+
+
+def read_baseline(file: str, protocol: Mapping[str, Any]) -> RunRecord | None:
+    """Read a cached baseline under this run's `protocol`; None where none can be read."""
+    try:
+        record = from_json(json.loads((cache_folder(_FOLDER) / file).read_text()))
+    except (OSError, ValueError, UsageError):  # missing, or of another version: made anew
+        return None
+    return replace(record, protocol=record.protocol | {name: protocol[name] for name in REPORTING})

@@ -1,0 +1,190 @@
+"""The opened resources of one process that trains: data, device, meters.
+
+A rank has one session for all cells of a run. Nothing in it changes while cells run.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+import torch
+from torch import nn
+
+from energybench.compression.base import Compression, precisions_of, required_precision
+from energybench.config import PRECISIONS, RunConfig
+from energybench.energy.carbon import CarbonIntensity
+from energybench.energy.machine import Machine
+from energybench.energy.nodes import global_names
+from energybench.energy.readings import Preparation
+from energybench.energy.windows import MeterSet, Window
+from energybench.errors import EnergybenchError
+from energybench.progress import Progress
+from energybench.records.record import Layout
+from energybench.registry import MODELS
+from energybench.runs import across_ranks
+from energybench.runs.facts import Facts
+from energybench.training.device import gpu_uuid, with_all_threads
+from energybench.training.distributed.group import ALONE, Group
+from energybench.training.evaluate import evaluate, evaluated_at_once
+from energybench.training.precision import check_precision, native
+from energybench.workloads.images.data.base import Batches, ImageData, Split
+from energybench.workloads.images.weights.source import PretrainedModel, image_size, pretrained
+
+
+@dataclass(frozen=True)
+class Session:
+    """One process, or rank, of a run; `startup.open_session` makes it. Close it at the end."""
+
+    config: RunConfig
+    data: ImageData
+    device: torch.device
+    meters: MeterSet
+    """Open meters of this machine; empty on ranks that leave reading to another rank."""
+    machine: Machine
+    progress: Progress
+    carbon: CarbonIntensity | None = None
+    """Emissions of the grid; None where no country was named."""
+    group: Group = ALONE
+    """The ranks that run every cell together."""
+    placement: Layout | None = None
+    """Machine, device and threads of each rank; None for a single process."""
+    sources: Mapping[str, str] = field(default_factory=dict)
+    """Domain -> meter source, over all machines."""
+    idle_watts: Mapping[str, float] = field(default_factory=dict)
+    """Domain -> power of the idle machine, in watts; empty until `with_idle_watts`."""
+
+    def window(self, states: bool = False) -> AbstractContextManager[Window]:
+        """Open an energy window over all ranks, see `across_ranks.window`."""
+        return across_ranks.window(self.meters, self.group, self.synchronize, states)
+
+    def synchronize(self) -> None:
+        """Wait until the device has finished its queued work."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+    def require_arithmetic(self, compression: Compression) -> None:
+        """Raise `UsageError` if the device lacks the arithmetic that `compression` requires."""
+        required = required_precision(compression)
+        if required is not None:
+            check_precision(required, self.device)
+
+    def precisions(self, compression: Compression) -> list[str]:
+        """List the arithmetics in which a compressed model may be fine-tuned.
+
+        The run's own arithmetic is the last entry. The others are narrower, hold every retained
+        bit, and run natively on the device. A method that requires one arithmetic gets only that
+        one. Raises `UsageError` where the device lacks it.
+        """
+        self.require_arithmetic(compression)
+        own = self.config.precision
+        required = required_precision(compression)
+        if required is not None:
+            return [required]
+        narrower = PRECISIONS[PRECISIONS.index(own) + 1 :]
+        exact = [name for name in precisions_of(compression) if name in narrower]
+        return [*(name for name in exact if native(name, self.device) is None), own]
+
+    def facts(self) -> Facts:
+        """Describe the hardware to whoever leads the run; a collective call on several ranks."""
+        lacking = {}
+        for precision in PRECISIONS:
+            try:
+                check_precision(precision, self.device)
+            except EnergybenchError as error:
+                lacking[precision] = str(error)
+        cuda = self.device.type == "cuda"
+        return Facts(
+            machine=self.machine,
+            device=self.device.type,
+            device_name=torch.cuda.get_device_name(self.device) if cuda else self.machine.cpu,
+            threads=torch.get_num_threads(),
+            evaluated_at_once=evaluated_at_once(self.device),
+            nodes=tuple(self.group.nodes),
+            sources=dict(self.sources),
+            unavailable=dict(self.meters.unavailable),
+            lacking=lacking,
+            resources=self.resources(),
+            placement=self.placement,
+        )
+
+    def resources(self) -> list[str]:
+        """Name the devices that this machine's ranks hold alone, see `lock.resources`."""
+        return across_ranks.resources(self.meters, self.group, gpu_uuid(self.device))
+
+    def exclusive_use(self, wait: bool, say: Callable[[str], None]) -> AbstractContextManager[None]:
+        """Hold the measured devices, see `lock.exclusive_use`."""
+        return across_ranks.exclusive_use(self.resources(), self.group, wait, say)
+
+    def with_idle_watts(self) -> "Session":
+        """Measure the power of the idle machines and return a session that knows it.
+
+        CUDA contexts are open on the devices meanwhile. `config.measure.idle_s` of 0 skips it.
+        """
+        if self.config.measure.idle_s <= 0:
+            return self
+        self.group.wait()
+        self.meters.measure_idle(self.config.measure.idle_s, self.synchronize)
+        everyone = self.group.gather(self.meters.idle_watts)
+        return replace(self, idle_watts=global_names(everyone, self.group.nodes))
+
+    def close(self) -> None:
+        """Close the meters and leave the group of ranks."""
+        self.meters.close()
+        self.group.leave()
+
+    def pretrained(self, model: str) -> PretrainedModel:
+        """Find the pretrained weights of `model` for this run's data."""
+        spec, weights = MODELS.get(model), self.config.weights
+        with with_all_threads():
+            return pretrained(spec, self.data, weights, self.device, self.progress)
+
+    def check_weights(self, models: Iterable[str]) -> None:
+        """Raise `UsageError` unless the given or published weights of all `models` load."""
+        if self.config.weights or "pretrain" not in self.data.split_sizes:
+            for model in models:
+                self.pretrained(model).load(torch.device("cpu"))
+
+    def image_size(self, model: str) -> int:
+        """Pixels per side at which `model` sees this run's images."""
+        return image_size(MODELS.get(model), self.data)
+
+    def prepare(
+        self, models: Iterable[str], say: Callable[[str], None] = lambda line: None
+    ) -> list[Preparation]:
+        """Do the work that cells of `models` share, such as decoding images, ahead of them.
+
+        Its energy is in the returned preparations, in no cell. Of several ranks the first one on
+        each machine also pretrains missing networks. Raises `UsageError`.
+        """
+        data, group = self.data, self.group
+        if group.size > 1:
+            first = group.local_rank == 0
+            group.together(lambda: [self.pretrained(model) for model in models if first])
+        preparations = []
+        for size in sorted({self.image_size(model) for model in models}):
+            work = partial(data.prepare, size, self.device, self.config.data, self.progress, say)
+            with self.window() as window:
+                done = group.gather(group.together(work))
+            for what in list(filter(None, done))[:1]:
+                preparations.append(Preparation(what, window.reading))
+                say(str(preparations[-1]))
+        return preparations
+
+    def batches(self, split: Split, model: str, seed: int) -> Batches:
+        """Serve one split to `model`, this rank's share of it."""
+        train = split == "train"
+        size = self.config.finetune.batch_size if train else self.evaluation_batch_size
+        return self.data.batches(split, self.image_size(model), size, seed, self.group.share)
+
+    @property
+    def evaluation_batch_size(self) -> int:
+        """Items per evaluation batch; larger than a training batch where that speeds a GPU up."""
+        return evaluated_at_once(self.device) * self.config.finetune.batch_size
+
+    def score(self, model: str, seed: int) -> Callable[[nn.Module], float]:
+        """Make the function that a search calls: the metric on the validation split."""
+        batches = self.batches("validation", model, seed)
+        return lambda network: (
+            evaluate(network, batches, self.device, self.config.precision, self.group).accuracy
+        )
