@@ -1,4 +1,4 @@
-"""Fixtures for the whole suite, and how it is divided among processes."""
+"""Give all tests the fixture `pytester`, and divide the suite among processes."""
 
 from typing import Any
 
@@ -11,9 +11,10 @@ SESSIONS = "tests/app/plugin/"
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """With `-n 2` files stay whole, and one process has all sessions that measure.
+    """Keep each file in one process with `-n 2`, and all sessions that measure in one.
 
-    Those hold locks, die on purpose and are interrupted: two at once would disturb each other.
+    These sessions hold locks, die on purpose and are interrupted: two at once would disturb each
+    other.
     """
     from xdist.scheduler import LoadScopeScheduling
 

@@ -1,4 +1,4 @@
-"""What holds for every benchmark here."""
+"""Hooks and fixtures of all benchmarks in this folder."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 
 HERE = Path(__file__).resolve().parent
 ON_REQUEST = ("test_instruments*.py", "test_step.py", "test_throughput.py", "studies")
-"""What runs only when it, or something in it, is named by path: no part of the paper's matrix."""
+"""Files and folders outside the paper's matrix: they run only when their path is named."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -22,7 +22,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave out what runs on request only, unless it is named."""
+    """Leave out the files of `ON_REQUEST`, unless their path is named."""
     path = collection_path.resolve()
     asked_for_alone = [
         place

@@ -1,10 +1,10 @@
-"""What measuring costs: our windows beside those of CodeCarbon and Zeus, in one run.
+"""Time energybench's windows beside those of CodeCarbon and Zeus, in one run.
 
     pytest benchmarks/test_instruments.py
 
-RAPL's tree is a stand-in, and so is the GPU where there is none: that is the cost of the code and
-not of a driver's answer. Goals: at most 1 ms per window with counters, a tenth of CodeCarbon's; no
-thread for GPU counters, and at most 0.1 % of a core in the background.
+RAPL's tree is a stand-in, and so is the GPU on a machine without one: the times are those of the
+code, not of a driver's answer. Goals: at most 1 ms per window with counters, a tenth of
+CodeCarbon's; no thread for GPU counters, and at most 0.1 % of a core in the background.
 """
 
 import statistics
@@ -27,14 +27,17 @@ ROUNDS = 40
 BACKGROUND_S = 60.0
 
 PAUSE_S = 0.06
-"""Between the ends of a window: under 50 ms CodeCarbon's tasks skip their measurement."""
+"""Seconds inside a window: below 50 ms CodeCarbon's tasks skip their measurement."""
 
 Window = AbstractContextManager[object]
 
 
 @pytest.fixture
 def gpu_meter(monkeypatch):
-    """This machine's GPU, or a stand-in at 100 W; `counts` says whether it has a counter."""
+    """Return a function that opens this machine's GPU, or a stand-in at 100 W.
+
+    Its argument `counts` chooses a GPU with an energy counter or one without.
+    """
 
     def opened(counts: bool = True) -> tuple[str, NvmlMeter]:
         if counts:
@@ -50,18 +53,18 @@ def gpu_meter(monkeypatch):
 
 
 def count_time(handle: FakeGpu) -> int:
-    """A counter that advances with the clock, at 100 W."""
+    """Advance with the clock, at 100 W; millijoules, as NVML counts."""
     return int(time.perf_counter() * 100_000)
 
 
 def refuse(handle: FakeGpu) -> int:
-    """A GPU without counter."""
+    """Answer as a GPU without a counter."""
     raise FakeNvml.NVMLError_NotSupported
 
 
 @pytest.fixture
 def packages(tmp_path) -> str:
-    """A powercap tree of two packages with memory."""
+    """Return the path of a powercap tree with two packages and their memory."""
     tree = FakePowercap(tmp_path)
     for index in range(2):
         tree.zone(f"intel-rapl:{index}", f"package-{index}", 10**9)
@@ -70,7 +73,7 @@ def packages(tmp_path) -> str:
 
 
 def codecarbons() -> Iterator[tuple[str, Callable[[], Window]]]:
-    """CodeCarbon's own ways to measure one block: a task of a running tracker, a new tracker."""
+    """Yield CodeCarbon's two ways to measure: a task of a running tracker, and a new tracker."""
     from codecarbon import OfflineEmissionsTracker
     from codecarbon.output import OutputMethod
 
@@ -100,7 +103,7 @@ def codecarbons() -> Iterator[tuple[str, Callable[[], Window]]]:
 
 
 def zeus() -> Iterator[tuple[str, Callable[[], Window]]]:
-    """Zeus' monitor on the devices that it finds here; nothing where it is not installed."""
+    """Yield Zeus' monitor on the devices of this machine, if Zeus is installed."""
     try:
         from zeus.monitor import ZeusMonitor
     except ImportError:
@@ -117,7 +120,7 @@ def zeus() -> Iterator[tuple[str, Callable[[], Window]]]:
 
 
 def medians(windows: dict[str, Callable[[], Window]], rounds: int) -> dict[str, float]:
-    """Median seconds to open and close a window, taken in turns so that drift favours none."""
+    """Return the median seconds to open and close each window; windows take turns against drift."""
     seconds: dict[str, list[float]] = {name: [] for name in windows}
     for _ in range(rounds):
         for name, window in windows.items():
@@ -131,7 +134,7 @@ def medians(windows: dict[str, Callable[[], Window]], rounds: int) -> dict[str, 
 
 
 def test_cost_of_a_window(benchmark, gpu_meter, packages):
-    """Seconds per window, ours and others', and how many times ours with counters others cost."""
+    """Compare seconds per window; ratios are CodeCarbon's seconds over those of our counters."""
     nvml, meter = gpu_meter()
     opened = {nvml: meter, "RAPL, 4 zones": RaplMeter(packages), "our estimate": CodeCarbonMeter()}
     with ExitStack() as stack:
@@ -140,7 +143,7 @@ def test_cost_of_a_window(benchmark, gpu_meter, packages):
             for name, meter in opened.items()
         }
         windows |= dict(codecarbons()) | dict(zeus())
-        medians(windows, 2)  # the first of each loads what it needs
+        medians(windows, 2)  # the first window of each kind imports and opens its libraries
         cost = medians(windows, ROUNDS)
 
         def window() -> None:
@@ -160,7 +163,7 @@ def test_cost_of_a_window(benchmark, gpu_meter, packages):
 
 @pytest.mark.parametrize("meter", ["nvml counter", "rapl", "nvml power"])
 def test_cost_in_the_background(benchmark, gpu_meter, packages, meter):
-    """Threads, and CPU seconds that they use, while one window is open for a minute."""
+    """Count the threads of an open window, and their CPU seconds in one minute."""
     threads = threading.active_count()
     opened = RaplMeter(packages) if meter == "rapl" else gpu_meter(meter == "nvml counter")[1]
     with MeterSet({meter: opened}) as meters:
@@ -179,6 +182,6 @@ def test_cost_in_the_background(benchmark, gpu_meter, packages, meter):
 
 
 def report(title: str, values: dict[str, float]) -> None:
-    """Print beside pytest-benchmark's table; seen with -s."""
+    """Print one line beside pytest-benchmark's table; `-s` shows it."""
     parts = ", ".join(f"{name} {value:.3g}" for name, value in values.items())
     print(f"\n{title}: {parts}")

@@ -1,7 +1,7 @@
-"""What the bits cost: clearing them, searching for how many, and holding them in training.
+"""Time the bits of `stego`: clearing them, searching their number, and holding them in training.
 
-Each ratio compares two things timed in turn within one run; it is printed, and kept in the
-benchmark's `extra_info`. Nothing here measures energy or fails for being slow.
+Each ratio compares two actions that take turns within one run. It is printed and kept in the
+benchmark's `extra_info`. These benchmarks measure no energy, and none fails for being slow.
 """
 
 import statistics
@@ -15,7 +15,7 @@ from energybench.runs.matrix import PAPER_MODELS
 
 
 class Pair:
-    """Times `one` in turn with `other`, which runs before each round of the benchmark."""
+    """Times two actions in turn: `other` runs before each round of `one`."""
 
     def __init__(self, one: Callable[[], Any], other: Callable[[], Any]) -> None:
         self.results: tuple[Any, Any] = None, None
@@ -23,7 +23,7 @@ class Pair:
         self._seconds: tuple[list[float], list[float]] = [], []
 
     def measure(self, benchmark: Any, rounds: int, warm_up: int = 0) -> float:
-        """Median seconds of `one` over those of `other`."""
+        """Return the median seconds of `one` over those of `other`."""
         for _ in range(warm_up):
             self._time(1)
             self._time(0)
@@ -42,7 +42,7 @@ class Pair:
 
 @pytest.fixture(scope="module")
 def digits() -> Any:
-    """The embedded data."""
+    """Return the embedded data set."""
     from energybench.workloads.images.data.digits import open_digits
 
     return open_digits()
@@ -50,7 +50,7 @@ def digits() -> Any:
 
 @pytest.fixture
 def load(digits: Any) -> Callable[[str], tuple[Any, Callable[[Any], float]]]:
-    """A network pretrained on digits, from the cache or now, and its validation accuracy."""
+    """Return a function: name -> (network pretrained on digits, function of its accuracy)."""
     import torch
 
     from energybench.progress import Progress
@@ -69,7 +69,7 @@ def load(digits: Any) -> Callable[[str], tuple[Any, Callable[[Any], float]]]:
 
 @pytest.mark.parametrize("rounding", ["truncate", "nearest"])
 def test_clearing_bits_of_138_million_weights(benchmark, tell, rounding):
-    """Of vgg16, checks included, against one pass over the same memory that changes nothing."""
+    """Compare clearing 16 bits of vgg16, checks included, with a pass that changes nothing."""
     import torch
 
     from energybench.compression.stego import clear_low_bits
@@ -96,7 +96,7 @@ def test_clearing_bits_of_138_million_weights(benchmark, tell, rounding):
 
 @pytest.mark.parametrize("model", PAPER_MODELS)
 def test_bisection_and_sweep_of_capacity(benchmark, tell, load, model):
-    """They find the same capacity of a network pretrained on digits, in seven looks or 32."""
+    """Find the same capacity of a pretrained network twice: by 7 evaluations, and by 32."""
     from energybench.compression.stego import capacity
 
     network, score = load(model)
@@ -119,7 +119,7 @@ def test_bisection_and_sweep_of_capacity(benchmark, tell, load, model):
 
 @pytest.mark.parametrize(("image_size", "rounds"), [(32, 30), (224, 3)], ids=["digits", "photos"])
 def test_holding_bits_in_training(benchmark, tell, load, image_size, rounds):
-    """`after_step` against the step of resnet18 before it, 32 images."""
+    """Compare `after_step` with the training step of resnet18 before it, 32 images."""
     import torch
 
     from energybench.compression.stego import Stego

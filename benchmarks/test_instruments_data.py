@@ -1,12 +1,12 @@
-"""What getting photographs to the training step costs, beside torchvision and PyTorch's loader.
+"""Time the way of photographs to the training step, beside torchvision and PyTorch's loader.
 
     pytest -s benchmarks/test_instruments_data.py
 
-Goals, per image: decoding into the cache as fast as one epoch of torchvision's `ImageFolder` and a
-`DataLoader` of two workers with the standard training transform, twice as fast for photographs of
-1,000 pixels and more; every later epoch eight times as fast. All epochs end in normalized float32
-batches of 224 pixels. Photographs are generated: noise at all scales, as much of each as
-photographs have, so that they compress like those.
+The yardstick is one epoch of torchvision's `ImageFolder` and a `DataLoader` of two workers with the
+standard training transform. Goals, per image: decode into the cache as fast as that epoch, and
+twice as fast for photographs of 1,000 pixels and more; serve every later epoch eight times as fast.
+All epochs end in normalized float32 batches of 224 pixels. Photographs are generated from noise
+with the spectrum of natural images, so that they compress like photographs.
 """
 
 import random
@@ -30,7 +30,7 @@ EPOCH_GOAL = 8.0
 
 
 def photographs(root: Path, width: int, height: int, count: int) -> None:
-    """`count` JPEGs for training and one for validation in each class."""
+    """Write `count` JPEGs for training, and one for validation in each class."""
     import numpy as np
     from PIL import Image
 
@@ -51,7 +51,7 @@ def photographs(root: Path, width: int, height: int, count: int) -> None:
 
 
 def natural_noise(chance: Any, height: int, width: int) -> Any:
-    """A field of variance 1 whose amplitude falls with the frequency, as in photographs."""
+    """Return a field (height, width) of variance 1; amplitudes fall with frequency."""
     import numpy as np
 
     spectrum = np.fft.rfft2(chance.standard_normal((height, width)))
@@ -63,7 +63,7 @@ def natural_noise(chance: Any, height: int, width: int) -> Any:
 
 @pytest.fixture(scope="module", params=list(SETS))
 def data_set(request: pytest.FixtureRequest, tmp_path_factory: Any) -> tuple[str, Path]:
-    """Its name and root; read once, so that no one pays for the disk."""
+    """Return the name and the root of a new data set, whose files are in the page cache."""
     root = tmp_path_factory.mktemp(request.param)
     photographs(root, *SETS[request.param])
     return request.param, root
@@ -72,7 +72,7 @@ def data_set(request: pytest.FixtureRequest, tmp_path_factory: Any) -> tuple[str
 def test_photographs(
     benchmark: Any, tell: Callable[..., None], data_set: tuple[str, Path], tmp_path: Path
 ) -> None:
-    """The loader's epoch over decoding into the cache and over an epoch from it, per image."""
+    """Compare the loader's epoch with decoding into the cache and with an epoch out of it."""
     import torch
 
     from energybench.config import DataConfig
@@ -98,7 +98,7 @@ def test_photographs(
         data.prepare(SIZE, cpu, config, Progress(None), lambda line: None)
         building.append((time.perf_counter() - start) / (count + CLASSES))
         batches = data.batches("train", SIZE, BATCH, 0)
-        epoch(batches)  # which takes its memory
+        epoch(batches)  # allocates its memory
         ours.append(epoch(batches))
     benchmark.pedantic(partial(epoch, batches), rounds=ROUNDS)
 
@@ -117,7 +117,7 @@ def test_photographs(
 
 
 def torchvision_loader(root: Path) -> Any:
-    """What most people use."""
+    """Return the loader that most people use."""
     from torch.utils.data import DataLoader
 
     from energybench.workloads.images.vision import torchvision

@@ -1,9 +1,9 @@
-"""Our reading of a GPU beside others', over one steady load; needs an NVIDIA GPU.
+"""Read the energy of one steady load by energybench and by Zeus; needs an NVIDIA GPU.
 
     pytest benchmarks/test_instruments_gpu.py --benchmark-json=results/instruments-gpu.json
 
-Goal: within 1 % of Zeus over the same 30 s. The file also keeps how far polled power is from the
-counter, idle watts, the cost of a window and the update interval of each meter.
+Goal: within 1 % of Zeus over the same 30 s. The file also keeps the distance of polled power from
+the counter, idle watts, the cost of a window and the update interval of each meter.
 """
 
 import os
@@ -23,7 +23,7 @@ LOAD_S = 30.0
 
 @pytest.fixture
 def load():
-    """Matrix products on the GPU for `LOAD_S` seconds, waited for at the end."""
+    """Return a function that multiplies matrices for `LOAD_S` seconds and then synchronizes."""
     torch = pytest.importorskip("torch")
     if not torch.cuda.is_available():
         pytest.skip("no GPU")
@@ -45,7 +45,7 @@ def load():
 
 @pytest.fixture
 def counter():
-    """The counter of the GPU in use."""
+    """Open the counter of the GPU in use."""
     try:
         meter = NvmlMeter(gpus().gpu_uuids)
     except MeterUnavailable as error:
@@ -55,7 +55,7 @@ def counter():
 
 
 def test_beside_zeus(benchmark, load, counter):
-    """The share by which Zeus' joules differ from ours."""
+    """Compare the joules of energybench and Zeus over the same load."""
     if not os.environ.get("CUDA_VISIBLE_DEVICES", "0").isdigit():
         pytest.skip("Zeus counts GPUs by index: name one index in CUDA_VISIBLE_DEVICES")
     monitor = pytest.importorskip("zeus.monitor").ZeusMonitor(gpu_indices=[0], cpu_indices=[])
@@ -76,7 +76,7 @@ def test_beside_zeus(benchmark, load, counter):
 
 
 def test_polled_power_beside_the_counter(benchmark, load, counter):
-    """The share by which integrated power differs from the counter."""
+    """Compare integrated power with the counter over the same load."""
     nvml = initialized()
     (gpu,) = in_use(nvml, None)
     polled = PolledPower(lambda: nvml.nvmlDeviceGetPowerUsage(gpu.handle) / 1e3)
@@ -95,7 +95,7 @@ def test_polled_power_beside_the_counter(benchmark, load, counter):
 
 
 def test_what_doctor_sees(benchmark, load):
-    """Idle watts, the cost of a window and update intervals, as `energybench doctor` finds them."""
+    """Keep idle watts, the cost of a window and update intervals, as `energybench doctor` does."""
     from energybench.energy.doctor import diagnose
 
     time.sleep(10.0)  # the load's heat and clocks

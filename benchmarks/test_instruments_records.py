@@ -1,10 +1,9 @@
-"""What keeping and reading records costs.
+"""Time the writing and the reading of records.
 
     pytest -s benchmarks/test_instruments_records.py
 
-Goals: two runs of 10,000 cells compared in 3 s, the report of the matrix in 10 s, each a command of
-its own, start to end; at most 5 ms for a cell in the journal, beside one bare write that waits for
-the disk.
+Goals: compare two runs of 10,000 cells in 3 s and report the matrix in 10 s, each as a command from
+start to end; write a cell to the journal in 5 ms, beside one bare write that waits for the disk.
 """
 
 import copy
@@ -27,7 +26,7 @@ CELLS = 10_000
 
 @pytest.fixture(scope="module")
 def two_runs(tmp_path_factory) -> list[str]:
-    """The matrix over and over, seed by seed, with 3 % of noise in its energies."""
+    """Write two files of many cells: the matrix repeated by seed, energies with 3 % of noise."""
     chance = random.Random(1)
     folder = tmp_path_factory.mktemp("runs")
     data = json.loads(MATRIX.read_text())
@@ -51,21 +50,21 @@ def two_runs(tmp_path_factory) -> list[str]:
 
 
 def run(*arguments: str) -> None:
-    """One command of ours in a process of its own."""
+    """Run one `energybench` command in a process of its own."""
     code = "import sys; from energybench.app.cli.main import main; sys.exit(main())"
     command = [sys.executable, "-c", code, *arguments]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def test_compare_of_ten_thousand_cells(benchmark, two_runs):
-    """`energybench compare` of two such files."""
+    """Run `energybench compare` on two files of 10,000 cells."""
     benchmark.pedantic(lambda: run("compare", *two_runs), rounds=3, warmup_rounds=1)
     print(f"\ncompare of 2 x {CELLS} cells: {benchmark.stats.stats.min:.2f} s")
     assert benchmark.stats.stats.min < 3.0
 
 
 def test_report_of_the_matrix(benchmark, tmp_path):
-    """`energybench report` with every figure."""
+    """Run `energybench report` with every figure."""
     page = str(tmp_path / "report.html")
     benchmark.pedantic(lambda: run("report", str(MATRIX), "-o", page), rounds=3, warmup_rounds=1)
     print(f"\nreport of the matrix: {benchmark.stats.stats.min:.2f} s")
@@ -73,7 +72,7 @@ def test_report_of_the_matrix(benchmark, tmp_path):
 
 
 def test_journal(benchmark, tmp_path):
-    """One cell into the journal, and as many bytes into a file that waits for the disk."""
+    """Write one cell to the journal, and as many bytes to a file that is fsynced."""
     record = max(read_run(MATRIX), key=lambda one: len(one.epochs))
     journal = Journal(tmp_path / "journal.jsonl")
     entry = Entry("key", record, None, "2026-01-01T00:00:00+00:00")

@@ -1,12 +1,12 @@
-"""What our training loop costs beside a plain one and timm's, and a cell beside its phases.
+"""Time the training loop beside a plain one and timm's, and a cell beside its phases.
 
     pytest -s benchmarks/test_instruments_step.py
     tox run -e peers                                 # with timm
 
-Goals: at least 0.98 x the images/s of a plain, well-written loop, and those of timm's; at most 2 %
-of a cell of a minute outside its phases. Loops take turns step by step within one run, each on a
-network of its own, tensors in memory: steps vary by a tenth and more on a shared machine. A goal is
-missed when the 95 % interval of the ratio is below it.
+Goals: at least 0.98 x the images/s of a plain, well-written loop, and at least those of timm's; at
+most 2 % of a one-minute cell outside its phases. The loops take turns step by step within one run,
+each on a network of its own and on tensors in memory, because steps vary by a tenth and more on a
+shared machine. A goal is missed when the 95 % interval of the ratio is below it.
 """
 
 import time
@@ -17,11 +17,11 @@ import pytest
 BATCH, PIXELS, ROUNDS = 64, 32, 80
 GOALS = {"plain": 0.98, "timm": 1.0}
 EPOCHS = 8
-"""Of the cell whose overhead is measured: about a minute on two cores."""
+"""Epochs of the cell whose overhead is measured: about a minute on two cores."""
 
 
 def network(name: str):
-    """A new network, the same at each call."""
+    """Build a new network; each call gives the same weights."""
     import torch
 
     from energybench.registry import MODELS
@@ -31,7 +31,7 @@ def network(name: str):
 
 
 def our_loop(name: str, batches, config):
-    """energybench's own pass over the batches."""
+    """Return energybench's pass over the batches."""
     import torch
 
     from energybench.compression.base import Baseline
@@ -46,7 +46,7 @@ def our_loop(name: str, batches, config):
 
 
 def plain_loop(name: str, batches, config):
-    """What one would write by hand, and well."""
+    """Return a plain PyTorch loop, written by hand and well."""
     import torch
     from torch.nn.functional import cross_entropy
 
@@ -73,7 +73,7 @@ def plain_loop(name: str, batches, config):
 
 
 def their_loop(name: str, batches, config):
-    """timm's."""
+    """Return timm's training loop."""
     from contextlib import nullcontext
 
     from support.timm_loop import timm_loop
@@ -85,7 +85,7 @@ def their_loop(name: str, batches, config):
 @pytest.mark.parametrize("peer", ["plain", "timm"])
 @pytest.mark.parametrize("model", ["resnet18", "resnet50"])
 def test_throughput_beside(model, peer, benchmark):
-    """Our images per second over theirs: the mean of rounds in which both take a step."""
+    """Compare images/s, ours over theirs: the mean of rounds in which both take a step."""
     import torch
 
     from energybench.config import FinetuneConfig
@@ -125,7 +125,7 @@ def test_throughput_beside(model, peer, benchmark):
 
 @pytest.mark.energy_matrix(models=["resnet50"], methods=["baseline"])
 def test_overhead_of_a_cell(cell, energy_session, benchmark):
-    """The share of a cell's time that none of its phases has."""
+    """Measure the share of a cell's time outside its phases."""
     from energybench.runs.executors.base import Job
     from energybench.runs.executors.in_process import InProcess
 

@@ -1,7 +1,7 @@
-"""What pruning and factorizing cost: finding thresholds and ranks, and holding zeros in training.
+"""Time pruning and factorizing: finding thresholds and ranks, and holding zeros in training.
 
-Each ratio compares two things timed in turn within one run; it is printed, and kept in the
-benchmark's `extra_info`. Nothing here measures energy or fails for being slow.
+Each ratio compares two actions that take turns within one run. It is printed and kept in the
+benchmark's `extra_info`. These benchmarks measure no energy, and none fails for being slow.
 """
 
 import statistics
@@ -25,18 +25,18 @@ METHODS = (
 )
 BATCH = 32
 ROUNDS = {32: 15, 224: 3}
-"""Pixels -> rounds: the embedded digits, whose step leaves the least room, and photographs."""
+"""Pixels -> rounds: the embedded digits, whose steps are shortest, and photographs."""
 
 
 def seconds(action: Callable[[], Any]) -> float:
-    """Wall-clock seconds of one call."""
+    """Return the wall-clock seconds of one call."""
     start = time.perf_counter()
     action()
     return time.perf_counter() - start
 
 
 def test_pruning_threshold(benchmark: Any, tell: Callable[..., None]) -> None:
-    """Threshold and masks of 60 % of vgg16, against PyTorch's global_unstructured."""
+    """Compare threshold and masks of 60 % of vgg16 with PyTorch's global_unstructured."""
     import torch
     from torch.nn.utils import prune as torch_prune
 
@@ -94,7 +94,7 @@ def test_pruning_threshold(benchmark: Any, tell: Callable[..., None]) -> None:
 
 
 def test_low_rank_search(benchmark: Any, tell: Callable[..., None]) -> None:
-    """All budgets tried on vgg16, against as many fresh SVDs of every layer.
+    """Compare all budgets tried on vgg16 with as many fresh SVDs of every layer.
 
     One pass of `torch.linalg.svd` over all layers is timed, and multiplied by the number of budgets
     tried. Scores cost nothing here.
@@ -134,11 +134,11 @@ def test_low_rank_search(benchmark: Any, tell: Callable[..., None]) -> None:
 @pytest.mark.parametrize("pixels", ROUNDS)
 @pytest.mark.parametrize("method", METHODS)
 def test_after_step(method: str, pixels: int, benchmark: Any, tell: Callable[..., None]) -> None:
-    """What holding costs, as a share of a training step of resnet18 (the dense one).
+    """Measure the time of holding, as a share of a training step of the dense resnet18.
 
-    It writes every weight that it holds, so beside it stands one pass over the weights that changes
-    nothing (`Tensor.add_(0)`): what memory alone takes. The goal, 3 % of the step, is for
-    photographs; digits leave the processor so little else to do that a pass alone may take it all.
+    Holding writes every weight that a method constrains. The yardstick for this memory traffic is a
+    pass over the weights that changes nothing (`Tensor.add_(0)`). The goal, 3 % of the step, is for
+    photographs; on digits the step is so short that such a pass alone may take 3 %.
     """
     import torch
     from torch.nn.functional import cross_entropy

@@ -1,11 +1,12 @@
-"""Joules per image of one training step, for every model and method, on synthetic images.
+"""Measure joules per image of a training step, for every model and method, on synthetic images.
 
     pytest benchmarks/test_step.py --benchmark-json=results/step-gpu.json
 
 On a GPU: 224 pixels (299 for inception_v3), batches of 128, windows of at least 5 s. On a CPU it is
 a rehearsal with small images and short windows. Each method compresses as in a cell, on the run's
-own data and weights; then the network trains on synthetic images, at a learning rate of 0: the work
-is the same and the weights stay. All cells take over half an hour; `-k resnet50` takes one model.
+own data and weights. The network then trains on synthetic images at a learning rate of 0, which
+does the same work and leaves the weights. All cells take over half an hour; `-k resnet50` runs one
+model.
 """
 
 import math
@@ -33,7 +34,7 @@ METHODS = (
 
 @dataclass(frozen=True)
 class Size:
-    """How much is measured."""
+    """The size of one measurement."""
 
     batch: int
     window_s: float
@@ -46,7 +47,7 @@ REHEARSAL = Size(batch=16, window_s=0.5, photographs=False)
 
 @pytest.mark.energy_matrix(models=PAPER_MODELS, methods=METHODS)
 def test_step(cell, energy_session, benchmark):
-    """One step: forward, backward, update, and what holds the method's constraint."""
+    """Measure one step: forward, backward, update, and the holding of the constraint."""
     size = GPU if energy_session.device.type == "cuda" else REHEARSAL
     spec = MODELS.get(cell.model)
     pixels = spec.image_size if size.photographs else spec.small_image_size
@@ -62,7 +63,7 @@ def test_step(cell, energy_session, benchmark):
     )
     assert found.reading.duration_s >= size.window_s
     loss = prepared.step().item()
-    assert math.isfinite(loss), "what computes NaN draws another power"
+    assert math.isfinite(loss), "a step that computes NaN draws another power"
     joules = found.it_joules
     benchmark.extra_info |= {
         "joules_per_image": None if joules is None else joules / size.batch,
@@ -85,7 +86,7 @@ def test_step(cell, energy_session, benchmark):
 
 
 def timed(benchmark, step, energy_session) -> float:
-    """Time single steps with pytest-benchmark, the device waited for; the mean in seconds."""
+    """Time single synchronized steps with pytest-benchmark; return their mean in seconds."""
 
     def waited() -> None:
         step()
@@ -93,5 +94,5 @@ def timed(benchmark, step, energy_session) -> float:
 
     benchmark.pedantic(waited, rounds=5, warmup_rounds=2)
     if benchmark.stats is None:
-        pytest.skip("nothing is timed, so nothing is measured")
+        pytest.skip("--benchmark-disable times nothing, so no energy is measured")
     return benchmark.stats.stats.mean

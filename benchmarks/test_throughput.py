@@ -1,16 +1,16 @@
-"""Training throughput, joules per image and FLOP utilisation of the nine networks.
+"""Measure training throughput, joules per image and FLOP utilisation of the nine networks.
 
     pytest benchmarks/test_throughput.py --benchmark-json=results/throughput-gpu.json
     energybench report results/throughput-gpu.json --markdown
 
-Each arithmetic that the device has, with and without compilation, beside timm's loop on the same
-synthetic batch (`pip install 'energybench[peers]'`), and against the device's own ceiling: its
+Every arithmetic of the device is measured with and without compilation, beside timm's loop on the
+same synthetic batch (`pip install 'energybench[peers]'`), and against the device's ceiling: its
 fastest large matrix product in the same arithmetic. On a GPU: 224 pixels (299 for inception_v3),
 batches of 128, windows of at least 5 s. On a CPU it is a rehearsal with small images and short
-windows. Networks are untrained, for the work does not depend on the weights. cuDNN times its
-algorithms and takes the fastest for both loops, as timm's train script has it: what the first loop
-has chosen would be the second's, too. Cells leave that out, or the first would pay for the others.
-`-k resnet50` takes one model, `-k eager` leaves the compiler out.
+windows. Networks are untrained, because the work does not depend on the weights. cuDNN times its
+algorithms and takes the fastest for both loops, as in timm's train script; the second loop would
+otherwise inherit the choice of the first. Cells do not tune, because the first cell would pay for
+the others. `-k resnet50` runs one model, `-k eager` leaves the compiler out.
 """
 
 import math
@@ -23,14 +23,14 @@ from energybench.registry import MODELS
 from energybench.runs.matrix import PAPER_MODELS
 
 METHODS = ("baseline", "baseline-tf32", "baseline-bf16")
-"""One per arithmetic."""
+"""One method per arithmetic."""
 WARM_UP = 3
-"""Steps before a window: what is compiled or tuned is so by then, theirs too."""
+"""Steps before a window, in which both loops compile and tune."""
 
 
 @pytest.fixture(scope="session")
 def ceiling(energy_session):
-    """Precision -> FLOP/s at most, measured once."""
+    """Return a function: precision -> the device's ceiling in FLOP/s, measured once."""
     from energybench.runs.studies.intensity import peak_flops_per_s
 
     found = {}
@@ -56,7 +56,7 @@ def _autotuning():
 @pytest.mark.energy_matrix(models=PAPER_MODELS, methods=METHODS)
 @pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
 def test_throughput(cell, compiled, energy_session, ceiling, benchmark):
-    """Steps on one batch that stays on the device; timm's loop right after ours."""
+    """Train on one batch that stays on the device, and right afterwards by timm's loop."""
     from energybench.errors import UsageError
     from energybench.records.studies import Throughput, to_extra_info
     from energybench.runs.studies.intensity import flops
@@ -84,7 +84,7 @@ def test_throughput(cell, compiled, energy_session, ceiling, benchmark):
 
     benchmark.pedantic(waited, rounds=5, warmup_rounds=2)
     ours = images_per_s, _, _ = measured(prepared.step, energy_session, batch, window_s)
-    assert math.isfinite(prepared.step().item()), "what computes NaN draws another power"
+    assert math.isfinite(prepared.step().item()), "a step that computes NaN draws another power"
     theirs = measured(timm_step(prepared, own, layout), energy_session, batch, window_s)
     benchmark.extra_info |= to_extra_info(
         Throughput(
@@ -109,7 +109,7 @@ def test_throughput(cell, compiled, energy_session, ceiling, benchmark):
 
 
 def measured(step, energy_session, batch, window_s):
-    """(images/s, joules per image, reading) of steps; nothing but None where there are none."""
+    """Return (images/s, joules per image, reading) of steps; three None where `step` is None."""
     if step is None:
         return None, None, None
     for _ in range(WARM_UP):
@@ -120,7 +120,7 @@ def measured(step, energy_session, batch, window_s):
 
 
 def timm_step(prepared, energy_session, layout):
-    """timm's step on a copy of the network and the same batch; None where timm is not installed."""
+    """Return timm's step on a copy of the network and the same batch; None without timm."""
     import copy
 
     from support.timm_loop import timm_loop

@@ -1,10 +1,11 @@
-"""Each method for exactly the epochs of its baseline: does its accuracy recover in that time?
+"""Train each method for exactly the epochs of its baseline: does its accuracy recover?
 
     pytest benchmarks/studies/test_budget.py --benchmark-json=budget.json
 
-With early stopping a method that recovers slowly trains longer, and its energy mixes what an epoch
-costs with how many there are. Here epochs are equal, so energy compares the cost of an epoch, and
-accuracy what the same training reaches. The best epoch's weights are the result, as always.
+With early stopping a method that recovers slowly trains longer, and its energy mixes the cost of an
+epoch with the number of epochs. Here the numbers are equal: energy compares the cost of an epoch,
+and accuracy compares the result of the same training. The best epoch's weights are the result, as
+always.
 """
 
 import pytest

@@ -1,4 +1,4 @@
-"""What methods save together: each of the three alone, and every combination of them.
+"""Compare every combination of the three methods with each of them alone.
 
 pytest benchmarks/studies/test_compositions.py --benchmark-json=compositions.json
 """

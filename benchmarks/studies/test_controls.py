@@ -1,9 +1,9 @@
-"""Does `stego` save by bits, by arithmetic or by epochs?
+"""Separate the ways in which `stego` can save: bits, arithmetic or epochs.
 
     pytest benchmarks/studies/test_controls.py --benchmark-json=controls.json
 
-`stego-fp32` has the same bits cleared and no other arithmetic; `baseline-tf32` and `baseline-bf16`
-have another arithmetic and no bits cleared. A cell whose arithmetic the device lacks is skipped.
+`stego-fp32` clears the same bits and keeps the arithmetic. `baseline-tf32` and `baseline-bf16`
+change the arithmetic and clear no bits. A cell whose arithmetic the device lacks is skipped.
 """
 
 import pytest

@@ -1,4 +1,4 @@
-"""Joules per 1,000 images of each finalized model, at several batch sizes.
+"""Measure joules per 1,000 images of each finalized model, at several batch sizes.
 
     pytest benchmarks/studies/test_inference.py --benchmark-json=inference.json
 
@@ -20,7 +20,7 @@ BATCH_SIZES = (1, 8, 64)
 
 @pytest.mark.energy_matrix(models=PAPER_MODELS, methods=METHODS)
 def test_inference(cell, energy_session, benchmark):
-    """Answers in windows of at least 5 s on a GPU, 2 s on a CPU."""
+    """Measure answers in windows of at least 5 s on a GPU, 2 s on a CPU."""
     cuda = energy_session.device.type == "cuda"
     spec = MODELS.get(cell.model)
     size = spec.image_size if cuda else spec.small_image_size

@@ -1,4 +1,4 @@
-"""What bounds a training step: arithmetic or memory, and how many joules an operation takes.
+"""Find the bound of a training step, arithmetic or memory, and the joules of an operation.
 
     pytest benchmarks/studies/test_intensity.py --benchmark-json=intensity.json
 
@@ -33,7 +33,7 @@ METHODS = (
 
 @pytest.fixture(scope="session")
 def ceilings(energy_session):
-    """Precision -> (FLOP/s, bytes/s) at most, each measured once."""
+    """Return a function: precision -> the device's ceilings (FLOP/s, bytes/s), measured once."""
     found = {}
     bytes_per_s = peak_bytes_per_s(energy_session.device, energy_session.synchronize)
 
@@ -49,7 +49,7 @@ def ceilings(energy_session):
 
 @pytest.mark.energy_matrix(models=PAPER_MODELS, methods=METHODS)
 def test_intensity(cell, energy_session, benchmark, ceilings):
-    """One step: its operations, bytes, seconds and joules."""
+    """Measure the operations, bytes, seconds and joules of one step."""
     cuda = energy_session.device.type == "cuda"
     spec = MODELS.get(cell.model)
     size = spec.image_size if cuda else spec.small_image_size

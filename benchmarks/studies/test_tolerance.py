@@ -1,4 +1,4 @@
-"""The energy saved against the accuracy given up: each method at five tolerances.
+"""Compare the energy saved with the accuracy given up: each method at five tolerances.
 
     pytest benchmarks/studies/test_tolerance.py --benchmark-json=tolerance.json
 
@@ -10,10 +10,10 @@ import pytest
 from energybench.runs.matrix import PAPER_MODELS
 
 METHODS = ("baseline", "stego", "prune", "lowrank")
-TOLERANCES_PP = (0.5, 1.0, 2.0, 5.0, 10.0)
+TOLERANCES = (0.5, 1.0, 2.0, 5.0, 10.0)
 
 
-@pytest.mark.energy_matrix(models=PAPER_MODELS, methods=METHODS, tolerances=TOLERANCES_PP)
+@pytest.mark.energy_matrix(models=PAPER_MODELS, methods=METHODS, tolerances=TOLERANCES)
 def test_tolerance(cell, tolerance, energy_cell):
     """Fails when the accuracy drop against the baseline exceeds the cell's tolerance."""
     energy_cell(cell, tolerance=tolerance)
