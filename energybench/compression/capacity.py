@@ -169,4 +169,4 @@ def _sweep(
             curve.append((float(bits), measure(model, score)))
     finally:
         trial.restore()
-    return settle(reference, curve, tolerance)
+    return settle(score.metric, reference, curve, tolerance)

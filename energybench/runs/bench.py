@@ -11,9 +11,8 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
 
-from energybench.compression.base import Compression, precisions_of, required_precision
+from energybench.compression.base import Compression, Score, precisions_of, required_precision
 from energybench.config import PRECISIONS, Cell, RunConfig
 from energybench.energy.carbon import CarbonIntensity
 from energybench.energy.machine import Machine
@@ -22,6 +21,7 @@ from energybench.energy.readings import Preparation
 from energybench.energy.windows import MeterSet, Window
 from energybench.errors import CellError, EnergybenchError
 from energybench.progress import Progress
+from energybench.records.metric import ACCURACY
 from energybench.records.record import Layout, RunRecord
 from energybench.registry import MODELS
 from energybench.runs import together
@@ -191,11 +191,14 @@ class Bench:
         """
         return evaluated_at_once(self.device) * self.config.finetune.batch_size
 
-    def score(self, model: str, seed: int) -> Callable[[nn.Module], float]:
+    def score(self, model: str, seed: int) -> Score:
         """Validation accuracy of a network, for searches."""
         batches = self.batches("validation", model, seed)
-        return lambda network: (
-            evaluate(network, batches, self.device, self.config.precision, self.group).accuracy
+        return Score(
+            lambda network: (
+                evaluate(network, batches, self.device, self.config.precision, self.group).accuracy
+            ),
+            ACCURACY,
         )
 
     def protocol(self) -> dict[str, Any]:

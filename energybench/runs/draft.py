@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from energybench.compression.base import Score
 from energybench.config import Cell, FinetuneConfig
 from energybench.energy.readings import EnergyReading, added
 from energybench.energy.trace import Tracer, power_trace
@@ -179,9 +180,10 @@ class Draft:
         bench = self.bench
         return memory_format(bench.config.memory_format, self.precision, bench.device)
 
-    def score(self, model: nn.Module) -> float:
+    @property
+    def score(self) -> Score:
         """Validation accuracy, for searches."""
-        return self.bench.score(self.cell.model, self.cell.seed)(model)
+        return self.bench.score(self.cell.model, self.cell.seed)
 
     def keep(self, **fields: Any) -> None:
         """Set fields of the record."""

@@ -131,7 +131,8 @@ class Block(nn.Module):
         mixed = scaled_dot_product_attention(query, key, value, is_causal=True)
         attended: Tensor = states + self.attention_out(mixed.transpose(1, 2).flatten(2))
         hidden: Tensor = nn.functional.gelu(self.widen(self.norm2(attended)))
-        return attended + self.narrow(hidden)
+        narrowed: Tensor = self.narrow(hidden)
+        return attended + narrowed
 
 
 class TinyTransformer(nn.Module):

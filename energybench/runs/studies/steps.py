@@ -8,10 +8,11 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from energybench.compression.base import Compression
+from energybench.compression.base import Compression, Score
 from energybench.compression.compose import build
 from energybench.config import Cell
 from energybench.errors import UsageError
+from energybench.records.metric import ACCURACY
 from energybench.records.record import CompressionReport
 from energybench.registry import MODELS
 from energybench.runs.bench import Bench
@@ -61,9 +62,7 @@ def prepare(cell: Cell, bench: Bench, batch_size: int, image_size: int) -> Prepa
             "on an untrained head finds nothing; give fine-tuned ones by --energy-weights"
         )
     compression = build(cell.method)
-    report = compression.compress(
-        model, bench.score(cell.model, cell.seed), bench.config.tolerance
-    )
+    report = compression.compress(model, bench.score(cell.model, cell.seed), bench.config.tolerance)
     return _with_steps(bench, model, compression, report, (batch_size, image_size))
 
 
@@ -76,7 +75,7 @@ def untrained(cell: Cell, bench: Bench, batch_size: int, image_size: int) -> Pre
     torch.manual_seed(cell.seed)
     model = MODELS.get(cell.model).build(CLASSES, photographs=True).to(bench.device)
     compression = build(cell.method)
-    report = compression.compress(model, lambda model: 0.0, bench.config.tolerance)
+    report = compression.compress(model, Score(lambda model: 0.0, ACCURACY), bench.config.tolerance)
     return _with_steps(bench, model, compression, report, (batch_size, image_size), CLASSES)
 
 
