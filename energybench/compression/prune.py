@@ -89,7 +89,7 @@ class Magnitudes:
     """
 
     def __init__(self, weights: Sequence[Tensor], counts: Sequence[int]) -> None:
-        """Count `weights`, floats without NaN; `counts` are all k (from 1) that may be asked for."""
+        """Count `weights`, floats without NaN; `counts` are all k (from 1) to be asked for."""
         double = any(weight.dtype == torch.float64 for weight in weights)
         self._dtype, self._bits = (torch.float64, 63) if double else (torch.float32, 31)
         self._integers = torch.int64 if double else torch.int32
