@@ -91,8 +91,8 @@ class TwoOfFour(HoldsZeros):
         eligible = eligible_weights(model)
         before = zero_count(covered)
         trial = _Pruning(eligible)
-        settings = range(1, len(eligible) + 1)
-        found = strongest(model, score, tolerance, settings, trial, EVALUATIONS)
+        counts = range(1, len(eligible) + 1)
+        found = strongest(model, score, tolerance, counts, trial, EVALUATIONS)
         layers = trial.order[: int(found.setting or 0)]
         del trial  # and its copy of the weights, before there are masks
         self._zeros = Zeros((name, _mask(eligible[name])) for name in layers)
