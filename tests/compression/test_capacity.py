@@ -81,7 +81,7 @@ def test_bisection_looks_at_both_neighbours(bits: int) -> None:
 
 
 @given(data=st.data())
-def test_any_curve(data: st.DataObject) -> None:
+def test_bisection_agrees_with_the_sweep_wherever_it_looks(data: st.DataObject) -> None:
     """Bisection is never above, unless the sweep's first refusal is one it did not look at."""
     within = data.draw(st.lists(st.booleans(), min_size=31, max_size=31))
     curve = {0: 0.9} | {bits: 0.9 if good else 0.5 for bits, good in enumerate(within, 1)}
@@ -146,7 +146,7 @@ def test_tied_weights_are_altered_and_counted_once() -> None:
     assert capacity(model, edge(17), 1.0, scope="all").weights == 64 + 8 + 8
 
 
-def test_scope() -> None:
+def test_scope_all_covers_every_parameter() -> None:
     model = nn.Sequential(layer(), nn.LayerNorm(8))
     nn.init.normal_(model.get_parameter("1.weight"))
     seen: set[str] = set()

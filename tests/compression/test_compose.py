@@ -38,7 +38,7 @@ def test_name_and_order_are_canonical(named: str) -> None:
     assert compression.stage == STRUCTURE
 
 
-def test_single() -> None:
+def test_one_name_builds_that_method_alone() -> None:
     assert isinstance(build("prune"), Prune)
 
 
@@ -48,7 +48,7 @@ def test_of_one_stage_the_first_registered_comes_first() -> None:
 
 
 @pytest.mark.parametrize("method", ["prune+prune", "baseline+stego", "stego+", "prun"])
-def test_refused(method: str) -> None:
+def test_unknown_repeated_and_baseline_parts_are_refused(method: str) -> None:
     with pytest.raises(UsageError):
         build(method)
 

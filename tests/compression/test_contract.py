@@ -70,7 +70,7 @@ def fidelity(model: nn.Module) -> Score:
     return by_accuracy(lambda now: float(1.0 - (outputs(now) - original).norm() / original.norm()))
 
 
-def test_what_searches() -> None:
+def test_every_method_but_the_baselines_searches() -> None:
     assert {"stego", "prune", "lowrank"} <= set(SEARCHING)
     assert not {name for name in SEARCHING if name.startswith("baseline")}
 
@@ -171,7 +171,9 @@ def test_report_is_json(method: str, network: nn.Module, accuracy: Score) -> Non
 
 
 @pytest.mark.parametrize("method", SEARCHING)
-def test_few_evaluations(method: str, network: nn.Module, accuracy: Score) -> None:
+def test_a_search_takes_at_most_nine_evaluations_per_part(
+    method: str, network: nn.Module, accuracy: Score
+) -> None:
     calls = 0
 
     @by_accuracy

@@ -122,7 +122,7 @@ def test_first_of_equal_magnitudes_in_any_layout() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
-def test_other_dtypes(dtype: torch.dtype) -> None:
+def test_other_float_dtypes_are_pruned_alike(dtype: torch.dtype) -> None:
     weight = torch.randn(40, 40, dtype=dtype)
     mask = masks_of({"w": weight}, 300)["w"]
     assert int(mask.sum()) == 300

@@ -15,8 +15,7 @@ def test_exact_when_monotone(count: int, edge: int) -> None:
 
 
 @given(verdicts=st.lists(st.booleans(), max_size=60), budget=st.integers(0, 12))
-def test_any_curve(verdicts: list[bool], budget: int) -> None:
-    """Never an index that lies above a refused one."""
+def test_the_index_found_never_lies_above_a_refused_one(verdicts: list[bool], budget: int) -> None:
     asked: list[int] = []
 
     def accepts(index: int) -> bool:
