@@ -53,7 +53,9 @@ def load(digits: Any) -> Callable[[str], tuple[Any, Callable[[Any], float]]]:
     """Return a function: name -> (network pretrained on digits, function of its accuracy)."""
     import torch
 
+    from energybench.compression.base import Score
     from energybench.progress import Progress
+    from energybench.records.metric import ACCURACY
     from energybench.registry import MODELS
     from energybench.training.evaluate import evaluate
     from energybench.workloads.images.weights.source import image_size, pretrained
@@ -62,7 +64,7 @@ def load(digits: Any) -> Callable[[str], tuple[Any, Callable[[Any], float]]]:
         device, spec = torch.device("cpu"), MODELS.get(name)
         model, _ = pretrained(spec, digits, None, device, Progress(None)).load(device)
         validation = digits.batches("validation", image_size(spec, digits), 64, 0)
-        return model, lambda model: evaluate(model, validation, device).accuracy
+        return model, Score(lambda model: evaluate(model, validation, device).accuracy, ACCURACY)
 
     return pretrained_model
 

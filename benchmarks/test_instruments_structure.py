@@ -101,8 +101,10 @@ def test_low_rank_search(benchmark: Any, tell: Callable[..., None]) -> None:
     """
     import torch
 
+    from energybench.compression.base import Score
     from energybench.compression.lowrank import LowRank
     from energybench.compression.weights import covered_weights, parameter_count
+    from energybench.records.metric import ACCURACY
     from energybench.workloads.images.networks import vgg16
 
     torch.manual_seed(0)
@@ -118,7 +120,7 @@ def test_low_rank_search(benchmark: Any, tell: Callable[..., None]) -> None:
         def half(now: torch.nn.Module) -> float:
             return float(parameter_count(now) > 0.5 * before)
 
-        reports.append(LowRank().compress(model, half, 1.0))
+        reports.append(LowRank().compress(model, Score(half, ACCURACY), 1.0))
 
     own: list[float] = []
     benchmark.pedantic(lambda: own.append(seconds(search)), rounds=1)
@@ -143,8 +145,10 @@ def test_after_step(method: str, pixels: int, benchmark: Any, tell: Callable[...
     import torch
     from torch.nn.functional import cross_entropy
 
+    from energybench.compression.base import Score
     from energybench.compression.compose import build
     from energybench.compression.weights import covered_weights
+    from energybench.records.metric import ACCURACY
     from energybench.workloads.images.networks import resnet18
 
     torch.manual_seed(0)
@@ -163,7 +167,7 @@ def test_after_step(method: str, pixels: int, benchmark: Any, tell: Callable[...
         return float(calls % 3 != 0)
 
     compression = build(method)
-    report = compression.compress(model, every_third_fails, 1.0)
+    report = compression.compress(model, Score(every_third_fails, ACCURACY), 1.0)
     assert report.compression_rate > 0.0
     compression.after_step(model)
     held = [weight.detach() for weight in covered_weights(model).values()]

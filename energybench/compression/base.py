@@ -1,21 +1,52 @@
-"""What a compression is: the protocol, and the method that does nothing."""
+"""The protocol of a compression method, the score it searches by, and the method `baseline`."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
+from energybench.records.metric import Metric
 from energybench.records.record import CompressionReport
-
-Score = Callable[[nn.Module], float]
-"""Validation accuracy of a model, 0..1. Leaves the model as it was, in eval mode or not."""
 
 STRUCTURE, MASK, BITS = 0, 1, 2
 """Stages, in the order in which a composition applies them."""
 
 
+@dataclass(frozen=True)
+class Score:
+    """Measures a model on validation data: `score(model)` is a value of `score.metric`.
+
+    The metric says whether a higher or a lower value is better, and in which unit a drop is, for
+    instance `Score(perplexity, Metric("perplexity", higher_is_better=False, unit="", scale=1.0))`.
+    Raises `TypeError` for a metric of another type.
+    """
+
+    measure: Callable[[nn.Module], float]
+    """Must leave the model's weights, and its training or evaluation mode, as they are."""
+    metric: Metric
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.metric, Metric):
+            raise TypeError(f"the metric of a score must be a Metric(...), not {self.metric!r}")
+
+    def __call__(self, model: nn.Module) -> float:
+        """Measure `model`."""
+        return self.measure(model)
+
+
+def require_score(score: Score) -> None:
+    """Raise `TypeError` for a bare function: a search could not tell which values are better."""
+    if not isinstance(score, Score):
+        name = getattr(score, "__name__", type(score).__name__)
+        raise TypeError(
+            f"{name} has no metric, which says whether higher is better; wrap it: "
+            "Score(function, Metric(name, higher_is_better, unit, scale))"
+        )
+
+
 class Compression(Protocol):
-    """One way to make a model smaller, and to keep it so while it is trained."""
+    """Makes a model smaller, and keeps it so while it is trained."""
 
     name: str
     stage: int
@@ -23,8 +54,10 @@ class Compression(Protocol):
     def compress(self, model: nn.Module, score: Score, tolerance: float) -> CompressionReport:
         """Apply, in place, the strongest setting whose drop in `score` is within `tolerance`.
 
-        `tolerance` is in percentage points, against `score(model)` before compressing. When no
-        setting is within it the model stays as it was and the report says `no_effect`.
+        The drop is from `score(model)` before compressing, by `score.metric`. `tolerance` is in
+        the metric's unit, for accuracy in percentage points. Where no setting is within it, the
+        model stays bit for bit as it was and the report says `no_effect`. Raises `TypeError` for
+        a score without a metric, and `CellError` for a model that the method cannot compress.
         """
         ...
 
@@ -39,54 +72,55 @@ class Compression(Protocol):
 
 @runtime_checkable
 class HasPrecisions(Protocol):
-    """What a `Compression` has beside the above if it bears on the arithmetic of training.
+    """Optional members of a `Compression` that bear on the arithmetic of training.
 
-    Both members together are optional; `precisions_of` and `required_precision` read them.
+    A compression has both or neither; `precisions_of` and `required_precision` read them.
     """
 
     required_precision: str | None
-    """The one arithmetic that must be used, whatever it costs; None if it is free to choose."""
+    """The one arithmetic that training must use, whatever its cost; None for a free choice."""
 
     def precisions(self) -> tuple[str, ...]:
-        """Arithmetics ("bf16", "tf32") that hold every bit `compress` left, narrowest first.
+        """Return the arithmetics that hold every bit `compress` left, narrowest first.
 
-        Each of them is narrower than fp32 and may be used instead of it, the cheapest wins; () for
-        none. Called after `compress`.
+        For instance ("bf16", "tf32"). Each is narrower than fp32, and training uses the cheapest
+        of them and fp32; () for none. Called after `compress`.
         """
         ...
 
 
 @runtime_checkable
 class HasTrainingState(Protocol):
-    """What a `Compression` has beside the above if `after_step` goes by what it remembers."""
+    """Optional members of a `Compression` whose `after_step` keeps tensors between steps."""
 
     def training_state(self) -> dict[str, Tensor]:
-        """By name, what `compress` or the steps so far have left to remember; not copied."""
+        """Return the tensors that `after_step` keeps, by name, for a checkpoint; no copies."""
         ...
 
     def load_training_state(self, state: Mapping[str, Tensor]) -> None:
-        """Go on with a `training_state` of the same method, found by the same `compress`."""
+        """Continue from a `training_state` of the same method after the same `compress`."""
         ...
 
 
 def precisions_of(compression: Compression) -> tuple[str, ...]:
-    """Arithmetics narrower than fp32 that hold the compressed weights exactly."""
+    """Return the arithmetics narrower than fp32 that hold the compressed weights exactly."""
     return compression.precisions() if isinstance(compression, HasPrecisions) else ()
 
 
 def required_precision(compression: Compression) -> str | None:
-    """The arithmetic that `compression` must be trained in, if it stands for one."""
+    """Return the arithmetic that `compression` must be trained in, or None."""
     return compression.required_precision if isinstance(compression, HasPrecisions) else None
 
 
 class Baseline:
-    """The uncompressed model: the reference of every comparison."""
+    """Leaves the model uncompressed: the reference of every comparison."""
 
     name = "baseline"
     stage = STRUCTURE
 
     def compress(self, model: nn.Module, score: Score, tolerance: float) -> CompressionReport:
-        """Change nothing and search nothing."""
+        """Change nothing and measure nothing; the report has no scores."""
+        require_score(score)
         return CompressionReport(
             method=self.name, settings={}, compression_rate=0.0, reference_score=None, score=None
         )

@@ -1,8 +1,8 @@
-"""Low-order bits of floating-point numbers: cleared, rounded away or overwritten, in place.
+"""Clear, round away or overwrite the low-order bits of floating-point numbers, in place.
 
-A number is seen as the integer with the same bits: sign, exponent, fraction, from high to low. A
-larger magnitude is a larger integer, so that clearing low-order bits truncates toward zero, and
-adding half a unit before it rounds to the nearest.
+A number is taken as the integer with the same bits: sign, exponent, fraction, from high to low. A
+larger magnitude is a larger integer. So clearing low-order bits truncates toward zero, and adding
+half a unit first rounds to the nearest.
 """
 
 import math
@@ -17,18 +17,19 @@ from energybench.compression.weights import shares_memory
 from energybench.errors import CellError
 
 Fill = Literal["zeros", "random"]
-"""What low-order bits are overwritten with."""
+"""The new values of low-order bits."""
 Rounding = Literal["truncate", "nearest"]
-"""Where a number goes whose low-order bits are cleared."""
+"""The direction in which a number with cleared bits moves."""
 
 
 @dataclass(frozen=True)
 class Format:
-    """How a floating-point type uses its bits."""
+    """The bits of a floating-point type."""
 
     integer: torch.dtype
-    """Of the same width."""
+    """The integer type of the same width."""
     width: int
+    """Bits in all."""
     fraction: int
     """Explicit bits below the exponent."""
 
@@ -39,9 +40,9 @@ FORMATS = {
     torch.float16: Format(torch.int16, 16, 10),
 }
 _PER_THREAD = 1 << 16
-"""Numbers that a core works on at a time: a quarter of a mebibyte, which its cache holds."""
+"""Numbers per core at a time: a quarter of a mebibyte, which fits its cache."""
 _LARGE_PART = 1 << 25
-"""On other devices than a CPU, where a launch costs more than a cache saves."""
+"""Numbers at a time on devices other than a CPU, where a launch costs more than a cache saves."""
 
 
 def clear_low_bits(
@@ -54,20 +55,21 @@ def clear_low_bits(
     """Clear the `bits` low-order bits of every element, or fill them at random, in place.
 
     `tensor` is float32, bfloat16 or float16, of any shape and memory layout; `bits` is at most its
-    width less one, so that the sign stays.
+    width minus one, so that the sign stays.
 
-    Zeros with `rounding="truncate"` move an element toward zero, in float32 by less than
-    2^(bits - 23) of its size for up to 23 bits; more reach into the exponent. With "nearest" an
-    element goes to the nearest number with clear bits, ties away from zero, by at most half of
-    that; one that would become infinite, and every element where `bits` reach into the exponent,
-    is truncated.
+    `fill="zeros"` with `rounding="truncate"` moves an element toward zero. In float32 it moves by
+    less than 2^(bits - 23) of its size for up to 23 bits; more bits reach into the exponent. With
+    `rounding="nearest"` an element moves to the nearest number with clear bits, ties away from
+    zero, by at most half of that. An element that would become infinite is truncated instead, and
+    so is every element where `bits` reach into the exponent.
 
-    Random bits come from `generator`, or PyTorch's own: one draw per element whatever `bits` is,
-    so that from one state of the generator fewer bits are the lower ones of more. Where they reach
-    into the exponent and the result would be infinity or NaN, the exponent's lowest bit is zero.
+    `fill="random"` draws bits from `generator`, or PyTorch's own. It draws once per element for any
+    number of `bits`: from one state of the generator, fewer bits are the lower ones of more. Where
+    random bits reach into the exponent and would make infinity or NaN, the exponent's lowest bit
+    is zero.
 
     Raises `CellError` for another dtype, NaN, infinity, or elements that share memory, and
-    `ValueError` for other arguments.
+    `ValueError` for an unknown argument.
     """
     form = form_of("the tensor", tensor)
     if shares_memory(tensor):
@@ -82,7 +84,7 @@ def clear_low_bits(
 
 
 def form_of(name: str, tensor: Tensor) -> Format:
-    """The format of `tensor`; raises `CellError` for one whose bits cannot be cleared."""
+    """Return the format of `tensor`; raise `CellError` for a dtype without one."""
     if tensor.dtype not in FORMATS:
         known = ", ".join(str(dtype) for dtype in FORMATS)
         raise CellError(f"stego: clears bits of {known}, and {name} is {tensor.dtype}")
@@ -90,7 +92,7 @@ def form_of(name: str, tensor: Tensor) -> Format:
 
 
 def require_filling(fill: Fill, rounding: Rounding) -> None:
-    """Raise `ValueError` for an unknown `fill` or `rounding`, or two that exclude each other."""
+    """Raise `ValueError` for an unknown `fill` or `rounding`, or random bits with "nearest"."""
     if fill not in get_args(Fill):
         raise ValueError(f"fill must be one of {get_args(Fill)}, not {fill!r}")
     if rounding not in get_args(Rounding):
@@ -107,9 +109,9 @@ def overwrite(
     rounding: Rounding = "truncate",
     magnitude: float | None = None,
 ) -> None:
-    """`clear_low_bits` of what is known to be finite, with arguments known to be right.
+    """Do as `clear_low_bits`, but without checks, for a finite tensor and valid arguments.
 
-    `magnitude` is the `largest_magnitude` of `tensor`, where it is known.
+    `magnitude` is the `largest_magnitude` of `tensor`, where it is known already.
     """
     form = FORMATS[tensor.dtype]
     if fill == "random":
@@ -127,7 +129,7 @@ def overwrite(
 
 
 def largest_magnitude(tensor: Tensor) -> float:
-    """0 for no elements; NaN if one is. Makes no copy."""
+    """Return the largest absolute value, without a copy; 0 for no elements, NaN if one is NaN."""
     if tensor.numel() == 0:
         return 0.0
     lowest, highest = (float(end) for end in torch.aminmax(tensor.detach()))
@@ -135,10 +137,10 @@ def largest_magnitude(tensor: Tensor) -> float:
 
 
 def nearest(source: Tensor, target: Tensor, bits: int) -> None:
-    """Write to `target` the number with `bits` clear that is nearest to `source`.
+    """Round `source` to the nearest numbers with `bits` clear, into `target`.
 
-    Ties go away from zero, the largest numbers to infinity. Where `bits` reach into the exponent,
-    it truncates.
+    Ties go away from zero, and the largest numbers to infinity. Where `bits` reach into the
+    exponent, numbers are truncated.
     """
     form = FORMATS[source.dtype]
     number = target.view(form.integer)
@@ -148,7 +150,7 @@ def nearest(source: Tensor, target: Tensor, bits: int) -> None:
 
 
 def parts(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Matching parts of tensors of one layout, flat and small where their memory is dense."""
+    """Yield matching parts of tensors of one layout: small and flat if dense, else each whole."""
     if not all(_is_dense(tensor) for tensor in tensors):
         yield tuple(tensor.detach() for tensor in tensors)
         return
@@ -159,7 +161,7 @@ def parts(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
 
 
 def _is_dense(tensor: Tensor) -> bool:
-    """Whether the elements fill one stretch of memory, in whatever order, each its own place."""
+    """Return whether the elements fill one stretch of memory without gaps, in any order."""
     expected = 1
     for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
         if size != 1:

@@ -1,8 +1,8 @@
 """Steganographic capacity: how many low-order bits of its weights a network does not need.
 
 R. Agrawal et al., "On the Steganographic Capacity of Selected Learning Models" (arXiv 2308.15502),
-overwrite the low-order bits of every float32 weight, one more at a time, until the accuracy falls,
-and count the bytes that could be hidden in those overwritten before.
+overwrite the low-order bits of every float32 weight, one more at a time, until the accuracy falls.
+The capacity is the number of bytes that the bits overwritten until then can hide.
 """
 
 from collections.abc import Mapping
@@ -17,12 +17,13 @@ from energybench.compression.bits import Fill, Rounding, overwrite, require_fill
 from energybench.compression.search import Found, boundary, measure, settle
 from energybench.compression.weights import Originals, covered_weights, require_weights
 from energybench.errors import CellError
+from energybench.records.metric import ACCURACY, Metric
 
 MAX_BITS = 31
-"""All but the sign."""
+"""All bits but the sign."""
 SETTINGS = range(1, MAX_BITS + 1)
 EVALUATIONS = 7
-"""Five of bisection over 1..31 bits, and two below."""
+"""Five of bisection over 1..31 bits, and two for the bit counts below."""
 
 Scope = Literal["weights", "all"]
 """The weights of every Linear and convolution, or every parameter."""
@@ -32,29 +33,32 @@ Strategy = Literal["bisect", "sweep"]
 
 @dataclass(frozen=True)
 class Capacity:
-    """How many low-order bits can be overwritten, and what was measured to find it."""
+    """The number of low-order bits that can be overwritten, and the scores that show it."""
 
     bits: int
-    """Bits per weight; 0 where not even one can be."""
+    """Bits per weight; 0 where one bit is too many."""
     curve: tuple[tuple[int, float], ...]
-    """Every (bits, accuracy) evaluated, fewest bits first; 0 bits is the reference."""
+    """Every (bits, score) evaluated, fewest bits first; 0 bits is the reference."""
     weights: int
-    """Numbers whose bits were overwritten, a shared one counted once."""
+    """Weights whose bits were overwritten; a shared one counts once."""
     monotone: bool
-    """Whether no bit count evaluated was within tolerance while a smaller one was not."""
+    """False if a bit count was within the tolerance although a smaller one was not."""
     evaluations: int
-    """Calls of the score, the reference's among them if it was measured for this capacity."""
+    """Calls of the score, including the one for the reference, which layers do not repeat."""
     reference: float
-    """Accuracy of the untouched model, 0..1."""
+    """Score of the untouched model."""
     tolerance: float
+    """In the unit of `metric`."""
     fill: Fill
     rounding: Rounding
     layers: Mapping[str, "Capacity"] = field(default_factory=dict)
-    """By name of the weight, with every other layer untouched; empty unless asked for."""
+    """Name of a weight -> its capacity alone, every other layer untouched; empty unless asked."""
+    metric: Metric = ACCURACY
+    """The metric that `curve` and `reference` are values of."""
 
     @property
     def capacity_bytes(self) -> float:
-        """`bits` of each of `weights`, in bytes: what can be hidden in the network."""
+        """Return how many bytes can be hidden in the network: `bits` in each of `weights`."""
         return self.bits * self.weights / 8
 
 
@@ -69,19 +73,20 @@ def capacity(
     per_layer: bool = False,
     generator: torch.Generator | None = None,
 ) -> Capacity:
-    """The most low-order bits such that these, and any fewer, cost at most `tolerance`.
+    """Find the most low-order bits such that they, and any fewer, cost at most `tolerance`.
 
-    `score(model)` is an accuracy (0..1) and `tolerance` percentage points of it. That any fewer
-    bits are within tolerance too keeps luck out: beyond the edge, where the accuracy falls, single
-    bit counts can be within tolerance again. `sweep` evaluates all of 0..31 bits. `bisect` takes at
-    most eight evaluations, the reference included, and both neighbours of its answer are among
-    them; it gives the same capacity unless the curve leaves the tolerance and comes back where it
-    did not look. `fill` and `rounding` are those of `clear_low_bits`; the same random bits, of
-    `generator` or one of seed 0, serve every bit count.
+    `tolerance` is in the unit of `score.metric`, for accuracy in percentage points. Any fewer bits
+    must be within the tolerance too, because beyond the edge, where the accuracy falls, luck can
+    bring single bit counts back within it. `sweep` evaluates all of 0..31 bits. `bisect` takes at
+    most eight evaluations, the reference and both neighbours of its answer included; it gives the
+    same capacity unless the curve leaves the tolerance and returns between the bit counts tried.
+    `fill` and `rounding` are those of `clear_low_bits`. Every bit count gets the same random bits,
+    from `generator` or one of seed 0.
 
     Memory holds one copy of the weights in `scope` beside the model. The model ends bit for bit as
-    it was, also after an error. Raises `CellError` for a model without such weights, with one not
-    float32 or not finite, or for a score that is not finite, and `ValueError` for other arguments.
+    it was, also after an error. Raises `TypeError` for a score without a metric, `CellError` for a
+    model without such weights, with one that is not float32 or not finite, or for a score that is
+    not finite, and `ValueError` for an unknown argument.
     """
     require_filling(fill, rounding)
     for value, known in ((scope, get_args(Scope)), (strategy, get_args(Strategy))):
@@ -108,6 +113,7 @@ def capacity(
             tolerance=tolerance,
             fill=fill,
             rounding=rounding,
+            metric=score.metric,
         )
 
     whole = of(weights)
@@ -116,14 +122,14 @@ def capacity(
 
 
 def require_float32(weights: Mapping[str, nn.Parameter]) -> None:
-    """Raise `CellError` for a weight of another type: bits are counted out of 32."""
+    """Raise `CellError` for a weight that is not float32: bits are counted out of 32."""
     for name, weight in weights.items():
         if weight.dtype != torch.float32:
             raise CellError(f"stego: counts bits of torch.float32, and {name} is {weight.dtype}")
 
 
 class Overwriting:
-    """The trial of a number of bits; holds the copy of `weights` that brings them back."""
+    """The trial of a number of bits; holds the copy of `weights` that restores them."""
 
     def __init__(
         self,
@@ -146,13 +152,13 @@ class Overwriting:
             overwrite(weight, int(setting), self._fill, self._generator, self._rounding)
 
     def restore(self) -> None:
-        """Bring the untouched weights back."""
+        """Restore the untouched weights."""
         self._originals.restore()
 
     def advance(self, setting: float) -> None:
-        """Overwrite `setting` bits where fewer are overwritten already.
+        """Overwrite `setting` bits of weights in which fewer bits are overwritten already.
 
-        The weights are then as after `apply`. Only rounding to the nearest must start anew.
+        The weights are then as after `apply`. Rounding to the nearest restores them first.
         """
         if self._rounding == "nearest":
             self.restore()
@@ -169,4 +175,4 @@ def _sweep(
             curve.append((float(bits), measure(model, score)))
     finally:
         trial.restore()
-    return settle(reference, curve, tolerance)
+    return settle(score.metric, reference, curve, tolerance)

@@ -1,23 +1,31 @@
-"""Structured pruning: whole channels go, and the network that is left is dense and smaller.
+"""Structured pruning: remove whole channels; a smaller dense network is left.
 
-Which slices of which layers go together (a convolution's filter, the normalization behind it, the
-inputs of all that reads it, across residual sums and concatenations) is Torch-Pruning's to find:
-G. Fang et al., "DepGraph: Towards Any Structural Pruning" (arXiv 2301.12900). Channels go by
-magnitude, in one ranking over all sets. A channel's price is the energy lost with it, for each
-parameter saved: of every layer that writes or reads it, the share of the squared L2 norm. Plain
-norms, even over their set's mean, would rank layers by how they were initialized and take the
-narrow ones apart first.
+A channel is a convolution's filter, the normalization behind it, and the inputs of every layer that
+reads it, across residual sums and concatenations. Torch-Pruning finds these slices: G. Fang et al.,
+"DepGraph: Towards Any Structural Pruning" (arXiv 2301.12900).
+
+Channels are removed by magnitude, in one ranking over all sets. A channel's price is the energy
+lost with it per parameter saved. Its energy is the share of the squared L2 norm that it has in each
+layer that writes or reads it. Plain norms, even relative to the mean of their set, would rank
+layers by their initialization and remove the channels of narrow layers first.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
 
 from energybench.compression.base import STRUCTURE, Score
-from energybench.compression.dependencies import ChannelSet, Site, channel_sets
+from energybench.compression.dependencies import ChannelSet, Site, channel_sets, first_line
 from energybench.compression.search import apply, boundary, measure
-from energybench.compression.weights import covered_weights, parameter_count, require_weights
+from energybench.compression.weights import (
+    covered_weights,
+    parameter_count,
+    require_weights,
+    shared_names,
+)
 from energybench.errors import CellError
 from energybench.records.record import CompressionReport
 
@@ -28,8 +36,9 @@ EVALUATIONS = 8
 class PruneChannels:
     """Removes the largest fraction of channels within the tolerance, the cheapest first.
 
-    The classifier's outputs and the images' channels stay, one channel of every set, and those
-    that `channel_sets` leaves out. What is left is an ordinary dense network.
+    The inputs and outputs of the model stay as they are, and so do one channel of every set, the
+    channels that `channel_sets` leaves out, and sets whose width the model's code fixes (such as
+    the heads of an attention). An ordinary dense network is left.
     """
 
     name = "prune-channels"
@@ -39,19 +48,28 @@ class PruneChannels:
         """Remove the largest fraction of channels within `tolerance`, in whole percents.
 
         The report has {"fraction": share of all removable channels, "channels": how many}; the
-        compression rate is the share of all parameters saved. `score` must run the model on
-        images: their shape is seen there. During the search, memory holds the original layers
-        beside a model that is smaller than those. Raises `CellError` for a model without
-        covered weights, with one not finite or whose code fixes its widths, and `UsageError` where
-        Torch-Pruning is not installed.
+        compression rate is the share of all parameters saved. `score` must call the model: the
+        first item of its first call is the example that is traced, so every tensor in the call
+        must have the batch as its first dimension. During the search, memory holds the original
+        layers beside the smaller model.
+
+        Raises `CellError` for a model without covered weights, with one that is not finite, that
+        Torch-Pruning cannot trace, or whose code fixes all its widths, and `UsageError` where
+        Torch-Pruning is not installed. The model is then as it was.
         """
         require_weights(self.name, covered_weights(model))
-        before = parameter_count(model)
+        before, shared = parameter_count(model), shared_names(model)
         reference, example = _score_and_example(model, score)
-        sets = channel_sets(model, example)
-        trial = _Removing(sets)
-        if trial.counts:
-            trial.check(model, example)
+        sets = channel_sets(model, *example.inputs, **example.named)
+        notes = [] if sets else ["no channels can be removed: they are outputs or have groups"]
+        free = _free(model, sets, example)
+        if len(free) < len(sets):
+            notes.append(
+                f"{len(sets) - len(free)} of {len(sets)} sets of channels stay: "
+                "the model's code fixes their widths"
+            )
+        trial = _Removing(free)
+        notes += [f"{' and '.join(n)} are one parameter, left as it is" for n in shared.values()]
         fractions = list(trial.counts)
         found = boundary(
             model, score, tolerance, fractions, trial, EVALUATIONS, reference=reference
@@ -61,9 +79,7 @@ class PruneChannels:
         fraction = found.setting or 0.0
         count = trial.counts.get(fraction, 0)
         rate = 1.0 - parameter_count(model) / before
-        report = found.report(self.name, {"fraction": fraction, "channels": count}, rate)
-        notes = [] if sets else ["no channels can be removed: they are outputs or have groups"]
-        return replace(report, notes=[*report.notes, *notes])
+        return found.report(self.name, {"fraction": fraction, "channels": count}, rate, notes)
 
     def after_step(self, model: nn.Module) -> None:
         """Hold nothing: the structure stays."""
@@ -72,26 +88,54 @@ class PruneChannels:
         """Change nothing: the structure stays."""
 
 
-def _score_and_example(model: nn.Module, score: Score) -> tuple[float, Tensor]:
-    """The score of `model`, and a blank image like those that it ran `model` on."""
-    examples: list[Tensor] = []
+@dataclass(frozen=True)
+class _Example:
+    """The arguments of one call of the model, for one item."""
 
-    def see(module: nn.Module, inputs: tuple[object, ...]) -> None:
-        if not examples and inputs and isinstance(inputs[0], Tensor):
-            examples.append(torch.zeros_like(inputs[0][:1]))
+    inputs: tuple[Any, ...]
+    named: dict[str, Any]
 
-    hook = model.register_forward_pre_hook(see)
+
+def _score_and_example(model: nn.Module, score: Score) -> tuple[float, _Example]:
+    """Return the score of `model`, and the first item that it is called on."""
+    examples: list[tuple[Any, Any]] = []
+
+    def see(module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
+        if not examples:
+            examples.append(tree_map_only(Tensor, _first_item, (inputs, named)))
+
+    hook = model.register_forward_pre_hook(see, with_kwargs=True)
     try:
         reference = measure(model, score)
     finally:
         hook.remove()
     if not examples:
-        raise CellError("prune-channels: the score ran no images through the model")
-    return reference, examples[0].clone()  # an ordinary tensor, also from inference mode
+        raise CellError("prune-channels: the score ran no data through the model")
+    # cloned again here, outside of inference mode: autograd takes no tensors made in it
+    return reference, _Example(*tree_map_only(Tensor, Tensor.clone, examples[0]))
+
+
+def _first_item(tensor: Tensor) -> Tensor:
+    return (tensor[:1] if tensor.dim() else tensor).detach().clone()
+
+
+def _free(model: nn.Module, sets: list[ChannelSet], example: _Example) -> list[ChannelSet]:
+    """Return the sets whose widths the model's code leaves free.
+
+    Raises `CellError` where there are sets and none is free.
+    """
+    if not sets or _Removing(sets).failure(model, example) is None:
+        return sets
+    failures = [_Removing([group]).failure(model, example) for group in sets]
+    free = [group for group, failure in zip(sets, failures, strict=True) if failure is None]
+    together = _Removing(free).failure(model, example) if free else failures[0]
+    if together is not None:
+        raise CellError(f"prune-channels: the model's code fixes its widths: {together}")
+    return free
 
 
 class _Removing:
-    """The trial of a fraction of the channels."""
+    """The trial of a fraction of the channels of `sets`."""
 
     def __init__(self, sets: list[ChannelSet]) -> None:
         self._sets = sets
@@ -114,17 +158,20 @@ class _Removing:
             for count, fraction in counts.items()
             if 0 < count <= len(self._ascending)
         }
-        """Fraction of all channels -> how many that is; weakest first."""
+        """Fraction of all channels -> number of channels; the smallest first."""
+
+    def apply(self, setting: float) -> None:
+        gone = torch.zeros(sum(group.size for group in self._sets), dtype=torch.bool)
+        gone[self._ascending[: self.counts[setting]]] = True
+        self._remove(list(gone.split([group.size for group in self._sets])))
 
     @torch.no_grad()
-    def apply(self, setting: float) -> None:
-        sizes = [group.size for group in self._sets]
-        removed = torch.zeros(sum(sizes), dtype=torch.bool)
-        removed[self._ascending[: self.counts[setting]]] = True
+    def _remove(self, gone: list[Tensor]) -> None:
+        """Remove the channels that the bool mask of each set, (size,), is true for."""
         kept = {site: torch.ones(site.width, dtype=torch.bool) for site in self._sites}
-        for group, gone in zip(self._sets, removed.split(sizes), strict=True):
+        for group, mask in zip(self._sets, gone, strict=True):
             for site, positions, channels in group.places:
-                kept[site][positions[gone[channels]]] = False
+                kept[site][positions[mask[channels]]] = False
         for site, mask in kept.items():
             if not mask.all():
                 _cut(site, mask.nonzero().flatten())
@@ -133,28 +180,32 @@ class _Removing:
         for owner, name, value in [*self._tensors, *self._sizes]:
             setattr(owner, name, value)
 
-    def check(self, model: nn.Module, example: Tensor) -> None:
-        """Raise `CellError` unless `model` still runs without channels."""
+    def failure(self, model: nn.Module, example: _Example) -> str | None:
+        """Run `model` without one channel of each set, and with only one; return what fails.
+
+        None if both run. A width that must be divisible, say by a number of heads, fails one.
+        """
         modes = [(module, module.training) for module in model.modules()]
+        firsts = [torch.arange(group.size) == 0 for group in self._sets]
         try:
-            self.apply(max(self.counts))
-            with torch.no_grad():
-                model.eval()(example)
+            for gone in (firsts, [~first for first in firsts]):
+                self._remove(gone)
+                with torch.no_grad():
+                    model.eval()(*example.inputs, **example.named)
+                self.restore()
         except torch.OutOfMemoryError:
             raise
-        except RuntimeError as error:
-            first = str(error).splitlines()[0]
-            raise CellError(
-                f"prune-channels: the model's code fixes its widths: {first}"
-            ) from error
+        except Exception as error:
+            return first_line(error)
         finally:
             self.restore()
             for module, training in modes:
                 module.training = training
+        return None
 
 
 def _cut(site: Site, kept: Tensor) -> None:
-    """Keep only the positions `kept` along `site`."""
+    """Keep only the positions `kept`, int64, along `site`."""
     for name, dim in site.tensors.items():
         tensor = getattr(site.owner, name)
         part = tensor.detach().index_select(dim, kept.to(tensor.device))
@@ -167,9 +218,10 @@ def _cut(site: Site, kept: Tensor) -> None:
 
 
 def _cheapest(sets: list[ChannelSet]) -> Tensor:
-    """Numbers of channels, counted through all sets, lowest price first; one of each is spared.
+    """Return the indices of channels, counted through all sets, by ascending price.
 
-    Of channels of one price the first goes first, and the dearest of each set is spared.
+    Channels of one price come in their order. The channel with the highest price of each set is
+    left out, so that every set keeps one.
     """
     shares: dict[Site, Tensor] = {}
     ranked = [torch.zeros(0, dtype=torch.float64)]
@@ -190,16 +242,17 @@ def _cheapest(sets: list[ChannelSet]) -> Tensor:
 
 
 def _parameters(site: Site) -> int:
-    """Parameters at each position of `site`."""
+    """Return the number of parameters at each position of `site`."""
     tensors = [getattr(site.owner, name) for name in site.tensors]
     whole = sum(tensor.numel() for tensor in tensors if isinstance(tensor, nn.Parameter))
     return whole // site.width
 
 
 def _energy_shares(site: Site) -> Tensor:
-    """(width,) float64: each position's share of the squared norm of a Linear or convolution.
+    """Return (width,) float64: each position's share of the squared norm of the weight.
 
-    Zeros for normalizations and scales: what they pass on shows in the weights that read it.
+    It is zero for layers other than Linear and convolutions: the scale of a normalization shows in
+    the weights that read its outputs.
     """
     shares = torch.zeros(site.width, dtype=torch.float64)
     if isinstance(site.owner, nn.Linear | nn.modules.conv._ConvNd):

@@ -1,4 +1,4 @@
-"""Methods by name, alone or composed: "prune", "lowrank+prune+stego"."""
+"""Compression methods by name, alone or composed: "prune", "lowrank+prune+stego"."""
 
 from collections.abc import Mapping, Sequence
 from math import prod
@@ -10,18 +10,54 @@ from energybench.compression.base import (
     HasTrainingState,
     Score,
     precisions_of,
+    require_score,
     required_precision,
 )
+from energybench.records.metric import Metric
 from energybench.records.record import CompressionReport
 from energybench.registry import METHODS, method_parts
 
 
-def build(method: str) -> Compression:
-    """The compression that `method` names: one registered method, or several joined by "+".
+def compress(
+    model: nn.Module, method: str, score: Score, tolerance: float = 1.0
+) -> tuple[Compression, CompressionReport]:
+    """Compress `model` in place, as far as `tolerance` allows, by the method of that name.
 
-    Of one stage, the method registered first comes first: channels go before what is left of a
-    layer is factorized. Raises `UsageError` for an unknown method, one named twice, or `baseline`
-    in a composition.
+    `score` measures the model on validation data, and `tolerance` is the largest drop allowed, in
+    the unit of `score.metric` (for accuracy: percentage points). `method` is a registered name, or
+    several joined by "+" (see `build`). While the model is trained further, call
+    `compression.after_step(model)` after each optimizer step, and `compression.finalize(model)` at
+    the end; the report says what was found.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> from energybench.compression.base import Score
+    >>> from energybench.records.metric import Metric
+    >>> _ = torch.manual_seed(0)
+    >>> model, inputs = nn.Linear(64, 1), torch.randn(256, 64)
+    >>> with torch.no_grad():
+    ...     targets = model(inputs)
+    >>> def rmse(model):
+    ...     with torch.no_grad():
+    ...         return (model(inputs) - targets).square().mean().sqrt().item()
+    >>> score = Score(rmse, Metric("rmse", higher_is_better=False, unit="", scale=1.0))
+    >>> compression, report = compress(model, "prune", score, tolerance=0.05)
+    >>> report.method, report.reference_score, report.score <= 0.05, report.no_effect
+    ('prune', 0.0, True, False)
+
+    Raises `UsageError` for an unknown method, `TypeError` for a score without a metric, and
+    `CellError` for a model that the method cannot compress; the model is then as it was.
+    """
+    compression = build(method)
+    return compression, compression.compress(model, score, tolerance)
+
+
+def build(method: str) -> Compression:
+    """Return the compression that `method` names: a registered method, or several joined by "+".
+
+    Within a stage, the method registered first is applied first: channels are removed before the
+    rest of a layer is factorized. Raises `UsageError` for an unknown method, a method named twice,
+    or `baseline` in a composition.
     """
     names = sorted(method_parts(method), key=METHODS.names().index)
     parts: list[Compression] = [METHODS.get(name)() for name in names]
@@ -31,11 +67,11 @@ def build(method: str) -> Compression:
 
 
 class Composition:
-    """Several compressions of one model, given and named in the order of their stages.
+    """Applies several compressions to one model, in the order of their stages.
 
-    They are applied in that order (structure, masks, bits) and held in the reverse of it:
-    the last word is the mask's, because a zero has all its low bits clear, whereas nothing
-    about bits keeps a zero at zero.
+    That order is structure, masks, bits. After a step the constraints are held in the reverse
+    order: the mask comes last, because a zero has all its low bits clear, whereas clearing bits
+    keeps no zero at zero.
     """
 
     def __init__(self, parts: Sequence[Compression]) -> None:
@@ -46,20 +82,21 @@ class Composition:
         self.required_precision = next((name for name in required if name is not None), None)
 
     def precisions(self) -> tuple[str, ...]:
-        """What the last part that names any says: the parts after it leave its bits clear."""
+        """Return those of the last part that has some: later parts leave its bits clear."""
         named = [precisions_of(part) for part in self._parts]
         return next((names for names in reversed(named) if names), ())
 
     def compress(self, model: nn.Module, score: Score, tolerance: float) -> CompressionReport:
-        """Apply each part in turn, within what the parts before it have left of `tolerance`.
+        """Apply each part in turn, within the tolerance that the parts before it have left.
 
-        A part that raised the score lends nothing to the next: none may lose more than
-        `tolerance`. The report's settings are the parts', by `prune.fraction` and the like; its
-        compression rate is 1 - product of (1 - rate).
+        The tolerance left is `tolerance` minus the drop so far, by `score.metric`; a part that
+        improved the score lends nothing to the next. The report has the parts' settings under
+        names such as `prune.fraction`; its compression rate is 1 - product of (1 - rate).
         """
+        require_score(score)
         reports: list[CompressionReport] = []
         for part in self._parts:
-            left = tolerance - max(0.0, _drop_pp(reports))
+            left = tolerance - max(0.0, _drop(score.metric, reports))
             least = min(tolerance, 0.0)  # a negative tolerance stays: nothing is within it
             reports.append(part.compress(model, score, max(least, left)))
         scores = _scores(reports)
@@ -78,7 +115,7 @@ class Composition:
         )
 
     def training_state(self) -> dict[str, Tensor]:
-        """What the parts remember, behind their names."""
+        """Return the parts' tensors, by names such as "prune/0.weight"."""
         return {
             f"{part.name}/{key}": value
             for part in self._parts
@@ -87,7 +124,7 @@ class Composition:
         }
 
     def load_training_state(self, state: Mapping[str, Tensor]) -> None:
-        """Give each part what is behind its name."""
+        """Give each part the tensors under its name."""
         for part in self._parts:
             if isinstance(part, HasTrainingState):
                 start = f"{part.name}/"
@@ -106,13 +143,13 @@ class Composition:
 
 
 def _scores(reports: list[CompressionReport]) -> list[float]:
-    """The score before the first part and after each; parts that measured none are left out."""
+    """Return the score before the first part and after each, without parts that measured none."""
     measured = [(report.reference_score, report.score) for report in reports]
     known = [(before, after) for before, after in measured if before is not None]
     return [known[0][0], *(after for _, after in known if after is not None)] if known else []
 
 
-def _drop_pp(reports: list[CompressionReport]) -> float:
-    """Percentage points lost so far; negative for a gain."""
+def _drop(metric: Metric, reports: list[CompressionReport]) -> float:
+    """Return the drop so far, in the metric's unit; negative for an improvement."""
     scores = _scores(reports)
-    return 100.0 * (scores[0] - scores[-1]) if scores else 0.0
+    return metric.drop(scores[0], scores[-1]) if scores else 0.0

@@ -1,7 +1,7 @@
 """Controls: the uncompressed model in a narrower arithmetic.
 
-`stego` both clears bits and computes in the arithmetic that they fit. These tell the two apart:
-what the arithmetic saves without a single bit cleared or searched for.
+`stego` clears bits and also computes in a narrower arithmetic. These controls show how much the
+arithmetic alone saves, without a cleared bit and without a search.
 """
 
 from energybench.compression.base import Baseline
@@ -14,7 +14,7 @@ class BaselineTf32(Baseline):
     required_precision: str | None = "tf32"
 
     def precisions(self) -> tuple[str, ...]:
-        """TF32, although it rounds the weights it reads: that is what this control is for."""
+        """Return TF32, although it rounds the weights that it reads: the control measures this."""
         return ("tf32",)
 
 
@@ -25,5 +25,5 @@ class BaselineBf16(Baseline):
     required_precision: str | None = "bf16"
 
     def precisions(self) -> tuple[str, ...]:
-        """bfloat16, although it rounds the weights it reads: that is what this control is for."""
+        """Return bfloat16, although it rounds the weights it reads: the control measures this."""
         return ("bf16",)

@@ -1,6 +1,7 @@
-"""Which slices of which layers are one channel, as Torch-Pruning's dependency graph finds it.
+"""Sets of channels: slices of several layers that can only be removed together.
 
-G. Fang et al., "DepGraph: Towards Any Structural Pruning" (arXiv 2301.12900).
+Torch-Pruning's dependency graph finds them: G. Fang et al., "DepGraph: Towards Any Structural
+Pruning" (arXiv 2301.12900).
 """
 
 import importlib
@@ -13,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from energybench.errors import UsageError
+from energybench.errors import CellError, UsageError
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -21,40 +22,58 @@ _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 @dataclass(frozen=True, eq=False)
 class Site:
-    """The output or input side of one layer: where channels lie in its tensors."""
+    """The output or input side of one layer, with the dimensions that channels have there."""
 
     owner: nn.Module
     tensors: dict[str, int]
-    """Parameter or buffer of `owner` -> the dimension that has the channels."""
+    """Name of a parameter or buffer of `owner` -> its dimension along the channels."""
     sizes: tuple[str, ...]
-    """Attributes of `owner` that give their number."""
+    """Attributes of `owner` that hold the number of channels."""
     width: int
+    """Positions along the dimension."""
 
 
 @dataclass(frozen=True, eq=False)
 class ChannelSet:
-    """Channels that can be removed one by one, each from every place of the set at once."""
+    """Channels that can be removed one by one, each from all places of the set at once."""
 
     size: int
     places: list[tuple[Site, Tensor, Tensor]]
     """(site, positions along it, channel 0..size-1 of each position); int64."""
 
 
-def channel_sets(model: nn.Module, example: Tensor) -> list[ChannelSet]:
-    """Every set of channels that can be removed from `model`, which maps `example` to outputs.
+def channel_sets(model: nn.Module, *inputs: Any, **named: Any) -> list[ChannelSet]:
+    """Return every set of channels that can be removed from `model`.
 
-    Left out are sets that reach the model's outputs, grouped convolutions (other than depthwise),
-    transposed ones, weights that two layers share, or layers other than Linear, convolution,
-    BatchNorm, LayerNorm and parameters of the model's own. Modes and gradients' flags are as they
-    were. Raises `UsageError` where Torch-Pruning is not installed.
+    `model(*inputs, **named)` runs once to trace its layers. A set is left out where it reaches the
+    model's outputs, a grouped convolution (other than a depthwise one), a transposed convolution,
+    a weight that two layers share, or a layer other than Linear, convolution, BatchNorm, LayerNorm
+    and parameters of the model's own. Modes, hooks and `requires_grad` end as they were.
+
+    Raises `UsageError` where Torch-Pruning is not installed, and `CellError` for a model that it
+    cannot trace.
     """
     pruning = _torch_pruning()
     with _traceable(model):
-        graph = pruning.DependencyGraph().build_dependency(model, example, verbose=False)
-        shared = _shared(model)
-        sites: dict[tuple[int, bool], Site | None] = {}
-        sets = (_channel_set(graph, group, sites, shared) for group in graph.get_all_groups())
-        return [channels for channels in sets if channels is not None and channels.size > 1]
+        try:
+            graph = pruning.DependencyGraph().build_dependency(
+                model, inputs, forward_fn=lambda now, given: now(*given, **named), verbose=False
+            )
+            shared = _shared(model)
+            sites: dict[tuple[int, bool], Site | None] = {}
+            sets = [_channel_set(graph, group, sites, shared) for group in graph.get_all_groups()]
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:
+            raise CellError(
+                f"prune-channels: Torch-Pruning cannot trace this model: {first_line(error)}"
+            ) from error
+    return [channels for channels in sets if channels is not None and channels.size > 1]
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of the error's message, or its type where it has none."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _torch_pruning() -> Any:
@@ -68,8 +87,12 @@ def _torch_pruning() -> Any:
 
 @contextmanager
 def _traceable(model: nn.Module) -> Iterator[None]:
-    """In eval mode, with a gradient for every parameter: the graph is read from autograd's."""
+    """Put the model into eval mode with a gradient for every parameter, as autograd's graph needs.
+
+    Afterwards modes and `requires_grad` are as before, and hooks that a failed trace left are gone.
+    """
     modes = [(module, module.training) for module in model.modules()]
+    hooks = [(module, set(module._forward_hooks)) for module in model.modules()]
     flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     try:
         for parameter, _ in flags:
@@ -80,12 +103,15 @@ def _traceable(model: nn.Module) -> Iterator[None]:
     finally:
         for parameter, required in flags:
             parameter.requires_grad_(required)
+        for module, known in hooks:
+            for key in set(module._forward_hooks) - known:
+                del module._forward_hooks[key]
         for module, training in modes:
             module.training = training
 
 
 def _shared(model: nn.Module) -> set[int]:
-    """Ids of parameters that more than one module has."""
+    """Return the ids of parameters that more than one module has."""
     users = Counter(
         id(parameter)
         for module in model.modules()
@@ -97,7 +123,7 @@ def _shared(model: nn.Module) -> set[int]:
 def _channel_set(
     graph: Any, group: Any, sites: dict[tuple[int, bool], Site | None], shared: set[int]
 ) -> ChannelSet | None:
-    """The set of one of the graph's groups; None if it has to be left alone."""
+    """Return the set of one group of the graph, or None for a group that must be left alone."""
     places = []
     for item in group:
         node, outputs = item.dep.target, graph.is_out_channel_pruning_fn(item.dep.handler)
@@ -127,7 +153,7 @@ def _uses(site: Site, shared: set[int]) -> bool:
 
 
 def _site(graph: Any, node: Any, outputs: bool) -> Site | None:
-    """Where the channels of a node of the graph lie; None for a layer that cannot be cut."""
+    """Return the site of a node of the graph, or None for a layer that cannot be cut."""
     layer = node.module
     if isinstance(layer, nn.Parameter):
         path, _, name = graph._param_to_name[layer].rpartition(".")
@@ -143,7 +169,7 @@ def _site(graph: Any, node: Any, outputs: bool) -> Site | None:
 
 
 def _layer_site(layer: nn.Module, outputs: bool) -> tuple[dict[str, int], tuple[str, ...]] | None:
-    """Dimensions of the tensors that have the channels, and the attributes that count them."""
+    """Return tensor name -> channel dimension, and the attributes that hold the count."""
     per_channel = {"weight": 0, "bias": 0}
     if isinstance(layer, nn.Linear):
         return (per_channel, ("out_features",)) if outputs else ({"weight": 1}, ("in_features",))

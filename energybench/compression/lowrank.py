@@ -1,10 +1,10 @@
-"""Low-rank factorization: a layer becomes two thinner ones, by truncated SVD.
+"""Low-rank factorization: replace a layer by two thinner ones, by truncated SVD.
 
-Linear layers as in E. Denton et al., "Exploiting Linear Structure Within Convolutional Networks
-for Efficient Evaluation" (arXiv 1404.0736); k x k convolutions into a k x k one with r filters and
-a 1 x 1 one as in X. Zhang et al., "Accelerating Very Deep Convolutional Networks for
-Classification and Detection" (arXiv 1505.06798, section 3.1), which also chooses ranks for the
-whole network by the energy they keep.
+Linear layers are split as in E. Denton et al., "Exploiting Linear Structure Within Convolutional
+Networks for Efficient Evaluation" (arXiv 1404.0736). A k x k convolution becomes a k x k one with
+r filters and a 1 x 1 one, as in X. Zhang et al., "Accelerating Very Deep Convolutional Networks for
+Classification and Detection" (arXiv 1505.06798, section 3.1), where the energy kept also decides
+the ranks of the whole network.
 """
 
 import math
@@ -18,7 +18,7 @@ from energybench.compression.base import STRUCTURE, Score
 from energybench.compression.rank_budget import Budget, Spectrum
 from energybench.compression.search import strongest
 from energybench.compression.svd import factorize, relative_error, split
-from energybench.compression.weights import parameter_count, require_weights
+from energybench.compression.weights import parameter_count, require_weights, shared_names
 from energybench.records.record import CompressionReport
 
 EVALUATIONS = 8
@@ -29,11 +29,11 @@ Layer = nn.Linear | nn.Conv2d
 
 
 def low_rank_layer(layer: Layer, basis: Tensor) -> nn.Sequential:
-    """`layer` (out, in) as `down` into r channels and `up` to its outputs, which has the bias.
+    """Return `layer` (out, in) as `down`, into r channels per group, and `up`, to its outputs.
 
-    `basis` is (groups, min(out, in), r), where out and in are those of one group and a
-    convolution's in counts its kernel; each group gets r channels. Device, dtype, mode, stride,
-    padding and what is trained are the layer's; the bias is the same parameter.
+    `basis` is (groups, min(out, in), r): out and in are those of one group, and a convolution's in
+    is its input channels times the kernel's height and width. Device, dtype, mode, stride, padding
+    and `requires_grad` are the layer's; `up` has its bias, the same parameter.
     """
     weight = layer.weight.detach()
     up_matrices, down_matrices = split(as_matrices(layer), basis)
@@ -59,12 +59,12 @@ def low_rank_layer(layer: Layer, basis: Tensor) -> nn.Sequential:
 
 
 class LowRank:
-    """Saves as large a share of the parameters as the tolerance allows, with the least loss.
+    """Saves the largest share of the parameters within the tolerance, with the least loss.
 
-    One budget goes over all layers (`Budget`). Covered are Linear layers and 2-d convolutions, each
-    group of a grouped one by itself; not subclasses of them (whose owners may use the weight
-    directly), not those whose weight another layer shares, and none that no rank makes smaller,
-    which all depthwise convolutions are.
+    All layers share one budget (`Budget`). Covered are Linear layers and 2-d convolutions; of a
+    grouped convolution each group by itself. Not covered are subclasses of them (their owners may
+    use the weight directly), layers whose weight another layer shares (such as a head that is tied
+    to an embedding), and layers that no rank makes smaller, such as depthwise convolutions.
     """
 
     name = "lowrank"
@@ -73,14 +73,16 @@ class LowRank:
     def compress(self, model: nn.Module, score: Score, tolerance: float) -> CompressionReport:
         """Factorize at the largest budget within `tolerance`, in whole percents of parameters.
 
-        The report has {"budget": share, "layers": how many} and each factorized layer's relative
-        Frobenius error, measured on the factors that the model ends with; the compression rate is
-        the share of all parameters saved. During the search, memory holds the singular vectors (a
-        tenth of most layers' size, half of a square one's) and the original layers, beside a model
-        that is smaller than those. Raises `CellError` for a model without such layers, or with one
-        not finite.
+        The report has {"budget": share, "layers": how many}, and the relative Frobenius error of
+        each factorized layer, measured on the final factors; the compression rate is the share of
+        all parameters saved. During the search, memory holds the original layers and the singular
+        vectors (a tenth of the size of most layers, half of that of a square one) beside the
+        smaller model. Raises `CellError` for a model without such layers, or with one that is not
+        finite.
         """
         layers = _layers(model)
+        own = {f"{name}.weight" for _, names in layers for name in names}
+        shared = [names for names in shared_names(model).values() if own.isdisjoint(names)]
         require_weights(self.name, {f"{names[0]}.weight": layer.weight for layer, names in layers})
         before = parameter_count(model)
         plans = [_Plan.of(layer, names) for layer, names in layers if largest_rank(layer)]
@@ -95,6 +97,7 @@ class LowRank:
         )
         errors = {plan.names[0]: _error(model, plan) for plan, _ in ranks}
         notes = [] if plans else ["no rank of any layer has fewer parameters than the layer"]
+        notes += [f"{' and '.join(n)} are one parameter, left as it is" for n in shared]
         return replace(report, error=errors, notes=[*report.notes, *notes])
 
     def after_step(self, model: nn.Module) -> None:
@@ -106,7 +109,7 @@ class LowRank:
 
 @dataclass(frozen=True)
 class _Plan:
-    """One layer, everywhere it occurs, and its factorization."""
+    """One layer, all its names in the model, and its factorization."""
 
     layer: Layer
     names: list[str]
@@ -124,7 +127,7 @@ class _Plan:
 
 
 def _error(model: nn.Module, plan: _Plan) -> float:
-    """Relative Frobenius error of the factors that stand in `plan`'s place."""
+    """Return the relative Frobenius error of the factors that replaced the layer of `plan`."""
     matrices = as_matrices(plan.layer)
     groups, rows, columns = matrices.shape
     up, down = (
@@ -146,7 +149,7 @@ class _Factorizing:
         self.budgets = [share for share in shares if self._to_save(share) <= self._budget.largest]
 
     def ranks(self, share: float) -> list[tuple[_Plan, int]]:
-        """The plans that are factorized to save `share` of the parameters, with their ranks."""
+        """Return the plans to factorize, with their ranks, to save `share` of the parameters."""
         ranks = self._budget.ranks(self._to_save(share))
         return [(self._plans[index], rank) for index, rank in sorted(ranks.items())]
 
@@ -167,13 +170,13 @@ class _Factorizing:
 
 
 def largest_rank(layer: Layer) -> int:
-    """The largest rank whose two factors have fewer parameters than `layer`, 0 if none has."""
+    """Return the largest rank whose factors have fewer parameters than `layer`, 0 for none."""
     groups, rows, columns = _matrix_shape(layer)
     return (rows * columns - 1) // (rows + columns) if groups * rows * columns else 0
 
 
 def _layers(model: nn.Module) -> list[tuple[Layer, list[str]]]:
-    """Every layer that can be factorized, with all its qualified names."""
+    """Return every layer that can be factorized, with all its qualified names."""
     users = Counter(
         id(parameter)
         for module in model.modules()
@@ -188,13 +191,16 @@ def _layers(model: nn.Module) -> list[tuple[Layer, list[str]]]:
 
 
 def as_matrices(layer: Layer) -> Tensor:
-    """(groups, out, in) of each group, in times kernel height and width; at least float32."""
+    """Return the weight as (groups, out, in), with in times kernel height and width.
+
+    out and in are those of one group; the dtype is at least float32.
+    """
     matrices = layer.weight.detach().reshape(_matrix_shape(layer))
     return matrices.to(torch.promote_types(matrices.dtype, torch.float32))
 
 
 def _matrix_shape(layer: Layer) -> tuple[int, int, int]:
-    """Groups, and a group's outputs and inputs."""
+    """Return the number of groups, and a group's outputs and inputs, as in `as_matrices`."""
     groups = layer.groups if isinstance(layer, nn.Conv2d) else 1
     shape = layer.weight.shape
     return groups, shape[0] // groups, math.prod(shape[1:])

@@ -1,9 +1,9 @@
 """Magnitude pruning: zero the weights of least absolute value.
 
 S. Han, J. Pool, J. Tran, W. Dally, "Learning both Weights and Connections for Efficient Neural
-Networks" (arXiv 1506.02626): `prune` with one threshold for all layers, as
-`torch.nn.utils.prune.global_unstructured` with `L1Unstructured` has it, and `prune-layerwise` with
-the same fraction in every layer, as `l1_unstructured` has it.
+Networks" (arXiv 1506.02626). `prune` has one threshold for all layers and zeroes the weights that
+`torch.nn.utils.prune.global_unstructured` with `L1Unstructured` would. `prune-layerwise` zeroes the
+same fraction of every layer, as `l1_unstructured` would.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,6 +22,7 @@ from energybench.compression.weights import (
     covered_weights,
     parameter_count,
     require_weights,
+    shared_notes,
     zero_count,
 )
 from energybench.records.record import CompressionReport
@@ -29,28 +30,29 @@ from energybench.records.record import CompressionReport
 EVALUATIONS = 8
 """Seven of bisection over 1..99 %, and a neighbour."""
 BINS = 1 << 16
-"""Of the histogram: all exponents, and 8 bits of a float32's significand."""
+"""Bins of the histogram: every exponent, and 8 bits of a float32's significand."""
 COUNTED = 1 << 20
-"""Weights counted at a time: more would leave the cache, fewer would pay for the bins."""
+"""Weights counted at a time: more would not fit the cache, fewer would repeat the bins' cost."""
 GATHERED = 1 << 16
-"""Weights looked at for one bin at a time."""
+"""Weights gathered at a time for one bin."""
 
 Weights = dict[str, nn.Parameter]
 
 
 @dataclass(frozen=True)
 class Cut:
-    """What lies below a magnitude, and how many of those equal to it."""
+    """The weights below a magnitude, and the first few equal to it."""
 
     threshold: Tensor
-    """Of no dimensions, above 0."""
+    """(), above 0."""
     equal: int | None
-    """The first so many of those equal to `threshold`; None: all."""
+    """How many of the weights equal to `threshold` are cut; None for all."""
 
     def zero(self, pairs: Iterable[tuple[Tensor, Tensor]]) -> None:
-        """(target, source): make targets their sources, with zeros for what the cut takes.
+        """Write each source to its target, with zeros for the weights that are cut.
 
-        The first ones are those in the order of `pairs`, row-major.
+        `pairs` are (target, source) of one shape. Weights equal to the threshold are cut in the
+        order of `pairs`, row-major.
         """
         limit = self.threshold
         if self.equal is not None:
@@ -65,7 +67,7 @@ class Cut:
                 missing -= self._zero_ties(target, source, missing)
 
     def _zero_ties(self, target: Tensor, source: Tensor, most: int) -> int:
-        """Zero the first `most` elements whose source is `threshold`; returns how many it found."""
+        """Zero the first `most` elements whose source is `threshold`; return how many there are."""
         flat, found = source.flatten(), 0
         for start in range(0, len(flat), COUNTED):
             part = flat[start : start + COUNTED].abs()
@@ -79,15 +81,15 @@ class Cut:
 
 
 class Magnitudes:
-    """Selects the k-th smallest magnitude of several weights, exactly and without sorting them.
+    """Finds the k-th smallest magnitude of several weights, exactly and without sorting them.
 
-    Floats of one sign are ordered as their bit patterns are. So one pass counts magnitudes by the
-    top 16 bits below the sign, which tells the bin of every k, and for each k that is asked for
-    another pass gathers what is in its bin, under 1 % of trained weights.
+    Floats of one sign have the order of their bit patterns. So one pass counts the magnitudes by
+    the top 16 bits below the sign and finds the bin of every k. For each k asked for, another pass
+    gathers the magnitudes of its bin, under 1 % of trained weights.
     """
 
     def __init__(self, weights: Sequence[Tensor], counts: Sequence[int]) -> None:
-        """`weights` are floats without NaN; `counts` are all the k (from 1) that may be asked."""
+        """Count `weights`, floats without NaN; `counts` are all k (from 1) to be asked for."""
         double = any(weight.dtype == torch.float64 for weight in weights)
         self._dtype, self._bits = (torch.float64, 63) if double else (torch.float32, 31)
         self._integers = torch.int64 if double else torch.int32
@@ -104,7 +106,7 @@ class Magnitudes:
         self._places = dict(zip(counts, places, strict=True))
 
     def cut(self, count: int) -> "Cut":
-        """Where the `count` smallest magnitudes end."""
+        """Return the cut that takes the `count` smallest magnitudes."""
         place, below = self._places[count]
         edges = torch.tensor([place << self._shift, (place + 1) << self._shift])
         low, high = edges.to(self._integers).view(self._dtype).tolist()
@@ -115,7 +117,7 @@ class Magnitudes:
         return Cut(threshold.cpu(), wanted if surplus else None)
 
     def _parts(self, size: int) -> Iterator[Tensor]:
-        """New tensors of magnitudes; a GPU takes each weight whole."""
+        """Yield new tensors of up to `size` magnitudes; on a GPU, of a whole weight."""
         for weight in self._weights:
             flat = weight.detach().flatten()
             for part in flat.split(size) if flat.device.type == "cpu" else [flat]:
@@ -130,17 +132,17 @@ def _between(magnitudes: Tensor, low: float, high: float) -> Tensor:
 
 
 class Prune(HoldsZeros):
-    """Zeroes as large a fraction of the covered weights as the tolerance allows, and keeps them."""
+    """Zeroes the largest fraction of the covered weights within the tolerance, and holds it."""
 
     name = "prune"
     stage = MASK
 
     def compress(self, model: nn.Module, score: Score, tolerance: float) -> CompressionReport:
-        """Prune the largest fraction within `tolerance`; {"fraction": f} in the report.
+        """Prune the largest fraction within `tolerance`; the report has {"fraction": f}.
 
         Fractions are whole percents of the covered weights, 0.01..0.99. The compression rate is
-        the number of newly zero weights over that of all parameters that were not pruned before.
-        Raises `CellError` for a model without covered weights, or with one not finite.
+        the number of new zeros over the number of all parameters that were not zero before.
+        Raises `CellError` for a model without covered weights, or with one that is not finite.
         """
         weights = covered_weights(model)
         require_weights(self.name, weights)
@@ -151,15 +153,16 @@ class Prune(HoldsZeros):
         pruned = weights if found.setting else {}
         self._zeros = Zeros((name, weight.detach() != 0) for name, weight in pruned.items())
         rate = (zero_count(weights) - before) / (parameter_count(model) - before)
-        return found.report(self.name, {"fraction": found.setting or 0.0}, rate)
+        settings: dict[str, float | int | str] = {"fraction": found.setting or 0.0}
+        return found.report(self.name, settings, rate, shared_notes(model))
 
     def _shares(self, weights: Weights) -> list[Weights]:
-        """The weights that have one threshold; each share loses the same fraction."""
+        """Split `weights` into shares with a threshold each; every share loses one fraction."""
         return [weights]
 
 
 class PruneLayerwise(Prune):
-    """Zeroes the same fraction of every covered weight tensor, and keeps them."""
+    """Zeroes the same fraction of every covered weight tensor, and holds it."""
 
     name = "prune-layerwise"
 
@@ -168,7 +171,7 @@ class PruneLayerwise(Prune):
 
 
 class _Share:
-    """Weights with one threshold, and the cut of each fraction of them."""
+    """Weights with one threshold, and the cut for each fraction of them."""
 
     def __init__(self, weights: Weights) -> None:
         self.originals = Originals(weights)
@@ -180,7 +183,7 @@ class _Share:
         self._cuts: dict[int, Cut] = {}
 
     def zero(self, fraction: float) -> None:
-        """Prune `fraction`, or nothing where that many are zero anyway."""
+        """Prune `fraction`, or nothing where that many weights are zero already."""
         count = self.counts.get(fraction)
         if count is None:
             return

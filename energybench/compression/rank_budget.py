@@ -1,10 +1,9 @@
-"""Ranks for many layers from one budget of parameters to save.
+"""Ranks of many layers for one budget of parameters to save.
 
-Every layer offers a curve: energy lost against parameters saved. Where a budget is to be met with
-the least loss, all layers give way at the same price, loss per parameter (the Lagrangian condition;
-Y. Shoham, A. Gersho, "Efficient Bit Allocation for an Arbitrary Set of Quantizers", 1988). So steps
-of all layers are sorted by price once, and a budget takes them from the cheapest on: a larger
-budget never raises a rank.
+Every layer has a curve: energy lost over parameters saved. The least loss for a budget has the same
+price, loss per parameter, in all layers (the Lagrangian condition; Y. Shoham, A. Gersho, "Efficient
+Bit Allocation for an Arbitrary Set of Quantizers", 1988). So the steps of all layers are sorted by
+price once, and a budget takes the cheapest of them: a larger budget never raises a rank.
 """
 
 from collections.abc import Sequence
@@ -16,35 +15,35 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Spectrum:
-    """What a layer's ranks cost and hold."""
+    """The energy that each rank of a layer keeps, and the parameters that it needs."""
 
     energies: Tensor
     """(m,) float64 squared singular values, descending."""
     dense: int
-    """Parameters of the weight as it is."""
+    """Parameters of the dense weight."""
     per_rank: int
-    """Parameters of both factors for each rank."""
+    """Parameters of both factors together, per rank."""
 
     @property
     def most(self) -> int:
-        """The largest rank that saves parameters, 0 if none does."""
+        """Return the largest rank that saves parameters, 0 for none."""
         return min((self.dense - 1) // self.per_rank, len(self.energies))
 
     def saved(self, rank: int) -> int:
-        """Parameters saved at `rank`."""
+        """Return the parameters saved at `rank`."""
         return self.dense - rank * self.per_rank
 
     def lost(self) -> Tensor:
-        """(m + 1,) shares of the energy lost at rank 0..m."""
+        """Return the shares of the energy lost at rank 0..m, (m + 1,)."""
         tails = self.energies.flip(0).cumsum(0).flip(0)
         total = tails[:1].clamp_min(torch.finfo(torch.float64).tiny)
         return torch.cat([tails, torch.zeros(1, dtype=tails.dtype)]) / total
 
     def steps(self) -> tuple[int, Tensor]:
-        """The rank of the first step, and the price of it and of each further one, ascending.
+        """Return the rank after the first step, and the prices of all steps, ascending.
 
-        The first step goes from the dense layer to the rank that saves at the lowest price; each
-        further one gives up one rank, down to 1. Needs `most` > 0.
+        The first step goes from the dense layer to the rank that saves parameters at the lowest
+        price; each further step lowers the rank by 1, down to rank 1. Needs `most` > 0.
         """
         lost = self.lost()
         ranks = torch.arange(1, self.most + 1)
@@ -59,10 +58,10 @@ _NONE = torch.zeros(0, dtype=torch.int64)
 
 
 class Budget:
-    """Ranks of every layer for any number of parameters to save."""
+    """Finds the ranks of every layer for any number of parameters to save."""
 
     def __init__(self, spectra: Sequence[Spectrum]) -> None:
-        """`spectra` are of layers with `most` > 0."""
+        """Sort the steps of layers whose `spectra` have `most` > 0."""
         self._spectra = spectra
         self._firsts = []
         owners, prices, saved = [_NONE], [_NONE.double()], [_NONE]
@@ -80,19 +79,19 @@ class Budget:
 
     @property
     def largest(self) -> int:
-        """Parameters saved at rank 1 everywhere."""
+        """Return the parameters saved at rank 1 in every layer."""
         return int(self._saved[-1]) if len(self._saved) else 0
 
     def step_ends(self) -> list[int]:
-        """The budgets that whole steps meet exactly, ascending: there the loss is the least."""
+        """Return the budgets that whole steps meet exactly, ascending; their loss is the least."""
         ends: list[int] = self._saved.tolist()
         return ends
 
     def ranks(self, save: int) -> dict[int, int]:
-        """Layer's index -> rank, for those that give way, to save at least `save` (1..largest).
+        """Return layer index -> rank, which together save at least `save` (1..largest) parameters.
 
-        The last layer to leave its dense form may stop at a rank above the cheapest one, where
-        that is enough.
+        Layers that stay dense are left out. The last layer that is factorized may have a higher
+        rank than that of the lowest price, where this saves enough.
         """
         taken = int(torch.searchsorted(self._saved, save)) + 1
         owners, counts = self._owners[:taken].unique(return_counts=True)

@@ -1,8 +1,10 @@
-"""The search that every compression uses: the strongest setting whose drop is within tolerance.
+"""Search for the strongest setting whose drop is within the tolerance; every method uses it.
 
-Accuracies on validation images are not a tidy function of a setting: one that is beyond the
-tolerance may have a stronger one within it, by luck of a few images. The strongest setting here is
-the last before the first that is beyond the tolerance, so that every weaker one tried is within it.
+A score is not monotone in the setting: beyond a setting that exceeds the tolerance, a stronger one
+may be within it by the luck of a few items. So the search returns the last setting before the
+first that exceeds the tolerance, and every weaker setting that it tried is within the tolerance.
+
+Which of two scores is better, and by how much, is the metric's to say (`Metric.is_within`).
 """
 
 import math
@@ -12,26 +14,27 @@ from typing import Protocol
 
 from torch import nn
 
-from energybench.compression.base import Score
+from energybench.compression.base import Score, require_score
 from energybench.errors import CellError
-from energybench.records.record import ROUNDING_PP, CompressionReport
+from energybench.records.metric import Metric
+from energybench.records.record import CompressionReport
 
 
 class Trial(Protocol):
-    """A model that can be put into any setting, and back."""
+    """Puts one model into any setting, and back."""
 
     def apply(self, setting: float) -> None:
         """Put the untouched model into `setting`, in place."""
         ...
 
     def restore(self) -> None:
-        """Bring the untouched model back, bit for bit."""
+        """Restore the untouched model, bit for bit."""
         ...
 
 
 @dataclass
 class Found:
-    """What a search found; scores are fractions (0..1)."""
+    """The outcome of a search; scores are values of the score's metric."""
 
     reference: float
     """Score of the untouched model."""
@@ -40,19 +43,26 @@ class Found:
     setting: float | None = None
     """The strongest setting within tolerance; None if there is none."""
     curve: list[tuple[float, float]] = field(default_factory=list)
-    """Every (setting, score) evaluated beside the reference, in order."""
+    """Every (setting, score) evaluated beside the reference, in the order of evaluation."""
     notes: list[str] = field(default_factory=list)
-    """That the curve is not monotone, if so."""
+    """One line if the curve is not monotone, else none."""
 
     @property
     def monotone(self) -> bool:
-        """Whether no setting tried was within tolerance while a weaker one was not."""
+        """False if a setting was within the tolerance although a weaker one was not."""
         return not self.notes
 
     def report(
-        self, method: str, settings: dict[str, float | int | str], rate: float
+        self,
+        method: str,
+        settings: dict[str, float | int | str],
+        rate: float,
+        notes: Iterable[str] = (),
     ) -> CompressionReport:
-        """The report of `method`, whose `settings` free the share `rate` of the weights."""
+        """Return the report of `method`, whose `settings` free the share `rate` of the weights.
+
+        `notes` come after those of the search.
+        """
         return CompressionReport(
             method=method,
             settings=settings,
@@ -61,16 +71,16 @@ class Found:
             score=self.score,
             curve=self.curve,
             no_effect=self.setting is None,
-            notes=self.notes,
+            notes=[*self.notes, *notes],
         )
 
 
 def largest(count: int, accepts: Callable[[int], bool], budget: int) -> int | None:
-    """The index in 0..count-1 before the first refused one, as far as tried; None for no index.
+    """Return the index in 0..count-1 before the first refused one tried; None for no index.
 
-    Bisection, which ends as soon as the index and both its neighbours are known. Where the lower
-    one is refused, the accepted index was luck, and the search goes down from there one by one.
-    `accepts` is called at most `budget` times and never twice for one index.
+    The bisection ends as soon as the index and both its neighbours are known. Where the lower
+    neighbour is refused, luck had accepted the index, and the search goes down from there one by
+    one. `accepts` is called at most `budget` times and never twice for one index.
     """
     verdicts: dict[int, bool] = {}
     while True:
@@ -94,10 +104,11 @@ def boundary(
     budget: int,
     reference: float | None = None,
 ) -> Found:
-    """Try at most `budget` of `settings` (weakest first); the model is as it was in the end.
+    """Try at most `budget` of `settings` (weakest first); in the end the model is as it was.
 
-    The drop is `score(model)` untouched minus that with a setting applied, in percentage points;
-    `reference` is the former where it is known. Raises `CellError` for a score that is not finite.
+    The drop is from `score(model)` untouched to that with a setting applied, and `tolerance` is in
+    the unit of `score.metric`. `reference` is the former score where it is known already. Raises
+    `TypeError` for a score without a metric, and `CellError` for a value that is not finite.
     """
     before = measure(model, score) if reference is None else reference
     scores: dict[int, float] = {}
@@ -108,12 +119,12 @@ def boundary(
             scores[index] = measure(model, score)
         finally:
             trial.restore()
-        return is_within(before, scores[index], tolerance)
+        return score.metric.is_within(before, scores[index], tolerance)
 
     largest(len(settings), within, budget)
     curve = [(float(settings[index]), value) for index, value in scores.items()]
     ordered = [(settings[index], scores[index]) for index in sorted(scores)]
-    found = settle(before, ordered, tolerance)
+    found = settle(score.metric, before, ordered, tolerance)
     found.curve = curve
     return found
 
@@ -128,7 +139,7 @@ def strongest(
 ) -> Found:
     """Find the `boundary` and apply its setting.
 
-    Where no setting is within `tolerance`, and after any error, the model is as it was.
+    Where no setting is within `tolerance`, and after an error, the model is as it was.
     """
     found = boundary(model, score, tolerance, settings, trial, budget)
     if found.setting is not None:
@@ -145,13 +156,15 @@ def apply(trial: Trial, setting: float) -> None:
         raise
 
 
-def settle(reference: float, curve: Iterable[tuple[float, float]], tolerance: float) -> Found:
-    """What the (setting, score) of `curve`, weakest setting first, say."""
+def settle(
+    metric: Metric, reference: float, curve: Iterable[tuple[float, float]], tolerance: float
+) -> Found:
+    """Pick the strongest setting of `curve`, which is (setting, score) with the weakest first."""
     found = Found(reference, reference)
     refused: float | None = None
     for setting, value in curve:
         found.curve.append((setting, value))
-        if not is_within(reference, value, tolerance):
+        if not metric.is_within(reference, value, tolerance):
             refused = setting if refused is None else refused
         elif refused is None:
             found.setting, found.score = setting, value
@@ -163,13 +176,12 @@ def settle(reference: float, curve: Iterable[tuple[float, float]], tolerance: fl
     return found
 
 
-def is_within(reference: float, value: float, tolerance: float) -> bool:
-    """Whether the drop from `reference` to `value` is at most `tolerance` percentage points."""
-    return 100.0 * (reference - value) <= tolerance + ROUNDING_PP
-
-
 def measure(model: nn.Module, score: Score) -> float:
-    """`score(model)`; raises `CellError` for one that is not finite."""
+    """Return `score(model)`.
+
+    Raises `TypeError` for a score without a metric, and `CellError` for a value that is not finite.
+    """
+    require_score(score)
     value = float(score(model))
     if not math.isfinite(value):
         raise CellError(f"the validation score is {value}; check the model's weights and data")

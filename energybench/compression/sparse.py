@@ -1,13 +1,12 @@
 """2:4 sparsity: of every four consecutive weights of an input row, the two smallest are zero.
 
-The pattern that the sparse tensor cores of NVIDIA GPUs from Ampere on execute at up to twice the
-speed of dense ones: A. Mishra et al., "Accelerating Sparse Deep Neural Networks" (arXiv
-2104.08378). Training here stays dense with the zeros held; `realize` hands the trained layers to
-those cores.
+Sparse tensor cores, which NVIDIA GPUs have since Ampere, execute this pattern at up to twice the
+speed of dense weights: A. Mishra et al., "Accelerating Sparse Deep Neural Networks" (arXiv
+2104.08378). Training stays dense and holds the zeros; `realize` moves trained layers to these
+cores.
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import combinations
 
 import torch
@@ -22,6 +21,7 @@ from energybench.compression.weights import (
     covered_weights,
     parameter_count,
     require_weights,
+    shared_notes,
     zero_count,
     zero_unless,
 )
@@ -31,18 +31,18 @@ EVALUATIONS = 9
 """Bisection over up to 255 layers, and a neighbour."""
 GROUP, PRUNED = 4, 2
 PART = 1 << 20
-"""Weights that are looked at together."""
+"""Weights that are masked at a time."""
 _REALIZED_DTYPES = (torch.float16, torch.bfloat16)
 _REALIZED_MULTIPLE = 64
-"""Rows and columns that every backend of PyTorch's sparse tensors takes are multiples of this."""
+"""Rows and columns in multiples of this suit every backend of PyTorch's sparse tensors."""
 
 
 def keeps_of_four(weight: Tensor) -> Tensor:
-    """Bool mask like `weight` (out, ...), true for the two largest magnitudes of every four.
+    """Return a bool mask like `weight`, true for the two largest magnitudes of every four.
 
-    The fours are consecutive in the row of one output: (out, in), or (out, in per group * kernel
-    height * kernel width) in row-major order, whose length must be divisible by four. Of equal
-    magnitudes the first are pruned.
+    The fours are consecutive in the row of one output: `weight` is (out, in), or (out, in per
+    group, kernel height, kernel width) whose rows are taken in row-major order. The length of a
+    row must be divisible by four. Of equal magnitudes the first are pruned.
     """
     fours = weight.detach().abs().reshape(-1, GROUP)
     columns = fours.unbind(dim=1)
@@ -55,9 +55,9 @@ def keeps_of_four(weight: Tensor) -> Tensor:
 
 
 def eligible_weights(model: nn.Module) -> dict[str, nn.Parameter]:
-    """Covered weights of Linear and Conv2d layers whose rows are divisible by four.
+    """Return the covered weights of Linear and Conv2d layers with rows divisible by four.
 
-    That leaves most first convolutions (3 x 7 x 7 inputs) and depthwise ones dense.
+    Most first convolutions (3 x 7 x 7 inputs) and depthwise ones are not among them.
     """
     ours = {
         module.weight for module in model.modules() if isinstance(module, nn.Linear | nn.Conv2d)
@@ -70,10 +70,10 @@ def eligible_weights(model: nn.Module) -> dict[str, nn.Parameter]:
 
 
 class TwoOfFour(HoldsZeros):
-    """Gives the 2:4 pattern to as many layers as the tolerance allows, and keeps it.
+    """Gives the 2:4 pattern to as many layers as the tolerance allows, and holds it.
 
-    Layers lose in the order of damage for each weight pruned: the share of their magnitudes' sum
-    that goes, over their size.
+    The layer with the least damage per pruned weight comes first. Its damage is the share of the
+    sum of its magnitudes that the pattern prunes, over its number of weights.
     """
 
     name = "prune-2to4"
@@ -83,29 +83,29 @@ class TwoOfFour(HoldsZeros):
         """Prune the largest number of layers within `tolerance`.
 
         The report has {"layers": how many, "fraction": share of the covered weights that the
-        pattern prunes}; the compression rate is as that of `prune`. Raises `CellError` for a model
-        without covered weights, or with one not finite.
+        pattern prunes}; the compression rate is that of `prune`. Raises `CellError` for a model
+        without covered weights, or with one that is not finite.
         """
         covered = covered_weights(model)
         require_weights(self.name, covered)
         eligible = eligible_weights(model)
         before = zero_count(covered)
         trial = _Pruning(eligible)
-        settings = range(1, len(eligible) + 1)
-        found = strongest(model, score, tolerance, settings, trial, EVALUATIONS)
+        counts = range(1, len(eligible) + 1)
+        found = strongest(model, score, tolerance, counts, trial, EVALUATIONS)
         layers = trial.order[: int(found.setting or 0)]
         del trial  # and its copy of the weights, before there are masks
         self._zeros = Zeros((name, _mask(eligible[name])) for name in layers)
         pruned = sum(eligible[name].numel() for name in layers) * PRUNED // GROUP
         fraction = pruned / sum(weight.numel() for weight in covered.values())
         rate = (zero_count(covered) - before) / (parameter_count(model) - before)
-        report = found.report(self.name, {"layers": len(layers), "fraction": fraction}, rate)
         notes = [] if eligible else [f"no layer has rows divisible by {GROUP}"]
-        return replace(report, notes=[*report.notes, *notes])
+        settings: dict[str, float | int | str] = {"layers": len(layers), "fraction": fraction}
+        return found.report(self.name, settings, rate, [*notes, *shared_notes(model)])
 
 
 class _Pruning:
-    """The trial of a number of layers, those of least damage first."""
+    """The trial of a number of layers, in the order of damage."""
 
     def __init__(self, weights: dict[str, nn.Parameter]) -> None:
         self._weights = weights
@@ -124,7 +124,7 @@ class _Pruning:
 
 
 def _share_lost(weight: Tensor) -> float:
-    """Of the sum of magnitudes, the share in the pruned ones, 0..0.5."""
+    """Return the share of the sum of magnitudes that the pattern prunes, 0..0.5."""
     total = kept = 0.0
     for rows in _rows(weight):
         magnitudes = rows.abs()
@@ -134,21 +134,21 @@ def _share_lost(weight: Tensor) -> float:
 
 
 def _mask(weight: Tensor) -> Tensor:
-    """`keeps_of_four`, a few rows at a time."""
+    """Return `keeps_of_four(weight)`, computed a few rows at a time."""
     return torch.cat([keeps_of_four(rows) for rows in _rows(weight)])
 
 
 def _rows(weight: Tensor) -> Iterator[Tensor]:
-    """Views of consecutive outputs, small enough for what is computed of them to be little."""
+    """Yield views of consecutive outputs with at most about `PART` weights each."""
     yield from weight.detach().split(max(1, PART // weight[0].numel()))
 
 
 def realize(model: nn.Module) -> list[str]:
     """Give trained Linear layers PyTorch's sparse tensors, in place, for inference only.
 
-    Returns the names of the layers that now run on sparse tensor cores: those with the 2:4
-    pattern, in float16 or bfloat16, with rows and columns in multiples of 64, on a CUDA device of
-    capability 8.0 or newer. All others stay as they are, so on a CPU this does nothing.
+    Return the names of the layers that now run on sparse tensor cores. A layer must have the 2:4
+    pattern, be float16 or bfloat16, have rows and columns in multiples of 64, and be on a CUDA
+    device of capability 8.0 or newer. All other layers stay as they are, on a CPU every one.
     """
     realized = []
     for name, layer in model.named_modules():
@@ -170,6 +170,6 @@ def _runs_sparse(weight: Tensor) -> bool:
 
 
 def has_pattern(weight: Tensor) -> bool:
-    """Whether at least two of every four consecutive weights of each row are zero."""
+    """Return whether at least two of every four consecutive weights of each row are zero."""
     fours = weight.detach().reshape(-1, GROUP)
     return bool((fours.count_nonzero(dim=1) <= GROUP - PRUNED).all())

@@ -1,11 +1,11 @@
 """Steganographic capacity reduction: clear the low-order bits that a network does not need.
 
 R. Agrawal et al., "On the Steganographic Capacity of Selected Learning Models" (arXiv 2308.15502),
-count how many low-order bits of each float32 weight can be overwritten before the accuracy falls;
-L. Mei, M. Stamp (arXiv 2506.01311) reduce networks by that number of bits to save energy.
+count how many low-order bits of each float32 weight can be overwritten before the accuracy falls.
+L. Mei, M. Stamp (arXiv 2506.01311) clear that number of bits to save energy.
 
-Clear bits alone save none: no float32 kernel is faster for them. What they allow is a narrower
-arithmetic, in which every weight is held as exactly as before.
+Clear bits alone save no energy: no float32 kernel is faster for them. They allow a narrower
+arithmetic that holds every weight exactly.
 """
 
 from collections.abc import Mapping
@@ -38,6 +38,7 @@ from energybench.compression.weights import (
     laid_out_like,
     parameter_count,
     require_weights,
+    shared_notes,
 )
 from energybench.records.record import CompressionReport
 
@@ -45,26 +46,26 @@ __all__ = ["MAX_BITS", "Capacity", "Stego", "StegoFp32", "capacity", "clear_low_
 
 _FRACTION = FORMATS[torch.float32].fraction
 _NARROWER = {"bf16": _FRACTION - 7, "tf32": _FRACTION - 10}
-"""Arithmetic -> bits cleared from which it holds a float32: those its fraction has not."""
+"""Arithmetic -> how many clear low-order bits make a float32 fit its shorter fraction."""
 
 
 class Stego:
     """Clears as many low-order bits of every covered weight as the tolerance allows.
 
-    Training is held by error feedback. Each weight's full-precision value lives on as the weight,
-    whose low bits are clear, plus a remainder, as with the master weights of P. Micikevicius et
-    al., "Mixed Precision Training" (arXiv 1710.03740): after a step the remainder is added back,
-    the sum is rounded to the nearest value with clear low bits, and what rounding took away is the
-    new remainder. So every forward and backward pass computes with clear bits, and small updates
-    add up. The price is one more copy of the covered weights while training.
+    Error feedback keeps the bits clear during training. The full-precision value of each weight is
+    the weight, whose low bits are clear, plus a remainder, as with the master weights of
+    P. Micikevicius et al., "Mixed Precision Training" (arXiv 1710.03740). After a step, the
+    remainder is added back and the sum is rounded to the nearest value with clear low bits; the
+    rounding error is the new remainder. So every forward and backward pass computes with clear
+    bits, and small updates add up. Training needs memory for one more copy of the covered weights.
 
-    Clearing again after each step would instead take a whole unit of the coarse grid from every
-    weight whose update points toward zero and drop the updates of all others: weights shrink step
-    by step until the network is lost. Rounding without remainders drops all small updates. And
-    truncating the sum takes a unit from half of the weights at the very first step, because each
-    starts on the edge between two units.
+    Simpler ways lose the network. Clearing again after each step would take a whole unit of the
+    coarse grid from every weight whose update points toward zero, and drop all other updates:
+    weights would shrink step by step. Rounding without remainders would drop all small updates.
+    Truncating the sum would take a unit from half of the weights at the first step, because each
+    weight starts on the edge between two units.
 
-    `rounding` is how the search clears bits, as in `clear_low_bits`.
+    `rounding` says how the search clears bits, as in `clear_low_bits`.
     """
 
     name = "stego"
@@ -78,10 +79,11 @@ class Stego:
         self._remainders: dict[str, Tensor] = {}
 
     def compress(self, model: nn.Module, score: Score, tolerance: float) -> CompressionReport:
-        """Clear the `capacity` of the covered weights; {"bits": n} in the report.
+        """Clear the `capacity` of the covered weights; the report has {"bits": n}.
 
         The compression rate is n/32 times the covered weights' share of all parameters. Raises
-        `CellError` for a model without covered weights, or with one not finite or not float32.
+        `CellError` for a model without covered weights, or with one that is not finite or not
+        float32.
         """
         weights = covered_weights(model)
         require_float32(weights)
@@ -91,23 +93,23 @@ class Stego:
         self._bits, self._remainders = int(found.setting or 0), {}
         covered = sum(weight.numel() for weight in weights.values())
         rate = self._bits / 32 * covered / parameter_count(model)
-        return found.report(self.name, {"bits": self._bits}, rate)
+        return found.report(self.name, {"bits": self._bits}, rate, shared_notes(model))
 
     def precisions(self) -> tuple[str, ...]:
-        """What holds every retained bit: bf16 (8 of the 24 significant bits) or TF32 (11)."""
+        """Return those that hold every bit left: bf16 (8 of 24 significant bits), TF32 (11)."""
         return tuple(name for name, bits in _NARROWER.items() if self._bits >= bits)
 
     def training_state(self) -> dict[str, Tensor]:
-        """The remainders, by weight."""
+        """Return the remainders, by the names of the weights."""
         return dict(self._remainders)
 
     def load_training_state(self, state: Mapping[str, Tensor]) -> None:
-        """Go on with these remainders."""
+        """Continue with these remainders."""
         self._remainders = dict(state)
 
     @torch.no_grad()
     def after_step(self, model: nn.Module) -> None:
-        """Add what was rounded away before, round, and keep what is rounded away now."""
+        """Add the remainders to the weights, round, and keep the rounding errors as remainders."""
         if not self._bits:
             return
         for name, weight in covered_weights(model).items():
@@ -135,14 +137,14 @@ class Stego:
 
 
 class StegoFp32(Stego):
-    """The same bits, cleared and held alike, and fp32 arithmetic all the same.
+    """Clears and holds the bits as `stego` does, but trains in fp32.
 
-    This is the letter of arXiv 2506.01311, and the control that tells what the bits do from what
-    a narrower arithmetic does.
+    arXiv 2506.01311 does this. As a control, it separates the effect of the clear bits from that
+    of a narrower arithmetic.
     """
 
     name = "stego-fp32"
 
     def precisions(self) -> tuple[str, ...]:
-        """None: the arithmetic stays."""
+        """Return none: training stays in fp32."""
         return ()

@@ -1,7 +1,7 @@
-"""Truncated SVD of matrices, factorized once and cut at any rank.
+"""Truncated SVD of matrices: factorize once, truncate at any rank.
 
-No matrix of rank r is nearer to W, in the Frobenius norm, than W's projection on its r leading
-singular vectors (C. Eckart, G. Young, 1936).
+The projection of W on its r leading singular vectors is the matrix of rank r nearest to W in the
+Frobenius norm (C. Eckart, G. Young, 1936).
 """
 
 import math
@@ -14,12 +14,12 @@ SVD_ROWS = 128
 """Up to this many rows an SVD takes under 30 ms; beyond, the Gram matrix is ten times faster."""
 
 ROWS = 512
-"""Of a matrix that are multiplied at a time where its error is measured."""
+"""Rows that are multiplied at a time to measure an error."""
 
 
 @dataclass(frozen=True)
 class Factorization:
-    """The leading singular vectors of matrices (g, m, n) on their shorter side."""
+    """The leading singular vectors of matrices (g, m, n), on their shorter side."""
 
     basis: Tensor
     """(g, min(m, n), kept), orthonormal columns, largest singular value first."""
@@ -30,10 +30,10 @@ class Factorization:
 def factorize(matrices: Tensor, keep: int) -> Factorization:
     """Factorize `matrices` (g, m, n), float32 or float64, and keep their `keep` leading vectors.
 
-    Large matrices go through the eigenvectors of W W^T, which are W's left singular vectors. In
-    float32 that blurs singular values under some 1e-3 of the largest. They hold a millionth
-    of its energy, and as `split` projects W itself on the vectors, such a blur only changes which
-    of these directions are dropped, not the values in those kept.
+    For large matrices W, the left singular vectors are computed as the eigenvectors of W W^T. In
+    float32 this blurs singular values below about 1e-3 of the largest, which hold a millionth of
+    its energy each. `split` projects W itself on the vectors, so the blur can change which of these
+    directions are dropped, but not the values along the directions kept.
     """
     if matrices.shape[1] > matrices.shape[2]:
         matrices = matrices.mT
@@ -47,11 +47,11 @@ def factorize(matrices: Tensor, keep: int) -> Factorization:
 
 
 def split(matrices: Tensor, basis: Tensor) -> tuple[Tensor, Tensor]:
-    """(g, m, n) -> (g, m, r) and (g, r, n), whose product is `matrices` projected on `basis`.
+    """Return factors (g, m, r) and (g, r, n) of `matrices` (g, m, n) projected on `basis`.
 
-    `basis` is (g, min(m, n), r). Both factors carry the root of each singular value: of all pairs
-    with this product, that one has the least norm, so weight decay does not pull it apart, and
-    their gradients are alike in size.
+    `basis` is (g, min(m, n), r). Each factor has the square root of each singular value. Of all
+    pairs with this product this one has the least norm, so weight decay does not unbalance it, and
+    the gradients of both factors have similar sizes.
     """
     if matrices.shape[1] > matrices.shape[2]:
         right, left = split(matrices.mT, basis)
@@ -63,10 +63,10 @@ def split(matrices: Tensor, basis: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def relative_error(matrices: Tensor, left: Tensor, right: Tensor) -> float:
-    """Frobenius norm of `matrices` - `left` @ `right`, measured, over that of `matrices`.
+    """Return the Frobenius norm of `matrices` - `left` @ `right` over that of `matrices`.
 
-    (g, m, n), (g, m, r) and (g, r, n), all float32 or all float64; 0 for matrices of zeros. Memory
-    holds `ROWS` rows of the product at a time.
+    The shapes are (g, m, n), (g, m, r) and (g, r, n), all float32 or all float64. The result is 0
+    for matrices of zeros. Memory holds `ROWS` rows of the product at a time.
     """
     parts = zip(matrices.split(ROWS, dim=1), left.split(ROWS, dim=1), strict=True)
     missed = math.hypot(*(_norm(rows - some @ right) for rows, some in parts))

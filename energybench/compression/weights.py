@@ -1,9 +1,10 @@
-"""The weights that masks and bits act on, and the one copy of them that a search keeps.
+"""The weights that masks and bits cover, the copy that a search keeps, and masks in memory.
 
-Covered are the weights of every Linear and convolution. Biases, normalization parameters and layer
-scales are not: together they are under 1 % of the paper's networks, each of them moves a
-whole channel, and global pruning as published leaves them out. Masks and bits cover the same
-weights, so that their rates can be compared.
+Covered are the weights of every Linear and convolution; an embedding only where its weight is also
+that of a Linear (tied embeddings). Biases, normalization parameters and layer scales are not
+covered: together they are under 1 % of the paper's networks, each of them scales or shifts a whole
+channel, and published global pruning leaves them out. Masks and bits cover the same weights, so
+that their compression rates can be compared.
 """
 
 from collections.abc import Iterable, Mapping
@@ -26,9 +27,10 @@ _LAYERS = (
 
 
 def covered_weights(model: nn.Module) -> dict[str, nn.Parameter]:
-    """Qualified name -> weight, of 2 to 5 dimensions, of every Linear and convolution.
+    """Return qualified name -> weight (2 to 5 dimensions) of every Linear and convolution.
 
-    A weight shared by several layers is listed once, under the first of its names.
+    A weight shared by several layers is listed once, under the name of the first of them. For
+    instance a head that is tied to an embedding is "head.weight".
     """
     names: dict[nn.Parameter, str] = {}
     for name, module in model.named_modules():
@@ -37,8 +39,31 @@ def covered_weights(model: nn.Module) -> dict[str, nn.Parameter]:
     return {name: weight for weight, name in names.items()}
 
 
+def shared_names(model: nn.Module) -> dict[str, list[str]]:
+    """First name -> all names of each covered weight that has several in `model`.
+
+    For instance {"head.weight": ["embedding.weight", "head.weight"]} for tied embeddings.
+    """
+    names: dict[nn.Parameter, list[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        names.setdefault(parameter, []).append(name)
+    return {
+        name: names[weight]
+        for name, weight in covered_weights(model).items()
+        if len(names[weight]) > 1
+    }
+
+
+def shared_notes(model: nn.Module) -> list[str]:
+    """Say of each shared weight that masks and bits act on it as one parameter."""
+    return [
+        f"{' and '.join(names)} are one parameter, compressed at most once"
+        for names in shared_names(model).values()
+    ]
+
+
 def require_weights(method: str, weights: Mapping[str, Tensor]) -> None:
-    """Raise `CellError` unless there is a weight, and all are floats, finite and can be written."""
+    """Raise `CellError` for no weight, or one that is no float, not finite or not writable."""
     if not weights:
         raise CellError(f"{method}: the model has no layer that it can compress")
     for name, weight in weights.items():
@@ -51,7 +76,7 @@ def require_weights(method: str, weights: Mapping[str, Tensor]) -> None:
 
 
 def is_finite(tensor: Tensor) -> bool:
-    """Whether no element is NaN or infinite; makes no copy."""
+    """Return whether no element is NaN or infinite, without a copy."""
     if tensor.numel() == 0:
         return True
     lowest, highest = torch.aminmax(tensor.detach())
@@ -59,7 +84,7 @@ def is_finite(tensor: Tensor) -> bool:
 
 
 def shares_memory(tensor: Tensor) -> bool:
-    """Whether elements may lie in one place, as in expanded tensors: one could change twice."""
+    """Return whether elements may share memory, as in expanded tensors."""
     reach = 0
     for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
         if size > 1:
@@ -70,12 +95,12 @@ def shares_memory(tensor: Tensor) -> bool:
 
 
 def parameter_count(model: nn.Module) -> int:
-    """Parameters of every kind, a shared one counted once."""
+    """Return the number of parameters of every kind; a shared one counts once."""
     return sum(parameter.numel() for parameter in model.parameters())
 
 
 class Originals:
-    """A copy of `weights`, to bring them back bit for bit."""
+    """A copy of `weights`, which restores them bit for bit."""
 
     def __init__(self, weights: Mapping[str, nn.Parameter]) -> None:
         self.pairs = [(weight.detach(), weight.detach().clone()) for weight in weights.values()]
@@ -83,25 +108,25 @@ class Originals:
 
     @torch.no_grad()
     def restore(self) -> None:
-        """Write the copy back, in place."""
+        """Write the copy to the weights, in place."""
         for weight, original in self.pairs:
             weight.copy_(original)
 
 
 class Zeros:
-    """Which weights are zero, one byte for each, to set them back to zero in place.
+    """Masks of pruned weights, one byte per weight, that zero them again in place.
 
-    They live outside the model: it has no buffers, hooks or parametrizations for them, and its
+    The masks are outside the model: it has no buffers, hooks or parametrizations for them, and its
     forward pass is that of the dense network.
     """
 
     def __init__(self, kept: Iterable[tuple[str, Tensor]] = ()) -> None:
-        """`kept`: names of covered weights, and bool masks that are false where they are zero."""
+        """Hold `kept`: names of covered weights, and bool masks that are false for pruned ones."""
         self.kept = {name: _all_bits(mask) for name, mask in kept}
-        """Name -> int8, all bits set where the weight is kept and none where it is zero."""
+        """Name -> int8 mask: all bits set for a kept weight, none for a pruned one."""
 
     def hold(self, model: nn.Module) -> None:
-        """Set the weights that are not kept back to zero, whatever is in them, NaN included."""
+        """Zero the pruned weights again, whatever their values are, NaN included."""
         if not self.kept:
             return
         weights = covered_weights(model)
@@ -111,17 +136,17 @@ class Zeros:
 
 
 class HoldsZeros:
-    """What methods have in common that zero weights once, and keep them so through training."""
+    """Base of the methods that zero weights once and hold the zeros through training."""
 
     def __init__(self) -> None:
         self._zeros = Zeros()
 
     def training_state(self) -> dict[str, Tensor]:
-        """Which weights are kept, by name."""
+        """Return the masks, by the names of the weights."""
         return dict(self._zeros.kept)
 
     def load_training_state(self, state: Mapping[str, Tensor]) -> None:
-        """Keep these."""
+        """Continue with these masks."""
         self._zeros.kept = dict(state)
 
     def after_step(self, model: nn.Module) -> None:
@@ -134,9 +159,10 @@ class HoldsZeros:
 
 
 def laid_out_like(weight: Tensor, tensor: Tensor) -> Tensor:
-    """`tensor`, of the shape of `weight`, with its strides: as it is where it has them, or a copy.
+    """Return `tensor`, which has the shape of `weight`, with the strides of `weight`.
 
-    What is kept of a weight must follow it when it gets another memory format.
+    It is a copy where the strides differ: a mask or remainder must follow its weight into another
+    memory format.
     """
     if tensor.stride() == weight.stride():
         return tensor
@@ -144,27 +170,27 @@ def laid_out_like(weight: Tensor, tensor: Tensor) -> Tensor:
 
 
 def zero_unless(weight: Tensor, kept: Tensor) -> None:
-    """Zero what the bool mask `kept` is false for, in place, whatever is in it."""
+    """Zero the elements for which the bool mask `kept` is false, in place, NaN included."""
     _clear(weight.detach(), _all_bits(kept))
 
 
 def zero_count(weights: Mapping[str, Tensor]) -> int:
-    """How many elements of `weights` are zero."""
+    """Return the number of zero elements of `weights`."""
     return sum(weight.numel() - int(weight.detach().count_nonzero()) for weight in weights.values())
 
 
 _INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
-"""Bytes -> the integers of that size."""
+"""Bytes per element -> integer type of that size."""
 
 
 def _all_bits(mask: Tensor) -> Tensor:
-    """int8: -1, which has all bits set, for true, and 0 for false."""
+    """Return int8 of a bool mask: -1, which has all bits set, for true, and 0 for false."""
     return mask.view(torch.int8).neg()
 
 
 def _clear(weight: Tensor, bits: Tensor) -> None:
     integers = weight.view(_INTEGERS[weight.itemsize])
-    if weight.device.type == "cpu":  # NumPy widens the mask in its cache, torch in memory
+    if weight.device.type == "cpu":  # NumPy widens the mask in the cache, torch in memory
         array = integers.numpy()
         np.bitwise_and(array, bits.numpy(), out=array)
     else:

@@ -130,7 +130,7 @@ class _HostMemory:
         self._taken = 0
 
     def fits(self, trial: Callable[[], None]) -> bool:
-        """Run `trial` if twice the previous trial's memory is at most `SHARE` of the free memory."""
+        """Run `trial` if twice the memory of the previous one is within `SHARE`."""
         if 2 * self._taken > SHARE * self._available:
             return False
         _forget_peak()

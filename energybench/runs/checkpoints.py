@@ -67,7 +67,7 @@ class Checkpoint:
         self._windows = ExitStack()
         self._window: Window | None = None
         self.lost: EnergyReading | None = None
-        """Energy that earlier runs used after the checkpoint, or in all if there is no checkpoint."""
+        """Energy that earlier runs used after the checkpoint; all of it without one."""
         if not resume:
             self.discard()
         self._path = self._newest()

@@ -9,9 +9,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 import torch
-from torch import nn
 
-from energybench.compression.base import Compression, precisions_of, required_precision
+from energybench.compression.base import Compression, Score, precisions_of, required_precision
 from energybench.config import PRECISIONS, RunConfig
 from energybench.energy.carbon import CarbonIntensity
 from energybench.energy.machine import Machine
@@ -20,6 +19,7 @@ from energybench.energy.readings import Preparation
 from energybench.energy.windows import MeterSet, Window
 from energybench.errors import EnergybenchError
 from energybench.progress import Progress
+from energybench.records.metric import ACCURACY
 from energybench.records.record import Layout
 from energybench.registry import MODELS
 from energybench.runs import across_ranks
@@ -182,9 +182,12 @@ class Session:
         """Items per evaluation batch; larger than a training batch where that speeds a GPU up."""
         return evaluated_at_once(self.device) * self.config.finetune.batch_size
 
-    def score(self, model: str, seed: int) -> Callable[[nn.Module], float]:
-        """Make the function that a search calls: the metric on the validation split."""
+    def score(self, model: str, seed: int) -> Score:
+        """Make the score that a search calls: the metric on the validation split."""
         batches = self.batches("validation", model, seed)
-        return lambda network: (
-            evaluate(network, batches, self.device, self.config.precision, self.group).accuracy
+        return Score(
+            lambda network: (
+                evaluate(network, batches, self.device, self.config.precision, self.group).accuracy
+            ),
+            ACCURACY,
         )

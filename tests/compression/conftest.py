@@ -9,18 +9,18 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import settings
+from support.scores import by_accuracy
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from energybench.compression.base import Compression
+from energybench.compression.base import Compression, Score
 from energybench.compression.weights import Zeros, covered_weights
 from energybench.records.record import CompressionReport
 
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
 
-Score = Callable[[nn.Module], float]
 Constraint = Callable[[Compression, nn.Module, CompressionReport], Callable[[], None]]
 
 
@@ -123,6 +123,7 @@ def accuracy() -> Score:
     """The real score: the share of new images classified correctly."""
     images, labels = _bars(200, seed=2)
 
+    @by_accuracy
     def score(model: nn.Module) -> float:
         was_training = model.training
         model.eval()

@@ -186,7 +186,7 @@ FILLINGS: list[tuple[Fill, Rounding]] = [
     ids=["channels_last", "permuted", "strided", "offset", "empty", "parameter"],
 )
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-def test_any_layout(
+def test_bits_are_cleared_in_any_memory_layout(
     dtype: torch.dtype, layout: Callable[[Tensor], Tensor], fill: Fill, rounding: Rounding
 ) -> None:
     tensor = layout(torch.randn(4, 6, 5, 3).to(dtype))

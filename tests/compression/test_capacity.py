@@ -9,14 +9,14 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from support.scores import by_accuracy
 from torch import Tensor, nn
 
+from energybench.compression.base import Score
 from energybench.compression.capacity import capacity
 from energybench.compression.stego import Capacity
 from energybench.compression.stego import capacity as exported
 from energybench.errors import CellError
-
-Score = Callable[[nn.Module], float]
 
 
 def low_bits(tensor: Tensor) -> int:
@@ -42,6 +42,7 @@ def by_bits(curve: Mapping[int, float] | Callable[[int], float]) -> Score:
     """Accuracy by how many low-order bits of the first weight are clear."""
     read = curve.__getitem__ if isinstance(curve, Mapping) else curve
 
+    @by_accuracy
     def score(model: nn.Module) -> float:
         return read(low_bits(next(model.parameters())))
 
@@ -80,16 +81,17 @@ def test_bisection_looks_at_both_neighbours(bits: int) -> None:
 
 
 @given(data=st.data())
-def test_any_curve(data: st.DataObject) -> None:
+def test_bisection_agrees_with_the_sweep_wherever_it_looks(data: st.DataObject) -> None:
     """Bisection is never above, unless the sweep's first refusal is one it did not look at."""
     within = data.draw(st.lists(st.booleans(), min_size=31, max_size=31))
     curve = {0: 0.9} | {bits: 0.9 if good else 0.5 for bits, good in enumerate(within, 1)}
     calls = 0
 
+    @by_accuracy
     def score(model: nn.Module) -> float:
         nonlocal calls
         calls += 1
-        return by_bits(curve)(model)
+        return curve[low_bits(next(model.parameters()))]
 
     found = capacity(layer(), score, 1.0)
     assert calls == found.evaluations <= 8
@@ -144,12 +146,13 @@ def test_tied_weights_are_altered_and_counted_once() -> None:
     assert capacity(model, edge(17), 1.0, scope="all").weights == 64 + 8 + 8
 
 
-def test_scope() -> None:
+def test_scope_all_covers_every_parameter() -> None:
     model = nn.Sequential(layer(), nn.LayerNorm(8))
     nn.init.normal_(model.get_parameter("1.weight"))
     seen: set[str] = set()
     before = {name: value.clone() for name, value in model.named_parameters()}
 
+    @by_accuracy
     def score(model: nn.Module) -> float:
         seen.update(n for n, v in model.named_parameters() if not torch.equal(v, before[n]))
         return 0.9
@@ -177,6 +180,7 @@ def test_weights_scored_are_the_originals_with_bits_overwritten(
         expected.setdefault(altered.numpy().tobytes(), bits)
     scored: list[int] = []
 
+    @by_accuracy
     def score(model: nn.Module) -> float:
         scored.append(expected[next(model.parameters()).detach().numpy().tobytes()])
         return 0.9 if scored[-1] < 20 else 0.1
@@ -190,6 +194,7 @@ def test_random_bits_are_the_same_for_both_strategies_and_for_one_seed() -> None
     def weights_by_bits(strategy: Any, seed: int | None) -> dict[int, bytes]:
         seen: list[bytes] = []
 
+        @by_accuracy
         def score(model: nn.Module) -> float:
             seen.append(model.get_parameter("weight").detach().numpy().tobytes())
             return 0.9
@@ -216,6 +221,7 @@ def test_per_layer_alters_one_layer_at_a_time() -> None:
     needs = (4, 30, 17)
     changed: set[tuple[int, ...]] = set()
 
+    @by_accuracy
     def score(model: nn.Module) -> float:
         weights = [part.weight for part in parts]
         pairs = enumerate(zip(weights, before, strict=True))
@@ -258,6 +264,7 @@ def test_an_error_in_the_score_leaves_the_model_as_it_was(strategy: Any, fill: A
     model = layer()
     before, calls = state(model), 0
 
+    @by_accuracy
     def score(model: nn.Module) -> float:
         nonlocal calls
         calls += 1
@@ -281,7 +288,7 @@ def test_one_copy_of_the_weights_beside_the_model(
     fill, rounding = (*filling, "truncate")[:2]
     with memory_peak() as memory:
         capacity(
-            model, lambda model: 0.9, 1.0, fill, strategy=strategy, rounding=rounding,
+            model, by_accuracy(lambda model: 0.9), 1.0, fill, strategy=strategy, rounding=rounding,
             per_layer=True,
         )  # fmt: skip
     assert size <= memory.peak < 1.2 * size
@@ -291,20 +298,20 @@ def test_refuses_integer_weights() -> None:
     model = layer()
     model.weight = nn.Parameter(torch.ones(8, 8, dtype=torch.int32), requires_grad=False)
     with pytest.raises(CellError, match=r"\A[^\n]*weight is torch\.int32\Z"):
-        capacity(model, lambda model: 0.9, 1.0)
+        capacity(model, by_accuracy(lambda model: 0.9), 1.0)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_refuses_other_types(dtype: torch.dtype) -> None:
     with pytest.raises(CellError, match=f"weight is {dtype}"):
-        capacity(layer().to(dtype), lambda model: 0.9, 1.0)
+        capacity(layer().to(dtype), by_accuracy(lambda model: 0.9), 1.0)
 
 
 @pytest.mark.parametrize("scope", ["weights", "all"])
 def test_refuses_a_model_without_weights(scope: Any) -> None:
     model = nn.Flatten() if scope == "all" else nn.Sequential(nn.LayerNorm(3))
     with pytest.raises(CellError, match="no layer that it can compress"):
-        capacity(model, lambda model: 0.9, 1.0, scope=scope)
+        capacity(model, by_accuracy(lambda model: 0.9), 1.0, scope=scope)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("-inf")])
@@ -313,7 +320,7 @@ def test_refuses_weights_not_finite(value: float) -> None:
     with torch.no_grad():
         model.weight[3, 1] = value
     with pytest.raises(CellError, match=r"weight holds NaN or infinity"):
-        capacity(model, lambda model: 0.9, 1.0)
+        capacity(model, by_accuracy(lambda model: 0.9), 1.0)
 
 
 @pytest.mark.parametrize("strategy", ["bisect", "sweep"])
@@ -322,6 +329,7 @@ def test_refuses_a_score_not_finite(strategy: Any, at: int) -> None:
     model = layer()
     before, calls = state(model), 0
 
+    @by_accuracy
     def score(model: nn.Module) -> float:
         nonlocal calls
         calls += 1
@@ -345,4 +353,4 @@ def test_refuses_a_score_not_finite(strategy: Any, at: int) -> None:
 def test_refuses_other_arguments(arguments: dict[str, Any]) -> None:
     model = copy.deepcopy(layer())
     with pytest.raises(ValueError, match=r"must be|nothing to round|is not one of"):
-        capacity(model, lambda model: 0.9, 1.0, **arguments)
+        capacity(model, by_accuracy(lambda model: 0.9), 1.0, **arguments)

@@ -3,9 +3,12 @@
 import copy
 import importlib
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
+from support.scores import by_accuracy
+from support.tasks import TASKS
 from torch import Tensor, nn
 
 from energybench.compression.base import Score
@@ -90,6 +93,7 @@ def built(name: str) -> tuple[nn.Module, Tensor]:
 def runs(images: Tensor, accepts: Callable[[nn.Module], bool]) -> Score:
     """A score that runs the model, as it needs to, and is 1 or 0."""
 
+    @by_accuracy
     def score(model: nn.Module) -> float:
         with torch.inference_mode():
             model(images)
@@ -187,6 +191,7 @@ def test_a_search_that_finds_nothing_leaves_no_trace(name: str) -> None:
     before, flags = everything(model), [p.requires_grad for p in model.parameters()]
     values = [value.clone() for value in model.state_dict().values()]
 
+    @by_accuracy
     def score(now: nn.Module) -> float:
         with torch.inference_mode():
             copy.deepcopy(now).eval()(images)
@@ -209,6 +214,7 @@ def test_a_score_that_fails_midway_leaves_the_model_as_it_was() -> None:
     tensors = list(model.state_dict(keep_vars=True).values())
     calls = 0
 
+    @by_accuracy
     def score(now: nn.Module) -> float:
         nonlocal calls
         calls += 1
@@ -256,7 +262,10 @@ def test_grouped_and_shared_layers_are_left_alone() -> None:
     score = runs(torch.randn(2, 3, 4, 4), lambda now: True)
     report = PruneChannels().compress(model, score, 1.0)
     assert report.no_effect
-    assert report.notes == ["no channels can be removed: they are outputs or have groups"]
+    assert report.notes == [
+        "no channels can be removed: they are outputs or have groups",
+        "5.weight and 6.weight are one parameter, left as it is",
+    ]
 
 
 class Fixed(nn.Module):
@@ -281,9 +290,93 @@ def test_code_that_fixes_its_widths_is_refused_in_one_line() -> None:
     assert model.training
 
 
-def test_a_score_that_runs_no_images() -> None:
-    with pytest.raises(CellError, match=r"\A[^\n]*ran no images[^\n]*\Z"):
-        PruneChannels().compress(Branches(), lambda now: 1.0, 1.0)
+def test_an_attention_keeps_its_widths_and_the_rest_loses_channels() -> None:
+    model = TASKS["next-token"].model(0)
+    tokens = torch.zeros(4, 16, dtype=torch.int64)
+    report = PruneChannels().compress(model, runs(tokens, lambda now: True), 1.0)
+    assert "1 of 2 sets of channels stay: the model's code fixes their widths" in report.notes
+    assert model.get_parameter("blocks.0.attention_in.weight").shape == (96, 32)
+    assert model.get_parameter("blocks.0.widen.weight").shape[0] < 128
+    model(tokens)
+
+
+class Keywords(nn.Module):
+    """Takes its inputs by name, and returns a dict."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.head = nn.Linear(6, 8), nn.Linear(8, 2)
+
+    def forward(self, *, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {"logits": self.head(self.body(batch["inputs"]))}
+
+
+def test_a_model_that_takes_dicts_by_name_loses_channels() -> None:
+    model = Keywords()
+
+    @by_accuracy
+    def score(now: nn.Module) -> float:
+        now(batch={"inputs": torch.ones(4, 6)})
+        return 1.0
+
+    report = PruneChannels().compress(model, score, 1.0)
+    assert report.settings["channels"] == 7
+    assert score(model) == 1.0
+
+
+class Untraceable(Keywords):
+    """Returns something that has no gradient."""
+
+    def forward(self, *, batch: dict[str, Tensor]) -> Any:
+        self.head(self.body(batch["inputs"]))
+        return "no tensor\nat all"
+
+
+def test_a_model_that_cannot_be_traced_is_refused_and_stays_as_it_was() -> None:
+    model = Untraceable().train()
+    model.body.weight.requires_grad_(False)
+    before = [parameter.clone() for parameter in model.parameters()]
+
+    @by_accuracy
+    def score(now: nn.Module) -> float:
+        now(batch={"inputs": torch.ones(4, 6)})
+        return 1.0
+
+    with pytest.raises(CellError, match=r"\A[^\n]*cannot trace this model: [^\n]+\Z"):
+        PruneChannels().compress(model, score, 1.0)
+    assert all(map(torch.equal, model.parameters(), before))
+    assert model.training
+    assert not model.body.weight.requires_grad
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+class FailsWhenTraced(Keywords):
+    """Fails as soon as autograd is on."""
+
+    def forward(self, *, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        found = super().forward(batch=batch)
+        if torch.is_grad_enabled():
+            raise ValueError
+        return found
+
+
+def test_a_failed_trace_leaves_no_hooks() -> None:
+    model = FailsWhenTraced()
+
+    @by_accuracy
+    def score(now: nn.Module) -> float:
+        with torch.inference_mode():
+            now(batch={"inputs": torch.ones(4, 6)})
+        return 1.0
+
+    with pytest.raises(CellError, match=r"\A[^\n]*cannot trace this model: ValueError\Z"):
+        PruneChannels().compress(model, score, 1.0)
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_a_score_that_runs_no_data() -> None:
+    with pytest.raises(CellError, match=r"\A[^\n]*ran no data[^\n]*\Z"):
+        PruneChannels().compress(Branches(), by_accuracy(lambda now: 1.0), 1.0)
 
 
 def test_without_torch_pruning(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,11 +1,13 @@
 """Compositions: order, shared tolerance, constraints that hold together."""
 
+import doctest
 from collections.abc import Callable
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.scores import by_accuracy
 from torch import Tensor, nn
 
 from energybench.compression.base import (
@@ -17,10 +19,11 @@ from energybench.compression.base import (
     precisions_of,
     required_precision,
 )
-from energybench.compression.compose import Composition, build
+from energybench.compression.compose import Composition, build, compress
 from energybench.compression.prune import Prune
 from energybench.compression.stego import Stego
 from energybench.errors import UsageError
+from energybench.records.metric import Metric
 from energybench.records.record import CompressionReport
 
 Constraint = Callable[[Compression, nn.Module, CompressionReport], Callable[[], None]]
@@ -35,7 +38,7 @@ def test_name_and_order_are_canonical(named: str) -> None:
     assert compression.stage == STRUCTURE
 
 
-def test_single() -> None:
+def test_one_name_builds_that_method_alone() -> None:
     assert isinstance(build("prune"), Prune)
 
 
@@ -45,7 +48,7 @@ def test_of_one_stage_the_first_registered_comes_first() -> None:
 
 
 @pytest.mark.parametrize("method", ["prune+prune", "baseline+stego", "stego+", "prun"])
-def test_refused(method: str) -> None:
+def test_unknown_repeated_and_baseline_parts_are_refused(method: str) -> None:
     with pytest.raises(UsageError):
         build(method)
 
@@ -80,7 +83,9 @@ def chain(*drops_pp: float) -> tuple[CompressionReport, list[float | None]]:
     nn.init.constant_(model.bias, 0.9)
     stages = (STRUCTURE, MASK, BITS)
     fakes = [Fake(f"m{stage}", stage, drop) for stage, drop in zip(stages, drops_pp, strict=True)]
-    report = Composition(fakes).compress(model, lambda now: now.get_parameter("bias").item(), 2.0)
+    report = Composition(fakes).compress(
+        model, by_accuracy(lambda now: now.get_parameter("bias").item()), 2.0
+    )
     return report, [fake.tolerance for fake in fakes]
 
 
@@ -92,6 +97,24 @@ def test_parts_share_the_tolerance() -> None:
     assert report.compression_rate == pytest.approx(1 - 0.5**3)
     assert [part.method for part in report.parts] == ["m0", "m1", "m2"]
     assert report.settings == {"m0.x": 1, "m1.x": 1, "m2.x": 1}
+
+
+def test_parts_share_the_tolerance_of_a_score_where_lower_is_better() -> None:
+    model = nn.Linear(1, 1).double()
+    nn.init.constant_(model.bias, 0.9)
+    fakes = [Fake("m0", STRUCTURE, -50.0), Fake("m1", MASK, 20.0), Fake("m2", BITS, -100.0)]
+    loss = Score(lambda now: now.get_parameter("bias").item(), Metric("loss", False, "", 1.0))
+    report = Composition(fakes).compress(model, loss, 2.0)
+    assert [fake.tolerance for fake in fakes] == pytest.approx([2.0, 1.5, 1.7])
+    assert report.score == pytest.approx(0.9 + 0.5 - 0.2 + 1.0)
+
+
+def test_the_example_of_compress_runs() -> None:
+    runner = doctest.DocTestRunner()
+    [example] = doctest.DocTestFinder().find(compress, globs={"compress": compress})
+    outcome = runner.run(example)
+    assert outcome.attempted > 5
+    assert outcome.failed == 0
 
 
 def test_a_gain_is_not_lent() -> None:
@@ -108,7 +131,7 @@ def test_a_tolerance_that_nothing_satisfies(tolerance: float) -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(20, 20), nn.Linear(20, 4))
     before = [parameter.clone() for parameter in model.parameters()]
-    report = build("lowrank+prune+stego").compress(model, lambda now: 1.0, tolerance)
+    report = build("lowrank+prune+stego").compress(model, by_accuracy(lambda now: 1.0), tolerance)
     assert report.no_effect
     assert report.compression_rate == 0.0
     assert all(map(torch.equal, model.parameters(), before))
@@ -147,7 +170,7 @@ def test_stego_in_a_composition_keeps_its_precisions() -> None:
     torch.manual_seed(0)
     compression = build("prune+stego")
     assert precisions_of(compression) == ()
-    compression.compress(nn.Linear(20, 20), lambda now: 1.0, 1.0)
+    compression.compress(nn.Linear(20, 20), by_accuracy(lambda now: 1.0), 1.0)
     assert "bf16" in precisions_of(compression)
 
 
@@ -185,6 +208,7 @@ def test_every_constraint_holds_at_once(
     )
     calls = 0
 
+    @by_accuracy
     def score(now: nn.Module) -> float:
         nonlocal calls
         calls += 1
@@ -215,8 +239,10 @@ def test_zeros_and_clear_bits_hold_together(
     model = nn.Linear(20, 20)
     weight = model.weight.detach()
     prune, stego = Prune(), Stego()
-    prune.compress(model, lambda model: float((weight == 0).sum() <= 4 * percent), 1.0)
-    report = stego.compress(model, lambda model: float(low_bits(weight, bits + 1).any()), 1.0)
+    prune.compress(model, by_accuracy(lambda model: float((weight == 0).sum() <= 4 * percent)), 1.0)
+    report = stego.compress(
+        model, by_accuracy(lambda model: float(low_bits(weight, bits + 1).any())), 1.0
+    )
     found = int(report.settings["bits"])  # `bits`, unless the bit above those is clear anyway
     zeros = weight == 0
     assert int(zeros.sum()) >= 4 * percent

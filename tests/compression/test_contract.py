@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 import torch
+from support.scores import by_accuracy
 from torch import Tensor, nn
 
+from energybench.compression.base import Score
 from energybench.compression.compose import build
 from energybench.errors import CellError
 from energybench.registry import METHODS
@@ -24,8 +26,6 @@ COMPOSED = [
     "prune-channels+prune-2to4+stego",
 ]
 ALL = [*METHODS.names(), *COMPOSED]
-
-Score = Callable[[nn.Module], float]
 
 IMAGES = torch.randn(8, 1, 8, 8, generator=torch.Generator().manual_seed(3))
 
@@ -42,6 +42,7 @@ def searches(method: str) -> bool:
     model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(144, 4), nn.Linear(4, 2))
     calls: list[float] = []
 
+    @by_accuracy
     def score(model: nn.Module) -> float:
         calls.append(float(outputs(model).sum()))
         return 0.9
@@ -66,10 +67,10 @@ def bits_equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
 def fidelity(model: nn.Module) -> Score:
     """A fake score: 1 minus the relative change of the outputs of `model` as it is now."""
     original = outputs(model)
-    return lambda now: float(1.0 - (outputs(now) - original).norm() / original.norm())
+    return by_accuracy(lambda now: float(1.0 - (outputs(now) - original).norm() / original.norm()))
 
 
-def test_what_searches() -> None:
+def test_every_method_but_the_baselines_searches() -> None:
     assert {"stego", "prune", "lowrank"} <= set(SEARCHING)
     assert not {name for name in SEARCHING if name.startswith("baseline")}
 
@@ -128,6 +129,7 @@ def test_no_effect_leaves_the_model_as_it_was(
 ) -> None:
     before, modules = state(network), list(network.modules())
 
+    @by_accuracy
     def only_the_original(model: nn.Module) -> float:
         outputs(model)
         return float(bits_equal(state(model), before))
@@ -169,9 +171,12 @@ def test_report_is_json(method: str, network: nn.Module, accuracy: Score) -> Non
 
 
 @pytest.mark.parametrize("method", SEARCHING)
-def test_few_evaluations(method: str, network: nn.Module, accuracy: Score) -> None:
+def test_a_search_takes_at_most_nine_evaluations_per_part(
+    method: str, network: nn.Module, accuracy: Score
+) -> None:
     calls = 0
 
+    @by_accuracy
     def counted(model: nn.Module) -> float:
         nonlocal calls
         calls += 1
@@ -191,6 +196,7 @@ def test_memory_of_a_search(method: str, memory_peak: Callable[[], Any]) -> None
     weights = 4 * sum(parameter.numel() for parameter in model.parameters())
     images, calls = (torch.zeros(1, 4000), 0)
 
+    @by_accuracy
     def score(now: nn.Module) -> float:
         nonlocal calls
         calls += 1
@@ -210,6 +216,7 @@ def test_memory_of_a_search(method: str, memory_peak: Callable[[], Any]) -> None
 def test_score_not_finite(method: str, value: float, at: int, network: nn.Module) -> None:
     before, calls = state(network), 0
 
+    @by_accuracy
     def score(model: nn.Module) -> float:
         nonlocal calls
         calls += 1
@@ -227,14 +234,14 @@ def test_weights_not_finite(method: str, value: float, network: nn.Sequential) -
     with torch.no_grad():
         network.get_parameter("7.weight")[3, 1] = value
     with pytest.raises(CellError, match=r"\A[^\n]*7\.weight holds NaN or infinity[^\n]*\Z"):
-        build(method).compress(network, lambda model: 0.9, 1.0)
+        build(method).compress(network, by_accuracy(lambda model: 0.9), 1.0)
 
 
 @pytest.mark.parametrize("method", SEARCHING)
 def test_nothing_to_compress(method: str) -> None:
     model = nn.Sequential(nn.BatchNorm2d(3), nn.Flatten())
     with pytest.raises(CellError, match=r"\A[^\n]*no layer that it can compress\Z"):
-        build(method).compress(model, lambda model: 0.9, 1.0)
+        build(method).compress(model, by_accuracy(lambda model: 0.9), 1.0)
 
 
 @pytest.mark.parametrize("method", SEARCHING)
@@ -243,7 +250,7 @@ def test_weights_that_are_no_floats(method: str) -> None:
     integers = torch.ones(8, 8, dtype=torch.int8)
     model[0].weight = nn.Parameter(integers, requires_grad=False)
     with pytest.raises(CellError, match=r"\A[^\n]*0\.weight is torch\.int8[^\n]*\Z"):
-        build(method).compress(model, lambda model: 0.9, 1.0)
+        build(method).compress(model, by_accuracy(lambda model: 0.9), 1.0)
     assert torch.equal(model[0].weight, integers)
 
 
@@ -252,7 +259,7 @@ def test_weights_whose_elements_share_memory(method: str) -> None:
     model = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 4))
     model[0].weight = nn.Parameter(torch.randn(1, 8).expand(8, 8))
     with pytest.raises(CellError, match=r"\A[^\n]*0\.weight share memory; clone it first\Z"):
-        build(method).compress(model, lambda model: 0.9, 1.0)
+        build(method).compress(model, by_accuracy(lambda model: 0.9), 1.0)
 
 
 @pytest.mark.parametrize("method", SEARCHING)
@@ -262,6 +269,7 @@ def test_a_shared_weight_stays_one(method: str) -> None:
     model[2].weight = model[1].weight
     images = torch.randn(4, 8)
 
+    @by_accuracy
     def runs(now: nn.Module) -> float:
         now(images)
         return 0.9

@@ -3,6 +3,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from support.scores import by_accuracy
 from torch import nn
 
 from energybench.compression.lowrank import LowRank, as_matrices, largest_rank, low_rank_layer
@@ -56,6 +57,7 @@ def test_new_layers_are_as_the_old_one() -> None:
     assert layer.bias.requires_grad
 
 
+@by_accuracy
 def perfect(model: nn.Module) -> float:
     return 1.0
 
@@ -79,7 +81,9 @@ def test_budget_is_the_share_saved(least: float) -> None:
     spectrum_of(model, "0")
     spectrum_of(model, "1")
     before = count(model)
-    report = LowRank().compress(model, lambda now: float(count(now) >= least * before), 1.0)
+    report = LowRank().compress(
+        model, by_accuracy(lambda now: float(count(now) >= least * before)), 1.0
+    )
     after = count(model)
     assert report.compression_rate == pytest.approx(1 - after / before)
     budget = report.settings["budget"]
@@ -100,7 +104,9 @@ def test_errors_are_those_of_the_weights() -> None:
     for name in ("2", "3"):
         spectrum_of(model, name)
     original = copy.deepcopy(model)
-    report = LowRank().compress(model, lambda now: float(count(now) > 0.1 * count(original)), 1.0)
+    report = LowRank().compress(
+        model, by_accuracy(lambda now: float(count(now) > 0.1 * count(original))), 1.0
+    )
     assert set(report.error) == {"0", "1", "2", "3"}
     for name, error in report.error.items():
         old, pair = original.get_submodule(name), model.get_submodule(name)
@@ -119,7 +125,9 @@ def test_errors_are_those_of_the_weights() -> None:
 def test_no_effect_has_no_errors() -> None:
     model = nn.Sequential(nn.Linear(30, 30))
     layer = model[0]
-    report = LowRank().compress(model, lambda now: float(now.get_submodule("0") is layer), 1.0)
+    report = LowRank().compress(
+        model, by_accuracy(lambda now: float(now.get_submodule("0") is layer)), 1.0
+    )
     assert report.no_effect
     assert report.settings == {"budget": 0.0, "layers": 0}
     assert report.error == {}

@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from support.scores import by_accuracy
 from torch import Tensor, nn
 from torch.nn.utils import prune as torch_prune
 
@@ -31,7 +32,9 @@ def zero_share(model: nn.Module) -> float:
 def pruned(model: nn.Module, fraction: float) -> Prune:
     """`model` pruned to `fraction`: the score falls beyond it."""
     compression = Prune()
-    report = compression.compress(model, lambda now: float(zero_share(now) < fraction + 5e-3), 1.0)
+    report = compression.compress(
+        model, by_accuracy(lambda now: float(zero_share(now) < fraction + 5e-3)), 1.0
+    )
     assert report.settings == {"fraction": fraction}
     return compression
 
@@ -56,6 +59,7 @@ def test_layerwise_masks_are_those_of_torch(network: nn.Sequential) -> None:
     for layer in layers:
         torch_prune.l1_unstructured(layer, "weight", amount=0.37)
 
+    @by_accuracy
     def up_to(now: nn.Module) -> float:
         return float(zero_share(now) < 0.375)
 
@@ -118,7 +122,7 @@ def test_first_of_equal_magnitudes_in_any_layout() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
-def test_other_dtypes(dtype: torch.dtype) -> None:
+def test_other_float_dtypes_are_pruned_alike(dtype: torch.dtype) -> None:
     weight = torch.randn(40, 40, dtype=dtype)
     mask = masks_of({"w": weight}, 300)["w"]
     assert int(mask.sum()) == 300
@@ -129,7 +133,7 @@ def test_shared_weights_count_once() -> None:
     model = nn.Sequential(nn.Linear(10, 10, bias=False), nn.Linear(10, 10, bias=False))
     model[1].weight = model[0].weight
     compression = Prune()
-    report = compression.compress(model, lambda model: 1.0, 1.0)
+    report = compression.compress(model, by_accuracy(lambda model: 1.0), 1.0)
     assert report.settings == {"fraction": 0.99}
     assert int((model.get_parameter("0.weight") == 0).sum()) == 99
     assert report.compression_rate == 0.99
@@ -162,10 +166,10 @@ def test_zeros_stay_zero(fraction: int, seed: int) -> None:
 
 def test_tiny_models_skip_fractions_that_prune_nothing() -> None:
     model = nn.Linear(4, 2, bias=False)
-    report = Prune().compress(model, lambda model: 1.0, 1.0)
+    report = Prune().compress(model, by_accuracy(lambda model: 1.0), 1.0)
     assert report.compression_rate == 1.0
     report = Prune().compress(
-        nn.Linear(4, 2), lambda now: float(now.get_parameter("weight").ne(0).all()), 1
+        nn.Linear(4, 2), by_accuracy(lambda now: float(now.get_parameter("weight").ne(0).all())), 1
     )
     assert report.no_effect
 
@@ -188,7 +192,9 @@ def test_weights_that_are_zero_already_are_not_counted_as_pruned() -> None:
     model = nn.Linear(10, 10, bias=False)
     with torch.no_grad():
         model.weight[:5] = 0.0
-    report = Prune().compress(model, lambda now: 1.0 if zero_share(now) < 0.755 else 0.0, 1.0)
+    report = Prune().compress(
+        model, by_accuracy(lambda now: 1.0 if zero_share(now) < 0.755 else 0.0), 1.0
+    )
     assert report.settings == {"fraction": 0.75}
     assert report.compression_rate == pytest.approx(0.5)
     assert [setting for setting, _ in report.curve if setting <= 0.5] == []
@@ -198,7 +204,7 @@ def test_integer_weights_are_refused_in_one_line() -> None:
     model = nn.Linear(4, 4, bias=False)
     model.weight = nn.Parameter(torch.ones(4, 4, dtype=torch.int8), requires_grad=False)
     with pytest.raises(CellError, match=r"\A[^\n]*weight[^\n]*torch.int8[^\n]*\Z"):
-        Prune().compress(model, lambda now: 1.0, 1.0)
+        Prune().compress(model, by_accuracy(lambda now: 1.0), 1.0)
 
 
 def test_training_goes_on_with_the_weights_that_were_pruned_before(

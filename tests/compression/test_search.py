@@ -1,8 +1,11 @@
 from hypothesis import given
 from hypothesis import strategies as st
+from support.scores import by_accuracy
 from torch import nn
 
+from energybench.compression.base import Score
 from energybench.compression.search import boundary, largest, strongest
+from energybench.records.metric import Metric
 
 
 @given(count=st.integers(0, 200), edge=st.integers(0, 200))
@@ -12,8 +15,7 @@ def test_exact_when_monotone(count: int, edge: int) -> None:
 
 
 @given(verdicts=st.lists(st.booleans(), max_size=60), budget=st.integers(0, 12))
-def test_any_curve(verdicts: list[bool], budget: int) -> None:
-    """Never an index that lies above a refused one."""
+def test_the_index_found_never_lies_above_a_refused_one(verdicts: list[bool], budget: int) -> None:
     asked: list[int] = []
 
     def accepts(index: int) -> bool:
@@ -82,6 +84,7 @@ def test_boundary_leaves_the_model_untouched_and_strongest_applies() -> None:
     dial = Dial()
     settings = [tenth / 10 for tenth in range(1, 10)]
 
+    @by_accuracy
     def score(model: nn.Module) -> float:
         return 0.9 - (0.2 if dial.at > 0.65 else 0.0)
 
@@ -92,9 +95,29 @@ def test_boundary_leaves_the_model_untouched_and_strongest_applies() -> None:
     assert strongest(nn.Identity(), score, 1.0, settings, dial, 6).setting == dial.at == 0.6
 
 
+@given(
+    values=st.lists(st.integers(0, 40), min_size=2, max_size=40),
+    tolerance=st.integers(0, 10),
+)
+def test_where_lower_is_better_the_search_goes_the_other_way(
+    values: list[int], tolerance: int
+) -> None:
+    """A loss is searched as its negative is where higher is better."""
+    dial = Dial()
+    settings = list(range(1, len(values)))
+    loss = Score(lambda model: values[int(dial.at)], Metric("loss", False, "", 1.0))
+    gain = Score(lambda model: -values[int(dial.at)], Metric("gain", True, "", 1.0))
+    found = boundary(nn.Identity(), loss, tolerance, settings, dial, 12)
+    mirrored = boundary(nn.Identity(), gain, tolerance, settings, dial, 12)
+    assert found.setting == mirrored.setting
+    assert found.score == -mirrored.score <= values[0] + tolerance
+    assert found.monotone == mirrored.monotone
+
+
 def test_a_known_reference_is_not_measured_again() -> None:
     dial, scores = Dial(), list[float]()
 
+    @by_accuracy
     def score(model: nn.Module) -> float:
         scores.append(dial.at)
         return 0.8
@@ -107,6 +130,7 @@ def test_a_known_reference_is_not_measured_again() -> None:
 def test_a_curve_that_is_not_monotone_is_said_to_be() -> None:
     dial = Dial()
 
+    @by_accuracy
     def score(model: nn.Module) -> float:
         return 0.9 if dial.at <= 4 or dial.at == 6 else 0.7
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from support.scores import by_accuracy
 from torch import Tensor, nn
 
 from energybench.compression.sparse import (
@@ -17,6 +18,7 @@ from energybench.compression.sparse import (
 )
 
 
+@by_accuracy
 def perfect(model: nn.Module) -> float:
     return 1.0
 
@@ -103,7 +105,7 @@ def test_layers_of_least_damage_go_first() -> None:
     with torch.no_grad():
         for name, size in small.items():
             model.get_parameter(name).copy_(torch.tensor([1.0, size, -size, -1.0] * 2))
-    report = TwoOfFour().compress(model, lambda now: float(len(zeroed(now)) <= 2), 1.0)
+    report = TwoOfFour().compress(model, by_accuracy(lambda now: float(len(zeroed(now)) <= 2)), 1.0)
     assert zeroed(model) == ["1.weight", "2.weight"]
     assert report.settings == {"layers": 2, "fraction": pytest.approx(1 / 3)}
     assert report.compression_rate == pytest.approx(1 / 3)
@@ -113,7 +115,7 @@ def test_of_equal_damage_the_larger_layer_goes_first() -> None:
     model = nn.Sequential(nn.Linear(8, 8, bias=False), nn.Linear(8, 16, bias=False))
     for weight in model.parameters():
         nn.init.ones_(weight)
-    TwoOfFour().compress(model, lambda now: float(len(zeroed(now)) <= 1), 1.0)
+    TwoOfFour().compress(model, by_accuracy(lambda now: float(len(zeroed(now)) <= 1)), 1.0)
     assert zeroed(model) == ["1.weight"]
 
 

@@ -1,20 +1,17 @@
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from support.scores import by_accuracy
 from torch import Tensor, nn
 
-from energybench.compression.base import precisions_of, required_precision
+from energybench.compression.base import Score, precisions_of, required_precision
 from energybench.compression.bits import clear_low_bits
 from energybench.compression.capacity import capacity
 from energybench.compression.stego import Stego, StegoFp32
 from energybench.compression.stego import clear_low_bits as exported
 from energybench.errors import CellError
-
-Score = Callable[[nn.Module], float]
 
 
 def low_bits(tensor: Tensor, bits: int) -> int:
@@ -28,12 +25,13 @@ def test_exports_what_it_does_to_a_tensor() -> None:
 
 def test_refuses_a_model_of_another_dtype() -> None:
     with pytest.raises(CellError, match=r"weight is torch\.float64"):
-        Stego().compress(nn.Linear(3, 3).double(), lambda model: 1.0, 1.0)
+        Stego().compress(nn.Linear(3, 3).double(), by_accuracy(lambda model: 1.0), 1.0)
 
 
 def cleared(model: nn.Module, bits: int, method: type[Stego] = Stego) -> Stego:
     """`model` with `bits` cleared: the score falls when the next bit is cleared as well."""
 
+    @by_accuracy
     def score(model: nn.Module) -> float:
         weights = [module.weight for module in model.modules() if isinstance(module, nn.Linear)]
         return float(any(low_bits(weight, bits + 1) for weight in weights))
@@ -57,7 +55,7 @@ def test_covers_the_weights_of_layers_only() -> None:
 
 def test_rate_is_the_share_of_all_storage() -> None:
     model = nn.Linear(30, 10)
-    report = Stego().compress(model, lambda model: 1.0, 1.0)
+    report = Stego().compress(model, by_accuracy(lambda model: 1.0), 1.0)
     assert report.settings == {"bits": 31}
     assert report.compression_rate == pytest.approx(31 / 32 * 300 / 310)
 
@@ -136,7 +134,7 @@ def test_precisions_hold_every_weight_exactly(bits: int) -> None:
 def test_no_precision_before_compress_or_without_effect() -> None:
     stego = Stego()
     assert stego.precisions() == ()
-    report = stego.compress(random_layer(), lambda model: 0.9, -1.0)
+    report = stego.compress(random_layer(), by_accuracy(lambda model: 0.9), -1.0)
     assert report.no_effect
     assert stego.precisions() == ()
 
@@ -158,7 +156,7 @@ def test_stego_fp32_does_the_same_in_fp32(bits: int) -> None:
 
 def test_the_report_names_the_method() -> None:
     for method in (Stego, StegoFp32):
-        report = method().compress(random_layer(), lambda model: 0.9, 1.0)
+        report = method().compress(random_layer(), by_accuracy(lambda model: 0.9), 1.0)
         assert report.method == method.name
 
 
@@ -196,7 +194,7 @@ def test_refuses_integer_weights() -> None:
     model = nn.Linear(3, 3)
     model.weight = nn.Parameter(torch.ones(3, 3, dtype=torch.int8), requires_grad=False)
     with pytest.raises(CellError, match=r"\A[^\n]*weight is torch\.int8\Z"):
-        Stego().compress(model, lambda model: 1.0, 1.0)
+        Stego().compress(model, by_accuracy(lambda model: 1.0), 1.0)
 
 
 def test_tied_weights_are_cleared_once_and_held() -> None:
@@ -218,7 +216,9 @@ def test_tied_weights_are_cleared_once_and_held() -> None:
 def cleared_until(layer: nn.Conv2d, bits: int) -> Stego:
     """Like `cleared`, for one layer."""
     stego = Stego()
-    found = stego.compress(layer, lambda model: float(low_bits(layer.weight, bits + 1) > 0), 1.0)
+    found = stego.compress(
+        layer, by_accuracy(lambda model: float(low_bits(layer.weight, bits + 1) > 0)), 1.0
+    )
     assert found.settings == {"bits": bits}
     return stego
 

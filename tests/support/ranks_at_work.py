@@ -16,6 +16,7 @@ from energybench.training.distributed.group import Group
 from energybench.training.evaluate import evaluate
 from energybench.training.finetune import finetune
 from energybench.training.plan import Finetuning
+from support.scores import by_accuracy
 from support.tiny_training import CPU, DATA, window
 
 
@@ -128,7 +129,7 @@ def evaluated(group: Group, count: int) -> list[int]:
 def agreed(group: Group, differs: bool) -> tuple[float, float, bool]:
     torch.manual_seed(group.rank if differs else 0)
     model, method = nn.Linear(64, 8), Prune()
-    method.compress(model, lambda network: 1.0, 100.0)
+    method.compress(model, by_accuracy(lambda network: 1.0), 100.0)
     chosen, held = group.agreed((model, method), model)
     held.after_step(chosen)
     with torch.no_grad():

@@ -16,6 +16,7 @@ from energybench.records.record import EpochRecord
 from energybench.training.evaluate import evaluate
 from energybench.training.plan import Finetuning
 from energybench.workloads.images.data.digits import open_digits
+from support.scores import by_accuracy
 
 CPU = torch.device("cpu")
 DATA = open_digits()
@@ -50,7 +51,9 @@ def network() -> nn.Module:
 def compressed(method: str) -> tuple[nn.Module, Compression]:
     model, compression = network(), build(method)
     validation = list(DATA.batches("validation", 8, 128, 0))
-    compression.compress(model, lambda now: evaluate(now, validation, CPU).accuracy, 30.0)
+    compression.compress(
+        model, by_accuracy(lambda now: evaluate(now, validation, CPU).accuracy), 30.0
+    )
     return model, compression
 
 

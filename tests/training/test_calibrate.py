@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from support.scores import by_accuracy
 from torch import Tensor, nn
 
 from energybench.compression.base import Baseline
@@ -241,7 +242,7 @@ def test_nothing_is_left_of_it_after_an_error() -> None:
 def test_the_compression_is_held_in_the_trial_and_sees_none_of_it() -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
     stego = Stego()
-    stego.compress(model, lambda model: 0.9, 1.0)
+    stego.compress(model, by_accuracy(lambda model: 0.9), 1.0)
     held: list[bool] = []
 
     def low_bits_are_clear(*_: Any) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from support.scores import by_accuracy
 from support.tiny_training import CPU, network, plan, state
 from torch import Tensor, nn
 
@@ -75,9 +76,9 @@ def test_without_randomness_it_learns_what_the_model_learns() -> None:
         return model
 
     model, stego = still(network()), build("stego")
-    stego.compress(model, lambda now: 0.9, 1.0)
+    stego.compress(model, by_accuracy(lambda now: 0.9), 1.0)
     expected, its_stego = still(network()), build("stego")
-    its_stego.compress(expected, lambda now: 0.9, 1.0)
+    its_stego.compress(expected, by_accuracy(lambda now: 0.9), 1.0)
     forward = compiled(model, stego, ["fp32"], plan())
     losses = [epoch.train_loss for epoch in finetune(model, stego, plan(forward=forward))]
     plain = [epoch.train_loss for epoch in finetune(expected, its_stego, plan())]

@@ -101,7 +101,7 @@ def _capacity(options: argparse.Namespace) -> None:
     from energybench.report.capacity_text import capacity_figure, capacity_table
     from energybench.report.style import check_figure_path
     from energybench.runs.startup import open_session
-    from energybench.runs.studies.capacities import capacities
+    from energybench.runs.studies.capacity_curves import capacity_curves
 
     output = Path(options.output) if options.output else None
     if output is not None:
@@ -124,7 +124,7 @@ def _capacity(options: argparse.Namespace) -> None:
         session.prepare(names, _say)
         try:
             for name in names:
-                found = capacities(session, name, **kind, say=_say)
+                found = capacity_curves(session, name, **kind, say=_say)
                 print(capacity_table(found), end="\n\n", flush=True)
                 curves |= found
         finally:  # what is known is drawn, whatever ended the rest

@@ -8,10 +8,11 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from energybench.compression.base import Compression
+from energybench.compression.base import Compression, Score
 from energybench.compression.compose import build
 from energybench.config import Cell
 from energybench.errors import UsageError
+from energybench.records.metric import ACCURACY
 from energybench.records.record import CompressionReport
 from energybench.registry import MODELS
 from energybench.runs.session import Session
@@ -76,7 +77,9 @@ def untrained(cell: Cell, session: Session, batch_size: int, image_size: int) ->
     torch.manual_seed(cell.seed)
     model = MODELS.get(cell.model).build(CLASSES, photographs=True).to(session.device)
     compression = build(cell.method)
-    report = compression.compress(model, lambda model: 0.0, session.config.tolerance)
+    report = compression.compress(
+        model, Score(lambda model: 0.0, ACCURACY), session.config.tolerance
+    )
     return _with_steps(session, model, compression, report, (batch_size, image_size), CLASSES)
 
 

@@ -1,4 +1,4 @@
-"""Steganographic capacity of a pretrained network, however its bits are overwritten."""
+"""Curves of a pretrained network's accuracy over overwritten bits, for each way to overwrite."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,7 @@ WAYS: dict[str, tuple[Fill, Rounding]] = {
 """Cleared as `stego` does it, rounded to the nearest instead, or filled as to hide something."""
 
 
-def capacities(
+def capacity_curves(
     session: Session,
     model: str,
     scope: Scope = "weights",
@@ -24,10 +24,11 @@ def capacities(
     per_layer: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Capacity]:
-    """The capacity of `model` in each of `WAYS`, by "model, way".
+    """Return the capacity of `model` in each of `WAYS`, by "model, way", with its curve.
 
-    The accuracy is that on the validation split, the tolerance the run's. `say` is told what comes
-    next. See `compression.capacity.capacity` for the rest. Raises `CellError` where memory ends.
+    Scores are those on the validation split, the tolerance is the run's. `say` is told each step,
+    such as "resnet18: cleared". See `compression.capacity.capacity` for the other arguments.
+    Raises `CellError` where memory runs out.
     """
     network, _ = session.pretrained(model).load(session.device)
     score = session.score(model, seed=0)
