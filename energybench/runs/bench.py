@@ -133,15 +133,15 @@ class Bench:
     def measure_idle(self) -> None:
         """Measure the idle machines, CUDA contexts open on the devices where they are GPUs."""
         if self.config.measure.idle_s > 0:
-            self.group.wait()
+            self.group.barrier()
             self.meters.measure_idle(self.config.measure.idle_s, self.synchronize)
-            everyone = self.group.gather(self.meters.idle_watts)
+            everyone = self.group.all_gather(self.meters.idle_watts)
             self.idle_watts = global_names(everyone, self.group.nodes)
 
     def close(self) -> None:
         """Close the meters, and part with the other ranks."""
         self.meters.close()
-        self.group.leave()
+        self.group.close()
 
     def pretrained(self, model: str) -> PretrainedModel:
         """The pretrained weights of `model` for this run's data."""
@@ -166,13 +166,13 @@ class Bench:
         each machine also pretrains what nobody has. Raises `UsageError`.
         """
         data, group = self.data, self.group
-        if group.size > 1:
+        if group.world_size > 1:
             first = group.local_rank == 0
-            group.together(lambda: [self.pretrained(model) for model in models if first])
+            group.run_on_all(lambda: [self.pretrained(model) for model in models if first])
         for size in sorted({self.image_size(model) for model in models}):
             work = partial(data.prepare, size, self.device, self.config.data, self.progress, say)
             with self.window() as window:
-                done = group.gather(group.together(work))
+                done = group.all_gather(group.run_on_all(work))
             for what in list(filter(None, done))[:1]:
                 self.preparations.append(Preparation(what, window.reading))
                 say(str(self.preparations[-1]))
@@ -207,7 +207,7 @@ class Bench:
             "precision": self.config.precision,
             "evaluation_batch_size": self.evaluation_batch_size,
             "threads": torch.get_num_threads(),
-            "world_size": self.group.size,
+            "world_size": self.group.world_size,
             "ranks_per_node": "+".join(map(str, Counter(self.group.nodes).values())),
         }
 
@@ -221,7 +221,7 @@ class Bench:
         It is `run` where neither has it. Raises `CellError` when the baseline fails.
         """
         place = cell.model, cell.seed
-        baseline, source = self.group.of_first(self._known_reference(cell))
+        baseline, source = self.group.broadcast(self._known_reference(cell))
         if source == "cache":
             assert baseline is not None
             self.cached[place] = baseline

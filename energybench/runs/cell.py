@@ -85,7 +85,7 @@ def _measure(draft: Draft, weights: PretrainedModel, timer: Timer) -> None:
     bench = draft.bench
     with draft.phase("load"):
         model, facts = weights.load(bench.device, draft.cell.seed)
-        model = bench.group.agreed(model, model)
+        model = bench.group.broadcast_unless_equal(model, model)
         draft.lay_out(model)
         if facts["head_replaced"]:
             _fit_head(draft, model, weights.spec)
@@ -95,7 +95,7 @@ def _measure(draft: Draft, weights: PretrainedModel, timer: Timer) -> None:
     with draft.phase("compress"):
         report = compression.compress(model, draft.score, bench.config.tolerance)
         made = model, compression, report
-        model, compression, report = bench.group.agreed(made, model)
+        model, compression, report = bench.group.broadcast_unless_equal(made, model)
     draft.keep(compression=report, parameters=_trainable_parameters(model))
     candidates = bench.precisions(compression)
     forward = _compiled(draft, model, compression, candidates)

@@ -196,7 +196,7 @@ class Draft:
 
     def settle(self) -> None:
         """Fail where any rank has failed, with the error of the first that did."""
-        error = self.bench.group.settle(self.error)
+        error = self.bench.group.first_failure(self.error)
         if error is not None:
             self.status, self.error = "failed", error
 

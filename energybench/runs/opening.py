@@ -37,11 +37,11 @@ def open_bench(
     """
     device = find_device(config.device, group.local_rank, group.local_size)
     context = replace(_devices(device, group), replay=config.measure.replay)
-    data, meters = group.together(lambda: _checked(config, device, context, for_energy, group))
+    data, meters = group.run_on_all(lambda: _checked(config, device, context, for_energy, group))
     carbon = open_carbon(config)
     machine, layout = describe_machine(), _layout(device, group)
     bench = Bench(config, data, device, meters, machine, progress, carbon)
-    sources = global_names(group.gather(meters.sources), group.nodes)
+    sources = global_names(group.all_gather(meters.sources), group.nodes)
     return replace(bench, group=group, layout=layout, sources=sources)
 
 
@@ -88,9 +88,9 @@ def _checked(
         check_compiler(device)
     data = open_data(config)
     images = data.split_sizes["train"]
-    if images < config.finetune.batch_size and images % group.size:
+    if images < config.finetune.batch_size and images % group.world_size:
         raise UsageError(
-            f"one batch of all {images} training images cannot be split evenly over {group.size} "
+            f"one batch of all {images} training images cannot be split evenly over {group.world_size} "
             "ranks; lower --energy-batch-size"
         )
     if config.measure.trace and len(set(group.nodes)) > 1:
@@ -115,7 +115,7 @@ def _devices(device: torch.device, group: Group) -> MeterContext:
     Raises `UsageError` unless each rank has a GPU of its own, or none has any.
     """
     own = group.node, gpu_uuid(device), device.index, os.getpid()
-    everyone = group.gather(own)
+    everyone = group.all_gather(own)
     _check_devices([uuid for _, uuid, _, _ in everyone])
     here = [found for found in everyone if found[0] == group.node]
     return MeterContext(
@@ -145,9 +145,9 @@ def _kind(uuid: str | None) -> str:
 
 
 def _layout(device: torch.device, group: Group) -> Layout | None:
-    if group.size == 1:
+    if group.world_size == 1:
         return None
     uuid = gpu_uuid(device)
     name = "cpu" if uuid is None else f"gpu:{gpu_id(f'GPU-{uuid}')}"
-    devices, threads = zip(*group.gather((name, torch.get_num_threads())), strict=True)
+    devices, threads = zip(*group.all_gather((name, torch.get_num_threads())), strict=True)
     return Layout(list(group.nodes), list(devices), list(threads))

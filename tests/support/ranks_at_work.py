@@ -89,7 +89,7 @@ def steps(group: Group, name: str) -> tuple[float, float, list[Tensor]]:
     generator = torch.Generator().manual_seed(1)
     pixels = spec.small_image_size
     images, labels = torch.randn(8, 3, pixels, pixels, generator=generator), torch.arange(8)
-    share = slice(8 * group.rank // group.size, 8 * (group.rank + 1) // group.size)
+    share = slice(8 * group.rank // group.world_size, 8 * (group.rank + 1) // group.world_size)
     batch = images[share], labels[share]
     (epoch,) = finetune(model, Baseline(), plan(group, [batch] * 2, [batch], "fp32", 1))
     return epoch.train_loss, epoch.validation_loss, list(model.buffers())
@@ -111,14 +111,14 @@ def slow_images(group: Group) -> float | None:
 
 def modules_after(group: Group) -> list[str]:
     model = with_batch_norm()
-    with group.network(model):
+    with group.data_parallel(model):
         model.eval()
     return [type(part).__name__ for part in model.modules() if not part.training]
 
 
 def evaluated(group: Group, count: int) -> list[int]:
     images, labels = torch.zeros(count, 4), torch.arange(count)
-    share = slice(count * group.rank // group.size, count * (group.rank + 1) // group.size)
+    share = slice(count * group.rank // group.world_size, count * (group.rank + 1) // group.world_size)
     batches = [(images[share], labels[share])] if len(labels[share]) else []
     found = evaluate(nn.Linear(4, 10), batches, CPU, group=group)
     assert len(found.predictions) == count
@@ -129,7 +129,7 @@ def agreed(group: Group, differs: bool) -> tuple[float, float, bool]:
     torch.manual_seed(group.rank if differs else 0)
     model, method = nn.Linear(64, 8), Prune()
     method.compress(model, lambda network: 1.0, 100.0)
-    chosen, held = group.agreed((model, method), model)
+    chosen, held = group.broadcast_unless_equal((model, method), model)
     held.after_step(chosen)
     with torch.no_grad():
         zeros = (chosen.weight == 0).double().mean().item()
@@ -138,17 +138,17 @@ def agreed(group: Group, differs: bool) -> tuple[float, float, bool]:
 
 def told(group: Group) -> list[str | None]:
     """How cells end: well, badly for all, badly for one."""
-    ends = [group.settle(None), group.settle("diverged")]
-    ends.append(group.settle("a bad image" if group.rank == 1 else None))
+    ends = [group.first_failure(None), group.first_failure("diverged")]
+    ends.append(group.first_failure("a bad image" if group.rank == 1 else None))
     assert not group.broken
     error = "torn"
     if group.rank == 0:
         try:
-            group.wait()
+            group.barrier()
         except RuntimeError as lost:
             error = str(lost)
-    ends += [group.settle(error), "broken" if group.broken else ""]
-    group.leave()
+    ends += [group.first_failure(error), "broken" if group.broken else ""]
+    group.close()
     return ends
 
 
@@ -158,7 +158,7 @@ def refused(group: Group) -> str:
             raise UsageError("no such folder")
 
     try:
-        group.together(work)
+        group.run_on_all(work)
     except UsageError as error:
         return str(error)
     return "nothing"

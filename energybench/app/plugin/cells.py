@@ -116,7 +116,7 @@ class _Test:
         if not self.run.options.resume:
             return None
         found = self.keeper.earlier(self.bench.key(self.cell))
-        entry = self.bench.group.of_first(found)
+        entry = self.bench.group.broadcast(found)
         if entry is None:
             return None
         if entry.benchmark is not None:
