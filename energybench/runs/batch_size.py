@@ -20,7 +20,7 @@ from energybench.training.failures import is_out_of_memory
 from energybench.training.memory_format import lay_out, memory_format
 from energybench.training.passes import sgd, train_pass
 from energybench.training.plan import Finetuning
-from energybench.workloads.images.weights.source import PretrainedModel
+from energybench.workloads.base import PretrainedTask
 
 SMALLEST, LARGEST = 2, 4096
 SHARE = 0.9
@@ -54,12 +54,13 @@ def _search(bench: Bench, model: str) -> int:
     most = min(LARGEST, bench.data.split_sizes["train"])
     powers = itertools.takewhile(lambda n: n <= most, (SMALLEST << n for n in itertools.count()))
     sizes = list(powers)
-    weights = bench.pretrained(model)  # may train them
+    bench.pretrained(model)
+    task = bench.task(model)
     fits = _fits_cuda if bench.device.type == "cuda" else _HostMemory().fits
     largest = None
     with bench.progress.bar(f"largest batch of {model}", len(sizes)) as step:
         for size in sizes:
-            if not fits(partial(_train, bench, weights, size)):
+            if not fits(partial(_train, bench, task, size)):
                 break
             largest = size
             step(str(size))
@@ -71,17 +72,16 @@ def _search(bench: Bench, model: str) -> int:
     return largest
 
 
-def _train(bench: Bench, weights: PretrainedModel, size: int) -> None:
+def _train(bench: Bench, task: PretrainedTask, size: int) -> None:
     """Take a few training steps of a network of its own, and evaluate one batch; all on noise."""
     config, device = bench.config, bench.device
-    network, _ = weights.load(device)
+    network, _ = task.weights.load(device)
     lay_out(network.parameters(), memory_format(config.memory_format, config.precision, device))
-    pixels = bench.image_size(weights.spec.name)
-    images = torch.randn(size, 3, pixels, pixels, device=device)
-    labels = torch.randint(bench.data.classes, (size,), device=device)
+    batch = task.synthetic(size, device)
     spare = [[one.detach().clone() for one in network.parameters()] for _ in range(SPARE_COPIES)]
     run = Finetuning(
-        train=[(images, labels)] * STEPS,
+        task=task,
+        train=[batch] * STEPS,
         validation=[],
         config=replace(config.finetune, learning_rate=0.0),
         seed=0,
@@ -91,10 +91,9 @@ def _train(bench: Bench, weights: PretrainedModel, size: int) -> None:
         watch=lambda epoch: None,
     )
     train_pass(network, Baseline(), sgd(network, run.config), run)
-    del images, run
-    times = evaluated_at_once(device)
-    images = torch.randn(times * size, 3, pixels, pixels, device=device)
-    evaluate(network, [(images, labels.repeat(times))], device, config.precision)
+    del batch, run
+    batch = task.synthetic(evaluated_at_once(device) * size, device)
+    evaluate(network, task, [batch], device, config.precision)
     del spare
 
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -23,7 +23,6 @@ from energybench.energy.windows import MeterSet, Window
 from energybench.errors import CellError, EnergybenchError
 from energybench.progress import Progress
 from energybench.records.record import Layout, RunRecord
-from energybench.registry import MODELS
 from energybench.runs import together
 from energybench.runs.baselines import REPORTING, read_baseline, write_baseline
 from energybench.runs.checkpoints import Checkpoint
@@ -31,8 +30,14 @@ from energybench.training.device import gpu_uuid, with_all_threads
 from energybench.training.distributed.group import ALONE, Group
 from energybench.training.evaluate import evaluate, evaluated_at_once
 from energybench.training.precision import check_precision, native
-from energybench.workloads.images.data.base import Batches, ImageData, Split
-from energybench.workloads.images.weights.source import PretrainedModel, image_size, pretrained
+from energybench.workloads.base import (
+    Batches,
+    PreparedData,
+    PretrainedTask,
+    Source,
+    Split,
+    Weights,
+)
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +47,7 @@ class Bench:
     """One run on one machine. Close it when done."""
 
     config: RunConfig
-    data: ImageData
+    data: PreparedData
     device: torch.device
     meters: MeterSet
     machine: Machine
@@ -73,6 +78,8 @@ class Bench:
     """Domain -> how it is read, on all machines."""
     idle_watts: dict[str, float] = field(default_factory=dict)
     """Domain -> watts of the idle machines; empty until `measure_idle`."""
+    source: Source | None = None
+    """Prepares `data` for more models; None where `data` serves any model as it is."""
 
     def __post_init__(self) -> None:
         self.sources = self.sources or dict(self.meters.sources)
@@ -143,11 +150,20 @@ class Bench:
         self.meters.close()
         self.group.close()
 
-    def pretrained(self, model: str) -> PretrainedModel:
-        """The pretrained weights of `model` for this run's data."""
-        spec, weights = MODELS.get(model), self.config.weights
-        with with_all_threads():
-            return pretrained(spec, self.data, weights, self.device, self.progress)
+    def task(self, model: str) -> PretrainedTask:
+        """The task of training `model` on this run's data."""
+        return self.data.task(model, self.config.weights, self.device)
+
+    def weights(self, model: str) -> Weights:
+        """The weights of `model`, whose key is known before they are there."""
+        with with_all_threads():  # their number is part of the key
+            return self.task(model).weights
+
+    def pretrained(self, model: str) -> Weights:
+        """The pretrained weights of `model` for this run's data, trained now if need be."""
+        found = self.weights(model)
+        found.ensure(self.progress, log.info)
+        return found
 
     def check_weights(self, models: Iterable[str]) -> None:
         """Raise `UsageError` unless the given or published weights of all `models` load."""
@@ -155,33 +171,33 @@ class Bench:
             for model in models:
                 self.pretrained(model).load(torch.device("cpu"))
 
-    def image_size(self, model: str) -> int:
-        """Pixels per side at which `model` sees this run's data."""
-        return image_size(MODELS.get(model), self.data)
-
-    def prepare(self, models: Iterable[str], say: Callable[[str], None] = log.info) -> None:
+    def prepare(self, models: Collection[str], say: Callable[[str], None] = log.info) -> None:
         """Do once, ahead of cells of `models`, what serving them takes, like decoding the images.
 
         What the data take is in `preparations`, not in any cell's energy. Of several ranks one on
         each machine also pretrains what nobody has. Raises `UsageError`.
         """
-        data, group = self.data, self.group
+        group = self.group
+        new = set(models) - self.data.models
+        if self.source is not None and new:
+            names = sorted(self.data.models | new)
+            source, config = self.source, self.config.data
+            work = partial(source.prepare, names, self.device, config, self.progress, say)
+            with self.window() as window:
+                self.data = group.run_on_all(work)
+                built = group.all_gather("; ".join(self.data.built))
+            for what in list(filter(None, built))[:1]:
+                self.preparations.append(Preparation(what, window.reading))
+                say(str(self.preparations[-1]))
         if group.world_size > 1:
             first = group.local_rank == 0
             group.run_on_all(lambda: [self.pretrained(model) for model in models if first])
-        for size in sorted({self.image_size(model) for model in models}):
-            work = partial(data.prepare, size, self.device, self.config.data, self.progress, say)
-            with self.window() as window:
-                done = group.all_gather(group.run_on_all(work))
-            for what in list(filter(None, done))[:1]:
-                self.preparations.append(Preparation(what, window.reading))
-                say(str(self.preparations[-1]))
 
     def batches(self, split: Split, model: str, seed: int) -> Batches:
         """This run's view of one split for `model`."""
         train = split == "train"
         size = self.config.finetune.batch_size if train else self.evaluation_batch_size
-        return self.data.batches(split, self.image_size(model), size, seed, self.group.share)
+        return self.task(model).batches(split, size, seed, self.group.share)
 
     @property
     def evaluation_batch_size(self) -> int:
@@ -193,9 +209,10 @@ class Bench:
 
     def score(self, model: str, seed: int) -> Callable[[nn.Module], float]:
         """Validation accuracy of a network, for searches."""
-        batches = self.batches("validation", model, seed)
+        batches, task = self.batches("validation", model, seed), self.task(model)
+        precision = self.config.precision
         return lambda network: (
-            evaluate(network, batches, self.device, self.config.precision, self.group).accuracy
+            evaluate(network, task, batches, self.device, precision, self.group).value
         )
 
     def protocol(self) -> dict[str, Any]:
@@ -278,15 +295,14 @@ class Bench:
     def _facts(self, cell: Cell) -> dict[str, Any]:
         return {
             "data": self.data.fingerprint,
-            "image_size": self.image_size(cell.model),
-            **self.data.served(self.image_size(cell.model)),
+            **self.task(cell.model).facts(),
             "weights": self._weights_key(cell.model),
             "machine": self.machine.fingerprint,
         }
 
     def _weights_key(self, model: str) -> str:
         try:
-            return self.pretrained(model).key
+            return self.weights(model).key
         except EnergybenchError as error:  # as the cell that needs them says
             return f"not available: {error}"
 

@@ -20,9 +20,7 @@ from energybench.training.course import Course, best_epoch
 from energybench.training.evaluate import evaluate
 from energybench.training.finetune import finetune
 from energybench.training.plan import Finetuning, Forward
-from energybench.workloads.images.data.base import Split
-from energybench.workloads.images.networks import ModelSpec
-from energybench.workloads.images.weights.source import PretrainedModel
+from energybench.workloads.base import Split, Weights
 
 _SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
@@ -81,14 +79,14 @@ def _run(draft: Draft, timer: Timer) -> None:
         _measure(draft, weights, timer)
 
 
-def _measure(draft: Draft, weights: PretrainedModel, timer: Timer) -> None:
+def _measure(draft: Draft, weights: Weights, timer: Timer) -> None:
     bench = draft.bench
     with draft.phase("load"):
         model, facts = weights.load(bench.device, draft.cell.seed)
         model = bench.group.broadcast_unless_equal(model, model)
         draft.lay_out(model)
         if facts["head_replaced"]:
-            _fit_head(draft, model, weights.spec)
+            _fit_head(draft, model, bench.task(draft.cell.model).head)
     draft.keep(weights=facts)
 
     compression = build(draft.cell.method)
@@ -112,18 +110,20 @@ def _measure(draft: Draft, weights: PretrainedModel, timer: Timer) -> None:
 
     compression.finalize(model)
     with draft.phase("evaluate"):
-        test = evaluate(model, draft.batches("test"), bench.device, draft.precision, bench.group)
-    predictions = " ".join(map(str, test.predictions.tolist()))
-    draft.keep(test=HeldOutTest(test.accuracy, test.correct, len(test.labels), predictions))
+        task, batches = bench.task(draft.cell.model), draft.batches("test")
+        test = evaluate(model, task, batches, bench.device, draft.precision, bench.group)
+    predictions = " ".join(map(str, test.outcomes.tolist()))
+    correct = round(test.value * test.items)
+    draft.keep(test=HeldOutTest(test.value, correct, test.items, predictions))
 
 
-def _fit_head(draft: Draft, model: nn.Module, spec: ModelSpec) -> None:
+def _fit_head(draft: Draft, model: nn.Module, head: str) -> None:
     """Train only the new head, by the same protocol: any search succeeds at an accuracy of chance.
 
     First the head, then everything: A. Kumar et al., arXiv 2202.10054.
     """
     model.requires_grad_(False)
-    model.get_submodule(spec.head).requires_grad_(True)
+    model.get_submodule(head).requires_grad_(True)
     finetune(model, Baseline(), _unwatched(draft))
     model.requires_grad_(True)
 

@@ -21,7 +21,7 @@ from energybench.training.course import Course
 from energybench.training.failures import is_out_of_memory, one_line
 from energybench.training.memory_format import lay_out, memory_format
 from energybench.training.plan import Finetuning
-from energybench.workloads.images.data.base import Batches, Split
+from energybench.workloads.base import Batches, Split
 
 log = logging.getLogger(__name__)
 
@@ -158,6 +158,7 @@ class Draft:
         train = self.batches("train")
         train.skip(len(self.epochs))
         return Finetuning(
+            task=self.bench.task(self.cell.model),
             train=train,
             validation=self.batches("validation"),
             config=config,
@@ -214,10 +215,8 @@ class Draft:
             dataset={
                 "name": bench.data.name,
                 "fingerprint": bench.data.fingerprint,
-                "classes": bench.data.classes,
-                "image_size": bench.image_size(cell.model),
                 "splits": dict(bench.data.split_sizes),
-                **bench.data.served(bench.image_size(cell.model)),
+                **bench.task(cell.model).facts(),
             },
             weights=self._kept.get("weights", {}),
             protocol=bench.protocol(),

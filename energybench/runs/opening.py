@@ -24,7 +24,7 @@ from energybench.training.device import find_device, gpu_uuid, share_threads
 from energybench.training.distributed.group import ALONE, Group
 from energybench.training.distributed.ranks import join
 from energybench.training.precision import check_precision
-from energybench.workloads.images.data.base import ImageData
+from energybench.workloads.base import PreparedData, Source
 
 
 def open_bench(
@@ -37,12 +37,14 @@ def open_bench(
     """
     device = find_device(config.device, group.local_rank, group.local_size)
     context = replace(_devices(device, group), replay=config.measure.replay)
-    data, meters = group.run_on_all(lambda: _checked(config, device, context, for_energy, group))
+    source, data, meters = group.run_on_all(
+        lambda: _checked(config, device, context, for_energy, group)
+    )
     carbon = open_carbon(config)
     machine, layout = describe_machine(), _layout(device, group)
     bench = Bench(config, data, device, meters, machine, progress, carbon)
     sources = global_names(group.all_gather(meters.sources), group.nodes)
-    return replace(bench, group=group, layout=layout, sources=sources)
+    return replace(bench, group=group, layout=layout, sources=sources, source=source)
 
 
 def open_ranks(config: RunConfig, progress: Progress) -> Bench:
@@ -66,10 +68,10 @@ def check_ranks(config: RunConfig, ranks: int) -> None:
             raise UsageError(f"--energy-{option} is for one process; leave it out with {ranks}")
 
 
-def open_data(config: RunConfig) -> ImageData:
-    """The data set that `config` names."""
+def open_data(config: RunConfig) -> Source:
+    """The data set that `config` names, not yet prepared."""
     kind, _, location = config.dataset.partition(":")
-    data: ImageData = DATASETS.get(kind)(location)
+    data: Source = DATASETS.get(kind)(location)
     return data
 
 
@@ -81,22 +83,23 @@ def open_carbon(config: RunConfig) -> CarbonIntensity | None:
 
 def _checked(
     config: RunConfig, device: torch.device, context: MeterContext, for_energy: bool, group: Group
-) -> tuple[ImageData, MeterSet]:
+) -> tuple[Source, PreparedData, MeterSet]:
     """The data, and the meters of this machine if this rank is to read them."""
     check_precision(config.precision, device)
     if config.compile:
         check_compiler(device)
-    data = open_data(config)
+    source = open_data(config)
+    data = source.prepare((), device, config.data, Progress(None), lambda line: None)
     images = data.split_sizes["train"]
     if images < config.finetune.batch_size and images % group.world_size:
         raise UsageError(
-            f"one batch of all {images} training images cannot be split evenly over {group.world_size} "
-            "ranks; lower --energy-batch-size"
+            f"one batch of all {images} training images cannot be split evenly over "
+            f"{group.world_size} ranks; lower --energy-batch-size"
         )
     if config.measure.trace and len(set(group.nodes)) > 1:
         raise UsageError("--energy-trace samples one machine; leave it out with several")
     if group.local_rank > 0:
-        return data, MeterSet({})
+        return source, data, MeterSet({})
     meters = open_meters(config.measure.meters, context)
     gpu_is_read = any(kind_of(domain) == "gpu" for domain in meters.sources)
     unread = device.type == "cuda" and not gpu_is_read
@@ -106,7 +109,7 @@ def _checked(
             f"the energy of {device} cannot be read: {meters.unavailable['nvml']}; "
             "name the meters to do without it, for instance --energy-meter=rapl"
         )
-    return data, meters
+    return source, data, meters
 
 
 def _devices(device: torch.device, group: Group) -> MeterContext:

@@ -53,7 +53,7 @@ class Course:
         self._model.load_state_dict(self._best)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything but the epochs' records: tensors, numbers, dicts and lists, uncopied."""
+        """Return all but the epochs' records: tensors, numbers, dicts and lists, not copied."""
         return {
             "model": self._model.state_dict(),
             "best": self._best,

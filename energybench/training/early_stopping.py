@@ -6,9 +6,8 @@ import math
 class EarlyStopping:
     """Stop after `patience` epochs in a row without an improvement of more than `min_delta`.
 
-    The best loss is updated only on such an improvement, as in Keras' EarlyStopping, whose terms
-    the paper uses. A slow descent by less than `min_delta` per epoch therefore counts from the
-    last improvement.
+    The best loss moves only on such an improvement, as in Keras' EarlyStopping, whose terms the
+    paper uses. So a slow descent is an improvement once it adds up to more than `min_delta`.
     """
 
     def __init__(self, patience: int, min_delta: float) -> None:

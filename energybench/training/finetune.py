@@ -54,9 +54,7 @@ def _one_epoch(
             done = train_pass(model, compression, optimizer, run)
             train_loss, items = _over_all_ranks(done, run.group)
         _require_finite(train_loss, "training", number)
-        validation = evaluate(
-            model, run.task, run.validation, run.device, run.precision, run.group
-        )
+        validation = evaluate(model, run.task, run.validation, run.device, run.precision, run.group)
         _require_finite(validation.loss, "validation", number)
     waited_s, peak_bytes = _largest_over_ranks(done, run)
     return EpochRecord(

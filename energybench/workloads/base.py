@@ -14,6 +14,7 @@ others.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import torch
@@ -137,6 +138,16 @@ class Weights(Protocol):
     @property
     def key(self) -> str:
         """The cache key, another one for other weights. Reading the key trains nothing."""
+        ...
+
+    @property
+    def path(self) -> Path | None:
+        """The file of the weights, where there is one; it may not exist before `ensure`."""
+        ...
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """The record's entries that are known without loading, such as "test_accuracy"."""
         ...
 
     def ensure(self, progress: Progress, say: Callable[[str], None]) -> None:

@@ -29,7 +29,7 @@ from energybench.runs.bench import Bench
 from energybench.runs.cell import run_cell
 from energybench.training.finetune import finetune
 from energybench.training.plan import Finetuning
-from energybench.workloads.images.data.base import Split
+from energybench.workloads.base import Split
 
 CELL = Cell("resnet18", "stego")
 

@@ -16,7 +16,8 @@ from energybench.training.distributed.group import Group
 from energybench.training.evaluate import evaluate
 from energybench.training.finetune import finetune
 from energybench.training.plan import Finetuning
-from support.tiny_training import CPU, DATA, window
+from energybench.workloads.images.data.order import slice_of
+from support.tiny_training import CPU, DATA, TASK, window
 
 
 def without_batch_norm() -> nn.Module:
@@ -49,6 +50,7 @@ class Double(nn.Module):
 
 def plan(group: Group, train: Any, validation: Any, precision: str, epochs: int) -> Finetuning:
     return Finetuning(
+        task=TASK,
         train=train,
         validation=validation,
         config=FinetuneConfig(max_epochs=epochs, batch_size=64, learning_rate=0.05),
@@ -72,8 +74,8 @@ def course(
 
     run = plan(group, batches("train"), batches("validation"), precision, 3)
     records = finetune(model, Baseline(), run)
-    test = evaluate(model, batches("test"), CPU, group=group)
-    return records, test.predictions.tolist(), model.state_dict()
+    test = evaluate(model, TASK, batches("test"), CPU, group=group)
+    return records, test.outcomes.tolist(), model.state_dict()
 
 
 def steps(group: Group, name: str) -> tuple[float, float, list[Tensor]]:
@@ -89,7 +91,7 @@ def steps(group: Group, name: str) -> tuple[float, float, list[Tensor]]:
     generator = torch.Generator().manual_seed(1)
     pixels = spec.small_image_size
     images, labels = torch.randn(8, 3, pixels, pixels, generator=generator), torch.arange(8)
-    share = slice(8 * group.rank // group.world_size, 8 * (group.rank + 1) // group.world_size)
+    share = slice_of(8, group.share)
     batch = images[share], labels[share]
     (epoch,) = finetune(model, Baseline(), plan(group, [batch] * 2, [batch], "fp32", 1))
     return epoch.train_loss, epoch.validation_loss, list(model.buffers())
@@ -117,15 +119,19 @@ def modules_after(group: Group) -> list[str]:
 
 
 def evaluated(group: Group, count: int) -> list[int]:
-    images, labels = torch.zeros(count, 4), torch.arange(count)
-    share = slice(count * group.rank // group.world_size, count * (group.rank + 1) // group.world_size)
+    """The outcomes of a network that answers with the place of the largest pixel."""
+    images, labels = torch.eye(4)[:count], torch.arange(count)
+    network = nn.Linear(4, 10, bias=False)
+    nn.init.eye_(network.weight)
+    share = slice_of(count, group.share)
     batches = [(images[share], labels[share])] if len(labels[share]) else []
-    found = evaluate(nn.Linear(4, 10), batches, CPU, group=group)
-    assert len(found.predictions) == count
-    return found.labels.tolist()
+    found = evaluate(network, TASK, batches, CPU, group=group)
+    assert (found.items, found.value) == (count, 1.0)
+    answers: list[int] = found.outcomes.tolist()
+    return answers
 
 
-def agreed(group: Group, differs: bool) -> tuple[float, float, bool]:
+def unified(group: Group, differs: bool) -> tuple[float, float, bool]:
     torch.manual_seed(group.rank if differs else 0)
     model, method = nn.Linear(64, 8), Prune()
     method.compress(model, lambda network: 1.0, 100.0)

@@ -18,7 +18,7 @@ from energybench.progress import Progress
 from energybench.records.record import CompressionReport
 from energybench.registry import METHODS, MODELS
 from energybench.runs.bench import Bench
-from energybench.workloads.images.data.digits import open_digits
+from energybench.workloads.images.data.digits import Digits
 from energybench.workloads.images.networks import ModelSpec
 
 
@@ -52,7 +52,7 @@ def tiny_bench(monkeypatch: pytest.MonkeyPatch, cache: Path) -> Iterator[Bench]:
     config = RunConfig(finetune=FinetuneConfig(max_epochs=1))
     meters = MeterSet({"replay": ReplayMeter()})
     cpu = torch.device("cpu")
-    yield Bench(config, open_digits(), cpu, meters, describe_machine(), Progress(None))
+    yield Bench(config, Digits(), cpu, meters, describe_machine(), Progress(None))
     meters.close()
     if hasattr(Failing, "error"):
         Failing.error.__traceback__ = None  # which keeps the model

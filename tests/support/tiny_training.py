@@ -15,10 +15,12 @@ from energybench.energy.readings import EnergyReading
 from energybench.records.record import EpochRecord
 from energybench.training.evaluate import evaluate
 from energybench.training.plan import Finetuning
-from energybench.workloads.images.data.digits import open_digits
+from energybench.workloads.images.data.digits import Digits
 
 CPU = torch.device("cpu")
-DATA = open_digits()
+DATA = Digits()
+TASK = DATA.task("resnet18", None, CPU)
+"""Its loss and its scores are those of any image classifier."""
 
 
 @dataclass
@@ -50,7 +52,7 @@ def network() -> nn.Module:
 def compressed(method: str) -> tuple[nn.Module, Compression]:
     model, compression = network(), build(method)
     validation = list(DATA.batches("validation", 8, 128, 0))
-    compression.compress(model, lambda now: evaluate(now, validation, CPU).accuracy, 30.0)
+    compression.compress(model, lambda now: evaluate(now, TASK, validation, CPU).value, 30.0)
     return model, compression
 
 
@@ -59,7 +61,7 @@ def plan(skip: int = 0, **changes: Any) -> Finetuning:
     train.skip(skip)
     config = FinetuneConfig(max_epochs=5, learning_rate=0.05)
     validation = DATA.batches("validation", 8, 128, 0)
-    whole = Finetuning(train, validation, config, 0, CPU, "fp32", window, lambda epoch: None)
+    whole = Finetuning(TASK, train, validation, config, 0, CPU, "fp32", window, lambda epoch: None)
     return replace(whole, **changes)
 
 

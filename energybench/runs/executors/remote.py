@@ -4,7 +4,7 @@ This process trains nothing and opens no GPU: it resolves references, keeps reco
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -27,7 +27,7 @@ from energybench.runs.executors import worker
 from energybench.runs.executors.processes import RankDied, Workers
 from energybench.runs.opening import check_ranks, open_carbon, open_data
 from energybench.training.device import find_device
-from energybench.workloads.images.weights.source import PretrainedModel
+from energybench.workloads.base import Weights
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ class RemoteBench(Bench):
         """End the ranks."""
         self.led.close()
 
-    def prepare(self, models: Iterable[str], say: Callable[[str], None] = log.info) -> None:
+    def prepare(self, models: Collection[str], say: Callable[[str], None] = log.info) -> None:
         """Let the ranks prepare, see `Bench.prepare`; then open here what they have made."""
         new = [model for model in models if model not in self.led.prepared]
         if not new:
@@ -101,11 +101,12 @@ class RemoteBench(Bench):
         for done in self.led.ask(partial(worker.prepare, new)):
             self.preparations.append(done)
             say(str(done))
-        for size in sorted({self.image_size(model) for model in new}):
-            self.data.prepare(size, self.device, self.config.data, self.progress, say)
         self.led.prepared.update(new)
+        assert self.source is not None
+        names, config = sorted(self.led.prepared), self.config.data
+        self.data = self.source.prepare(names, self.device, config, self.progress, say)
 
-    def pretrained(self, model: str) -> PretrainedModel:
+    def pretrained(self, model: str) -> Weights:
         """The pretrained weights of `model` for this run's data."""
         if "pretrain" in self.data.split_sizes:
             self.prepare([model])
@@ -125,16 +126,18 @@ def open_remote(config: RunConfig, ranks: int, progress: Progress, terminal: str
         facts = led.start()
     except RankDied as error:
         raise UsageError(str(error)) from error
+    source, device = open_data(config), torch.device(facts.device)
     return RemoteBench(
         config,
-        open_data(config),
-        torch.device(facts.device),
+        source.prepare((), device, config.data, progress, lambda line: None),
+        device,
         MeterSet({}, facts.unavailable),
         describe_machine(),
         progress,
         open_carbon(config),
         layout=facts.layout,
         sources=facts.sources,
+        source=source,
         led=led,
         facts=facts,
     )

@@ -13,13 +13,14 @@ from energybench.compression.compose import build
 from energybench.config import Cell
 from energybench.errors import UsageError
 from energybench.records.record import CompressionReport
-from energybench.registry import MODELS
 from energybench.runs.bench import Bench
 from energybench.training.calibrate import calibrate
 from energybench.training.compiled import compiled
 from energybench.training.memory_format import lay_out, memory_format
 from energybench.training.passes import sgd, train_pass
 from energybench.training.plan import Finetuning, Forward
+from energybench.workloads.images.networks import find_model
+from energybench.workloads.images.task import ImageClassification
 
 CLASSES = 1000
 """Of an untrained network: ImageNet's."""
@@ -54,6 +55,7 @@ def prepare(cell: Cell, bench: Bench, batch_size: int, image_size: int) -> Prepa
     Raises `UsageError` for weights whose head does not fit the data, and for several ranks.
     """
     _check_alone(bench)
+    task = _image_task(bench, cell)
     model, facts = bench.pretrained(cell.model).load(bench.device, cell.seed)
     if facts["head_replaced"]:
         raise UsageError(
@@ -61,10 +63,8 @@ def prepare(cell: Cell, bench: Bench, batch_size: int, image_size: int) -> Prepa
             "on an untrained head finds nothing; give fine-tuned ones by --energy-weights"
         )
     compression = build(cell.method)
-    report = compression.compress(
-        model, bench.score(cell.model, cell.seed), bench.config.tolerance
-    )
-    return _with_steps(bench, model, compression, report, (batch_size, image_size))
+    report = compression.compress(model, bench.score(cell.model, cell.seed), bench.config.tolerance)
+    return _with_steps(bench, task, model, compression, report, (batch_size, image_size))
 
 
 def untrained(cell: Cell, bench: Bench, batch_size: int, image_size: int) -> Prepared:
@@ -73,11 +73,23 @@ def untrained(cell: Cell, bench: Bench, batch_size: int, image_size: int) -> Pre
     Raises `UsageError` for several ranks.
     """
     _check_alone(bench)
+    task = _image_task(bench, cell)
     torch.manual_seed(cell.seed)
-    model = MODELS.get(cell.model).build(CLASSES, photographs=True).to(bench.device)
+    model = find_model(cell.model).build(CLASSES, photographs=True).to(bench.device)
     compression = build(cell.method)
     report = compression.compress(model, lambda model: 0.0, bench.config.tolerance)
-    return _with_steps(bench, model, compression, report, (batch_size, image_size), CLASSES)
+    return _with_steps(bench, task, model, compression, report, (batch_size, image_size), CLASSES)
+
+
+def _image_task(bench: Bench, cell: Cell) -> ImageClassification:
+    """The task of `cell`; raises `UsageError` if it is not image classification."""
+    task = bench.task(cell.model)
+    if not isinstance(task, ImageClassification):
+        raise UsageError(
+            f"single steps are measured on synthetic images, not on {bench.data.name}; "
+            "name an image data set by --energy-dataset"
+        )
+    return task
 
 
 def _check_alone(bench: Bench) -> None:
@@ -87,6 +99,7 @@ def _check_alone(bench: Bench) -> None:
 
 def _with_steps(
     bench: Bench,
+    task: ImageClassification,
     model: nn.Module,
     compression: Compression,
     report: CompressionReport,
@@ -95,9 +108,9 @@ def _with_steps(
 ) -> Prepared:
     """`size`: images per batch, pixels per side. `classes`: those of the data if None."""
     batch_size, pixels = size
-    images = torch.randn(batch_size, 3, pixels, pixels, device=bench.device)
-    labels = torch.randint(classes or bench.data.classes, (batch_size,), device=bench.device)
+    images, labels = task.synthetic(batch_size, bench.device, pixels, classes)
     run = Finetuning(
+        task=task,
         train=list(itertools.repeat((images, labels), 4)),
         validation=[],
         config=replace(bench.config.finetune, learning_rate=0.0),

@@ -59,7 +59,7 @@ class _OnCpu(_BatchNorm):
         """Accept any number of dimensions."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """Normalize (batch, channels, ...); same shape and type out, computed in float32 or wider."""
+        """Normalize (batch, channels, ...), computing in float32 or wider; keeps shape and type."""
         if not (self.training or self.running_mean is None):
             return super().forward(input)
         ranks = dist.get_world_size()

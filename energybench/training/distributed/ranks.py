@@ -23,7 +23,7 @@ from energybench.training.distributed.group import Group
 T = TypeVar("T")
 
 LONGEST_WAIT = timedelta(days=1)
-"""Time limit of a collective. A dead rank is noticed at once; a live one may wait hours for a GPU."""
+"""Time limit of a collective: a dead rank is noticed at once, a live one may wait for a GPU."""
 PATIENCE = timedelta(seconds=3)
 """How long a rank that has failed waits for the others to report the same error."""
 REPORTING = timedelta(minutes=10)
@@ -175,7 +175,10 @@ def join(device_of: Callable[[int, int], torch.device], host: str | None = None)
         store.set(f"host{rank}", host or _this_machine())
         hosts = [store.get(f"host{number}").decode() for number in range(size)]
     except (ValueError, dist.DistError) as error:
-        raise UsageError(f"the ranks do not find each other ({_first_line(error)}); check MASTER_ADDR and MASTER_PORT") from error
+        raise UsageError(
+            f"the ranks do not find each other ({_first_line(error)}); check MASTER_ADDR, "
+            "MASTER_PORT, RANK and WORLD_SIZE"
+        ) from error
     numbers = {name: number for number, name in enumerate(dict.fromkeys(hosts))}
     nodes = tuple(numbers[name] for name in hosts)
     device = device_of(nodes[:rank].count(nodes[rank]), nodes.count(nodes[rank]))
@@ -190,7 +193,7 @@ def _this_machine() -> str:
 
 
 def _digest(model: nn.Module) -> str:
-    """Return a hash of the names, shapes, types and values of all parameters and buffers."""
+    """Hash the names, shapes, types and values of all parameters and buffers."""
     digest = hashlib.blake2b()
     for name, value in model.state_dict().items():
         digest.update(f"{name} {tuple(value.shape)} {value.dtype}\n".encode())

@@ -28,7 +28,9 @@ def scores(model: nn.Module, batch: ImageBatch) -> Scores:
     )
 
 
-def random_images(batch_size: int, image_size: int, classes: int, device: torch.device) -> ImageBatch:
+def random_images(
+    batch_size: int, image_size: int, classes: int, device: torch.device
+) -> ImageBatch:
     """Return normally distributed images and uniformly distributed labels, on `device`."""
     images = torch.randn(batch_size, 3, image_size, image_size, device=device)
     return images, torch.randint(classes, (batch_size,), device=device)

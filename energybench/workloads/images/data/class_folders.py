@@ -17,7 +17,7 @@ from typing import Any
 from sklearn.model_selection import train_test_split
 
 from energybench.errors import UsageError
-from energybench.workloads.images.data.base import Split
+from energybench.workloads.base import Split
 from energybench.workloads.images.vision import torchvision
 
 log = logging.getLogger(__name__)

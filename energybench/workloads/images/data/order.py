@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, Sampler
 
-from energybench.workloads.images.data.base import Share, Split
+from energybench.workloads.base import Share, Split
 
 
 class BatchOrder(Sampler[list[int]]):

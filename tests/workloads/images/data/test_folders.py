@@ -9,7 +9,7 @@ from PIL import Image
 from energybench.config import DataConfig
 from energybench.errors import CellError, UsageError
 from energybench.progress import Progress
-from energybench.workloads.images.data.base import Split
+from energybench.workloads.base import Split
 from energybench.workloads.images.data.folders import ImageFolders, open_folder, open_imagenet
 
 Tree = Callable[..., Path]

@@ -3,7 +3,7 @@ from itertools import chain
 import pytest
 import torch
 
-from energybench.workloads.images.data.base import Split
+from energybench.workloads.base import Split
 from energybench.workloads.images.data.digits import open_digits
 from energybench.workloads.images.data.order import BatchOrder
 
