@@ -43,9 +43,9 @@ class Pair:
 @pytest.fixture(scope="module")
 def digits() -> Any:
     """The embedded data."""
-    from energybench.workloads.images.data.digits import open_digits
+    from energybench.workloads.images.data.digits import Digits
 
-    return open_digits()
+    return Digits()
 
 
 @pytest.fixture
@@ -53,16 +53,13 @@ def load(digits: Any) -> Callable[[str], tuple[Any, Callable[[Any], float]]]:
     """A network pretrained on digits, from the cache or now, and its validation accuracy."""
     import torch
 
-    from energybench.progress import Progress
-    from energybench.registry import MODELS
     from energybench.training.evaluate import evaluate
-    from energybench.workloads.images.weights.source import image_size, pretrained
 
     def pretrained_model(name: str) -> tuple[Any, Callable[[Any], float]]:
-        device, spec = torch.device("cpu"), MODELS.get(name)
-        model, _ = pretrained(spec, digits, None, device, Progress(None)).load(device)
-        validation = digits.batches("validation", image_size(spec, digits), 64, 0)
-        return model, lambda model: evaluate(model, validation, device).accuracy
+        device = torch.device("cpu")
+        task = digits.task(name, None, device)
+        validation = task.batches("validation", 64, 0)
+        return task.model(0), lambda model: evaluate(model, task, validation, device).value
 
     return pretrained_model
 

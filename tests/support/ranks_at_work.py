@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from energybench.training.evaluate import evaluate
 from energybench.training.finetune import finetune
 from energybench.training.plan import Finetuning
 from energybench.workloads.images.data.order import slice_of
-from support.tiny_training import CPU, DATA, TASK, window
+from support.tiny_training import CPU, DATA, TASK, NextLetter, window
 
 
 def without_batch_norm() -> nn.Module:
@@ -95,6 +96,30 @@ def steps(group: Group, name: str) -> tuple[float, float, list[Tensor]]:
     batch = images[share], labels[share]
     (epoch,) = finetune(model, Baseline(), plan(group, [batch] * 2, [batch], "fp32", 1))
     return epoch.train_loss, epoch.validation_loss, list(model.buffers())
+
+
+def letters(group: Group) -> tuple[list[tuple[float, float]], list[int]]:
+    """Fine-tune a task that is not of images; losses by epoch, and the test outcomes."""
+    task = NextLetter()
+    model = task.model(0)
+    train = [own(batch, group) for batch in task.batches("train", 16, 0)]
+    validation = task.batches("validation", 16, 1, group.share)
+    epochs = finetune(
+        model,
+        Baseline(),
+        replace(plan(group, train, validation, "fp32", 3), task=task),
+    )
+    test = evaluate(model, task, task.batches("test", 16, 2, group.share), CPU, group=group)
+    return [(one.train_loss, one.validation_loss) for one in epochs], test.outcomes.tolist()
+
+
+def own(batch: Any, group: Group) -> Any:
+    """This rank's slice of a batch of letters."""
+    mine = slice_of(len(batch["letters"]), group.share)
+    return {
+        "letters": batch["letters"][mine],
+        "targets": {"next": batch["targets"]["next"][mine]},
+    }
 
 
 def slow_images(group: Group) -> float | None:
