@@ -43,9 +43,9 @@ class Pair:
 @pytest.fixture(scope="module")
 def digits() -> Any:
     """Return the embedded data set."""
-    from energybench.workloads.images.data.digits import open_digits
+    from energybench.workloads.images.data.digits import Digits
 
-    return open_digits()
+    return Digits()
 
 
 @pytest.fixture
@@ -54,17 +54,18 @@ def load(digits: Any) -> Callable[[str], tuple[Any, Callable[[Any], float]]]:
     import torch
 
     from energybench.compression.base import Score
-    from energybench.progress import Progress
     from energybench.records.metric import ACCURACY
-    from energybench.registry import MODELS
     from energybench.training.evaluate import evaluate
-    from energybench.workloads.images.weights.source import image_size, pretrained
 
     def pretrained_model(name: str) -> tuple[Any, Callable[[Any], float]]:
-        device, spec = torch.device("cpu"), MODELS.get(name)
-        model, _ = pretrained(spec, digits, None, device, Progress(None)).load(device)
-        validation = digits.batches("validation", image_size(spec, digits), 64, 0)
-        return model, Score(lambda model: evaluate(model, validation, device).accuracy, ACCURACY)
+        device = torch.device("cpu")
+        task = digits.task(name, None, device)
+        validation = task.batches("validation", 64, 0)
+
+        def accuracy(model: Any) -> float:
+            return evaluate(model, task, validation, device).value
+
+        return task.model(0), Score(accuracy, ACCURACY)
 
     return pretrained_model
 

@@ -93,9 +93,9 @@ def test_photographs(
     for _ in range(ROUNDS):
         theirs.append(epoch(torchvision_loader(root)))
         shutil.rmtree(cache, ignore_errors=True)
-        data = open_folder(str(root))
+        source = open_folder(str(root))
         start = time.perf_counter()
-        data.prepare(SIZE, cpu, config, Progress(None), lambda line: None)
+        data = source.prepare_sizes([SIZE], cpu, config, Progress(None), lambda line: None)
         building.append((time.perf_counter() - start) / (count + CLASSES))
         batches = data.batches("train", SIZE, BATCH, 0)
         epoch(batches)  # allocates its memory

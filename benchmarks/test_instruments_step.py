@@ -37,10 +37,12 @@ def our_loop(name: str, batches, config):
     from energybench.compression.base import Baseline
     from energybench.training.passes import sgd, train_pass
     from energybench.training.plan import Finetuning
+    from energybench.workloads.images.data.digits import Digits
 
     model, compression = network(name), Baseline()
     cpu = torch.device("cpu")
-    run = Finetuning(batches, [], config, 0, cpu, "fp32", lambda: None, lambda epoch: None)
+    task = Digits().task(name, None, cpu)
+    run = Finetuning(task, batches, [], config, 0, cpu, "fp32", lambda: None, lambda epoch: None)
     optimizer = sgd(model, config)
     return lambda: train_pass(model, compression, optimizer, run).loss.item()
 

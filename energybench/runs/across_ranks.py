@@ -22,16 +22,16 @@ def window(
     reading covers this machine only, since other ranks may not raise.
     """
     synchronize()
-    group.wait()
+    group.barrier()
     with ExitStack() as cut_short:
         with meters.window(synchronize, states) as found:
             cut_short.callback(_complete, found, {}, group)
-            group.wait()  # no rank begins before every meter is read
+            group.barrier()  # no rank begins before every meter is read
             yield found
             synchronize()
-            group.wait()
+            group.barrier()
         cut_short.pop_all()
-    _complete(found, dict(enumerate(group.gather(found.reading))), group)
+    _complete(found, dict(enumerate(group.all_gather(found.reading))), group)
 
 
 def _complete(window: Window, readings: dict[int, EnergyReading], group: Group) -> None:
@@ -44,7 +44,7 @@ def resources(meters: MeterSet, group: Group, uuid: str | None) -> list[str]:
     `uuid` is the CUDA UUID of this rank's GPU; None for training on the CPU.
     """
     domain = None if uuid is None else f"gpu:{gpu_id(f'GPU-{uuid}')}"
-    everyone = group.gather((group.node, domain))
+    everyone = group.all_gather((group.node, domain))
     trained_on = [gpu for node, gpu in everyone if gpu and node == group.node]
     return lock.resources([*meters.sources, *trained_on], trains_on_cpu=uuid is None)
 
@@ -60,5 +60,5 @@ def exclusive_use(
             if group.local_rank == 0:
                 held.enter_context(lock.exclusive_use(names, wait, say))
 
-        group.together(hold)
+        group.run_on_all(hold)
         yield

@@ -20,7 +20,7 @@ from energybench.training.failures import is_out_of_memory
 from energybench.training.memory_format import lay_out, memory_format
 from energybench.training.passes import sgd, train_pass
 from energybench.training.plan import Finetuning
-from energybench.workloads.images.weights.source import PretrainedModel
+from energybench.workloads.base import PretrainedTask
 
 SMALLEST, LARGEST = 2, 4096
 SHARE = 0.9
@@ -44,12 +44,13 @@ def largest_batch(session: Session, model: str) -> int:
     most = min(LARGEST, session.data.split_sizes["train"])
     powers = itertools.takewhile(lambda n: n <= most, (SMALLEST << n for n in itertools.count()))
     sizes = list(powers)
-    weights = session.pretrained(model)  # may train them
+    session.pretrained(model)
+    task = session.task(model)
     fits = _fits_cuda if session.device.type == "cuda" else _HostMemory().fits
     largest = None
     with session.progress.bar(f"largest batch of {model}", len(sizes)) as step:
         for size in sizes:
-            if not fits(partial(_train, session, weights, size)):
+            if not fits(partial(_train, session, task, size)):
                 break
             largest = size
             step(str(size))
@@ -61,17 +62,16 @@ def largest_batch(session: Session, model: str) -> int:
     return largest
 
 
-def _train(session: Session, weights: PretrainedModel, size: int) -> None:
+def _train(session: Session, task: PretrainedTask, size: int) -> None:
     """Train a fresh network for `STEPS` steps and evaluate one batch, all on noise."""
     config, device = session.config, session.device
-    network, _ = weights.load(device)
+    network, _ = task.weights.load(device)
     lay_out(network.parameters(), memory_format(config.memory_format, config.precision, device))
-    pixels = session.image_size(weights.spec.name)
-    images = torch.randn(size, 3, pixels, pixels, device=device)
-    labels = torch.randint(session.data.classes, (size,), device=device)
+    batch = task.synthetic(size, device)
     spare = [[one.detach().clone() for one in network.parameters()] for _ in range(SPARE_COPIES)]
     run = Finetuning(
-        train=[(images, labels)] * STEPS,
+        task=task,
+        train=[batch] * STEPS,
         validation=[],
         config=replace(config.finetune, learning_rate=0.0),
         seed=0,
@@ -81,10 +81,9 @@ def _train(session: Session, weights: PretrainedModel, size: int) -> None:
         watch=lambda epoch: None,
     )
     train_pass(network, Baseline(), sgd(network, run.config), run)
-    del images, run
-    times = evaluated_at_once(device)
-    images = torch.randn(times * size, 3, pixels, pixels, device=device)
-    evaluate(network, [(images, labels.repeat(times))], device, config.precision)
+    del batch, run
+    batch = task.synthetic(evaluated_at_once(device) * size, device)
+    evaluate(network, task, [batch], device, config.precision)
     del spare
 
 

@@ -30,9 +30,7 @@ from energybench.training.failures import is_out_of_memory, one_line
 from energybench.training.finetune import finetune
 from energybench.training.memory_format import lay_out, memory_format
 from energybench.training.plan import Finetuning, Forward
-from energybench.workloads.images.data.base import Batches, Split
-from energybench.workloads.images.networks import ModelSpec
-from energybench.workloads.images.weights.source import PretrainedModel
+from energybench.workloads.base import Batches, Split, Weights
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +89,7 @@ class _RunningCell:
 
     def agree_on_failure(self) -> None:
         """Fail the cell on every rank where it failed on any, with the first rank's error."""
-        error = self.session.group.settle(self.measured.error)
+        error = self.session.group.first_failure(self.measured.error)
         if error is not None:
             self.measured.status, self.measured.error = "failed", error
 
@@ -123,7 +121,7 @@ class _RunningCell:
         with self.resuming.watched(), self.phases.traced():
             self._measure(weights)
 
-    def _measure(self, weights: PretrainedModel) -> None:
+    def _measure(self, weights: Weights) -> None:
         session, measured = self.session, self.measured
         model = self._load(weights)
         compression = build(self.job.cell.method)
@@ -131,7 +129,7 @@ class _RunningCell:
             score = session.score(self.job.cell.model, self.job.cell.seed)
             report = compression.compress(model, score, session.config.tolerance)
             made = model, compression, report
-            model, compression, report = session.group.agreed(made, model)
+            model, compression, report = session.group.broadcast_unless_equal(made, model)
         measured.compression = report
         measured.parameters = _trainable_parameters(model)
         candidates = session.precisions(compression)
@@ -147,23 +145,23 @@ class _RunningCell:
         compression.finalize(model)
         self._test(model)
 
-    def _load(self, weights: PretrainedModel) -> nn.Module:
+    def _load(self, weights: Weights) -> nn.Module:
         with self.phases.phase("load"):
             model, facts = weights.load(self.session.device, self.job.cell.seed)
-            model = self.session.group.agreed(model, model)
+            model = self.session.group.broadcast_unless_equal(model, model)
             self._lay_out(model)
             if facts["head_replaced"]:
-                self._fit_head(model, weights.spec)
+                self._fit_head(model, self.session.task(self.job.cell.model).head)
         self.measured.weights = facts
         return model
 
-    def _fit_head(self, model: nn.Module, spec: ModelSpec) -> None:
+    def _fit_head(self, model: nn.Module, head: str) -> None:
         """Train only the new head, by the same protocol: any search succeeds at chance level.
 
         First the head, then everything: A. Kumar et al., arXiv 2202.10054.
         """
         model.requires_grad_(False)
-        model.get_submodule(spec.head).requires_grad_(True)
+        model.get_submodule(head).requires_grad_(True)
         finetune(model, Baseline(), self._plan())
         model.requires_grad_(True)
 
@@ -241,10 +239,13 @@ class _RunningCell:
     def _test(self, model: nn.Module) -> None:
         session = self.session
         with self.phases.phase("evaluate"):
+            task, batches = session.task(self.job.cell.model), self._batches("test")
             precision = self._precision()
-            test = evaluate(model, self._batches("test"), session.device, precision, session.group)
-        predictions = " ".join(map(str, test.predictions.tolist()))
-        self.measured.test = HeldOutTest(test.accuracy, test.correct, len(test.labels), predictions)
+            test = evaluate(model, task, batches, session.device, precision, session.group)
+        predictions = " ".join(map(str, test.outcomes.tolist()))
+        self.measured.test = HeldOutTest(
+            test.value, round(test.value * test.items), test.items, predictions
+        )
 
     def _plan(self) -> Finetuning:
         """Describe how this cell's model is trained; nobody watches its epochs yet."""
@@ -252,6 +253,7 @@ class _RunningCell:
         train = self._batches("train")
         train.skip(len(self.measured.epochs))
         return Finetuning(
+            task=session.task(self.job.cell.model),
             train=train,
             validation=self._batches("validation"),
             config=session.config.finetune,

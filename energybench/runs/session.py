@@ -3,7 +3,8 @@
 A rank has one session for all cells of a run. Nothing in it changes while cells run.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+import logging
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -19,17 +20,23 @@ from energybench.energy.readings import Preparation
 from energybench.energy.windows import MeterSet, Window
 from energybench.errors import EnergybenchError
 from energybench.progress import Progress
-from energybench.records.metric import ACCURACY
 from energybench.records.record import Layout
-from energybench.registry import MODELS
 from energybench.runs import across_ranks
 from energybench.runs.facts import Facts
 from energybench.training.device import gpu_uuid, with_all_threads
 from energybench.training.distributed.group import ALONE, Group
 from energybench.training.evaluate import evaluate, evaluated_at_once
 from energybench.training.precision import check_precision, native
-from energybench.workloads.images.data.base import Batches, ImageData, Split
-from energybench.workloads.images.weights.source import PretrainedModel, image_size, pretrained
+from energybench.workloads.base import (
+    Batches,
+    PreparedData,
+    PretrainedTask,
+    Source,
+    Split,
+    Weights,
+)
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -37,7 +44,7 @@ class Session:
     """One process, or rank, of a run; `startup.open_session` makes it. Close it at the end."""
 
     config: RunConfig
-    data: ImageData
+    data: PreparedData
     device: torch.device
     meters: MeterSet
     """Open meters of this machine; empty on ranks that leave reading to another rank."""
@@ -53,6 +60,8 @@ class Session:
     """Domain -> meter source, over all machines."""
     idle_watts: Mapping[str, float] = field(default_factory=dict)
     """Domain -> power of the idle machine, in watts; empty until `with_idle_watts`."""
+    source: Source | None = None
+    """Prepares `data` for more models; None where `data` serves any model as it is."""
 
     def window(self, states: bool = False) -> AbstractContextManager[Window]:
         """Open an energy window over all ranks, see `across_ranks.window`."""
@@ -123,21 +132,30 @@ class Session:
         """
         if self.config.measure.idle_s <= 0:
             return self
-        self.group.wait()
+        self.group.barrier()
         self.meters.measure_idle(self.config.measure.idle_s, self.synchronize)
-        everyone = self.group.gather(self.meters.idle_watts)
+        everyone = self.group.all_gather(self.meters.idle_watts)
         return replace(self, idle_watts=global_names(everyone, self.group.nodes))
 
     def close(self) -> None:
         """Close the meters and leave the group of ranks."""
         self.meters.close()
-        self.group.leave()
+        self.group.close()
 
-    def pretrained(self, model: str) -> PretrainedModel:
-        """Find the pretrained weights of `model` for this run's data."""
-        spec, weights = MODELS.get(model), self.config.weights
-        with with_all_threads():
-            return pretrained(spec, self.data, weights, self.device, self.progress)
+    def task(self, model: str) -> PretrainedTask:
+        """Return the task of training `model` on this run's data."""
+        return self.data.task(model, self.config.weights, self.device)
+
+    def weights(self, model: str) -> Weights:
+        """Return the weights of `model`; their key is known before they are trained."""
+        with with_all_threads():  # the number of threads is part of the key
+            return self.task(model).weights
+
+    def pretrained(self, model: str) -> Weights:
+        """Return the pretrained weights of `model`; missing ones are trained now."""
+        found = self.weights(model)
+        found.ensure(self.progress, log.info)
+        return found
 
     def check_weights(self, models: Iterable[str]) -> None:
         """Raise `UsageError` unless the given or published weights of all `models` load."""
@@ -145,37 +163,41 @@ class Session:
             for model in models:
                 self.pretrained(model).load(torch.device("cpu"))
 
-    def image_size(self, model: str) -> int:
-        """Pixels per side at which `model` sees this run's images."""
-        return image_size(MODELS.get(model), self.data)
-
     def prepare(
-        self, models: Iterable[str], say: Callable[[str], None] = lambda line: None
-    ) -> list[Preparation]:
+        self, models: Collection[str], say: Callable[[str], None] = lambda line: None
+    ) -> "tuple[Session, list[Preparation]]":
         """Do the work that cells of `models` share, such as decoding images, ahead of them.
 
-        Its energy is in the returned preparations, in no cell. Of several ranks the first one on
-        each machine also pretrains missing networks. Raises `UsageError`.
+        Returns the session with the prepared data, and the work with its energy, which no cell has.
+        Of several ranks the first one on each machine pretrains missing networks. Raises
+        `UsageError`.
         """
-        data, group = self.data, self.group
-        if group.size > 1:
-            first = group.local_rank == 0
-            group.together(lambda: [self.pretrained(model) for model in models if first])
-        preparations = []
-        for size in sorted({self.image_size(model) for model in models}):
-            work = partial(data.prepare, size, self.device, self.config.data, self.progress, say)
+        session, preparations = self, []
+        new = set(models) - self.data.models
+        if self.source is not None and new:
+            names = sorted(self.data.models | new)
+            work = partial(
+                self.source.prepare, names, self.device, self.config.data, self.progress, say
+            )
             with self.window() as window:
-                done = group.gather(group.together(work))
-            for what in list(filter(None, done))[:1]:
+                data = self.group.run_on_all(work)
+                built = self.group.all_gather("; ".join(data.built))
+            session = replace(self, data=data)
+            for what in list(filter(None, built))[:1]:
                 preparations.append(Preparation(what, window.reading))
                 say(str(preparations[-1]))
-        return preparations
+        if session.group.world_size > 1:
+            first = session.group.local_rank == 0
+            session.group.run_on_all(
+                lambda: [session.pretrained(model) for model in models if first]
+            )
+        return session, preparations
 
     def batches(self, split: Split, model: str, seed: int) -> Batches:
         """Serve one split to `model`, this rank's share of it."""
         train = split == "train"
         size = self.config.finetune.batch_size if train else self.evaluation_batch_size
-        return self.data.batches(split, self.image_size(model), size, seed, self.group.share)
+        return self.task(model).batches(split, size, seed, self.group.share)
 
     @property
     def evaluation_batch_size(self) -> int:
@@ -183,11 +205,12 @@ class Session:
         return evaluated_at_once(self.device) * self.config.finetune.batch_size
 
     def score(self, model: str, seed: int) -> Score:
-        """Make the score that a search calls: the metric on the validation split."""
-        batches = self.batches("validation", model, seed)
+        """Make the score that a search calls: the task's metric on the validation split."""
+        task, batches = self.task(model), self.batches("validation", model, seed)
+        precision = self.config.precision
         return Score(
             lambda network: (
-                evaluate(network, batches, self.device, self.config.precision, self.group).accuracy
+                evaluate(network, task, batches, self.device, precision, self.group).value
             ),
-            ACCURACY,
+            task.metric,
         )

@@ -24,7 +24,7 @@ from energybench.training.device import find_device, gpu_uuid, share_threads
 from energybench.training.distributed.group import ALONE, Group
 from energybench.training.distributed.ranks import join
 from energybench.training.precision import check_precision
-from energybench.workloads.images.data.base import ImageData
+from energybench.workloads.base import PreparedData, Source
 
 
 def open_session(
@@ -37,7 +37,9 @@ def open_session(
     """
     device = find_device(config.device, group.local_rank, group.local_size)
     context = replace(_devices(device, group), replay=config.measure.replay)
-    data, meters = group.together(lambda: _checked(config, device, context, for_energy, group))
+    source, data, meters = group.run_on_all(
+        lambda: _checked(config, device, context, for_energy, group)
+    )
     return Session(
         config,
         data,
@@ -48,7 +50,8 @@ def open_session(
         open_carbon(config),
         group,
         _placement(device, group),
-        global_names(group.gather(meters.sources), group.nodes),
+        global_names(group.all_gather(meters.sources), group.nodes),
+        source=source,
     )
 
 
@@ -73,10 +76,10 @@ def check_ranks(config: RunConfig, ranks: int) -> None:
             raise UsageError(f"--energy-{option} is for one process; leave it out with {ranks}")
 
 
-def _data(config: RunConfig) -> ImageData:
+def _source(config: RunConfig) -> Source:
     kind, _, location = config.dataset.partition(":")
-    data: ImageData = DATASETS.get(kind)(location)
-    return data
+    source: Source = DATASETS.get(kind)(location)
+    return source
 
 
 def open_carbon(config: RunConfig) -> CarbonIntensity | None:
@@ -87,22 +90,23 @@ def open_carbon(config: RunConfig) -> CarbonIntensity | None:
 
 def _checked(
     config: RunConfig, device: torch.device, context: MeterContext, for_energy: bool, group: Group
-) -> tuple[ImageData, MeterSet]:
+) -> tuple[Source, PreparedData, MeterSet]:
     """Open the data, and on each machine's first rank the meters."""
     check_precision(config.precision, device)
     if config.compile:
         check_compiler(device)
-    data = _data(config)
+    source = _source(config)
+    data = source.prepare((), device, config.data, Progress(None), lambda line: None)
     images = data.split_sizes["train"]
-    if images < config.finetune.batch_size and images % group.size:
+    if images < config.finetune.batch_size and images % group.world_size:
         raise UsageError(
-            f"one batch of all {images} training images cannot be split evenly over {group.size} "
-            "ranks; lower --energy-batch-size"
+            f"one batch of all {images} training images cannot be split evenly over "
+            f"{group.world_size} ranks; lower --energy-batch-size"
         )
     if config.measure.trace and len(set(group.nodes)) > 1:
         raise UsageError("--energy-trace samples one machine; leave it out with several")
     if group.local_rank > 0:
-        return data, MeterSet({})
+        return source, data, MeterSet({})
     meters = open_meters(config.measure.meters, context)
     gpu_is_read = any(kind_of(domain) == "gpu" for domain in meters.sources)
     unread = device.type == "cuda" and not gpu_is_read
@@ -112,7 +116,7 @@ def _checked(
             f"the energy of {device} cannot be read: {meters.unavailable['nvml']}; "
             "name the meters to do without it, for instance --energy-meter=rapl"
         )
-    return data, meters
+    return source, data, meters
 
 
 def _devices(device: torch.device, group: Group) -> MeterContext:
@@ -121,7 +125,7 @@ def _devices(device: torch.device, group: Group) -> MeterContext:
     Raises `UsageError` unless every rank has its own GPU, or no rank has a GPU.
     """
     own = group.node, gpu_uuid(device), device.index, os.getpid()
-    everyone = group.gather(own)
+    everyone = group.all_gather(own)
     _check_devices([uuid for _, uuid, _, _ in everyone])
     here = [found for found in everyone if found[0] == group.node]
     return MeterContext(
@@ -151,9 +155,9 @@ def _kind(uuid: str | None) -> str:
 
 
 def _placement(device: torch.device, group: Group) -> Layout | None:
-    if group.size == 1:
+    if group.world_size == 1:
         return None
     uuid = gpu_uuid(device)
     name = "cpu" if uuid is None else f"gpu:{gpu_id(f'GPU-{uuid}')}"
-    devices, threads = zip(*group.gather((name, torch.get_num_threads())), strict=True)
+    devices, threads = zip(*group.all_gather((name, torch.get_num_threads())), strict=True)
     return Layout(list(group.nodes), list(devices), list(threads))

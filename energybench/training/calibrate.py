@@ -1,8 +1,8 @@
-"""Which of several arithmetics trains a model cheapest here, by a few steps in each.
+"""Measures which of several arithmetics trains a model cheapest, by a few steps in each.
 
-An arithmetic that is narrower is not always cheaper: the GPU or CPU, the layers and the batch size
-decide. So each candidate trains the real model on real batches, in rounds that go to and fro over
-the candidates, because clocks and temperatures drift. Afterwards nothing of it is left.
+A narrower arithmetic is not always cheaper: device, layers and batch size decide. So each candidate
+trains the real model on real batches. The rounds go back and forth over the candidates, because
+clock rates and temperatures drift. The steps are undone afterwards.
 """
 
 import statistics
@@ -15,31 +15,31 @@ from torch import nn
 from energybench.compression.base import Compression
 from energybench.energy.readings import EnergyReading
 from energybench.training.plan import Finetuning
-from energybench.training.rehearsal import Trial, trial
+from energybench.training.rehearsal import Rehearsal, rehearsal
 
 LONGEST_S = 5.0
-"""Seconds up to which windows are lengthened until the meter resolves them."""
+"""Longest window, seconds: windows grow up to this length until the meter resolves them."""
 _ESTIMATES = {"codecarbon_estimate"}
-"""Sources that know time and load, not energy."""
+"""Sources that estimate energy from time and load."""
 
 Criterion = Literal["joules_per_step", "seconds_per_step"]
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What was measured, and what it says."""
+    """The chosen arithmetic and the costs that were measured."""
 
     chosen: str
     criterion: Criterion | None
-    """What is least for `chosen`; None with one candidate, for which nothing is measured.
+    """The cost that decided; None with a single candidate, which is not measured.
 
-    Measured joules decide, estimated ones left out; unless there are none, some could not be read,
-    or their windows are shorter than the meter resolves: then seconds do.
+    Measured joules decide, without estimated ones. Seconds decide where no joules are measured, a
+    reading failed, or the windows are shorter than the meter resolves.
     """
     candidates: dict[str, dict[str, float | None]] = field(default_factory=dict)
-    """Candidate -> its median `seconds_per_step` and measured `joules_per_step`; None: not read."""
+    """Candidate -> median `seconds_per_step` and measured `joules_per_step`, None if not read."""
     steps: int = 0
-    """Measured in each candidate."""
+    """Steps measured in each candidate."""
 
 
 def calibrate(
@@ -50,32 +50,31 @@ def calibrate(
     rounds: int = 3,
     warm_up: int = 1,
 ) -> Calibration:
-    """Train `model` in each of `candidates` (precisions of `arithmetic`); the first wins a tie.
+    """Train `model` in each of `candidates`, arithmetics such as "bf16"; the first wins a tie.
 
-    Each candidate takes `warm_up` steps unmeasured, then `rounds` windows of one step each, or of
-    more where the meter does not resolve them, up to `LONGEST_S` a window. Nothing is left of them,
-    see `trial`, which raises `CellError` for a split without batches. Raises `ValueError` for no
-    candidate.
+    Each candidate takes `warm_up` unmeasured steps, then `rounds` windows. A window has one step,
+    or more where the meter does not resolve one, up to `LONGEST_S`. The steps are undone, see
+    `rehearsal`. Raises `CellError` for a split without batches, `ValueError` for no candidate.
     """
     if not candidates:
         raise ValueError("no candidate to calibrate")
     if len(candidates) == 1:
         return Calibration(candidates[0], None)
-    with trial(model, compression, run) as steps_of:
-        readings, steps = _readings(steps_of, candidates, rounds, warm_up)
+    with rehearsal(model, compression, run) as rehearsed:
+        readings, steps = _readings(rehearsed, candidates, rounds, warm_up)
     return _decide(readings, steps)
 
 
 def _readings(
-    trial: Trial, candidates: Sequence[str], rounds: int, warm_up: int
+    rehearsed: Rehearsal, candidates: Sequence[str], rounds: int, warm_up: int
 ) -> tuple[dict[str, list[EnergyReading]], int]:
-    """`rounds` windows of each candidate, and how many steps each window has."""
+    """Return `rounds` windows of each candidate, and the number of steps in each window."""
     for candidate in candidates:
         if warm_up:
-            trial.train(candidate, warm_up)
+            rehearsed.train(candidate, warm_up)
     steps = 1
     while True:
-        first = {candidate: trial.train(candidate, steps) for candidate in candidates}
+        first = {candidate: rehearsed.train(candidate, steps) for candidate in candidates}
         longest = max(reading.duration_s for reading in first.values())
         if 2 * longest > LONGEST_S or not any(map(_is_too_short, first.values())):
             break
@@ -83,7 +82,7 @@ def _readings(
     readings = {candidate: [reading] for candidate, reading in first.items()}
     for number in range(1, rounds):
         for candidate in reversed(candidates) if number % 2 else candidates:
-            readings[candidate].append(trial.train(candidate, steps))
+            readings[candidate].append(rehearsed.train(candidate, steps))
     return readings, steps
 
 
@@ -108,7 +107,7 @@ def _median(values: list[float | None], steps: int) -> float | None:
 
 
 def _measured_joules(reading: EnergyReading) -> float | None:
-    """The sum over domains that are not estimated; None if there is none, or one was not read."""
+    """Sum the domains that are not estimated; None if there is none, or a reading failed."""
     if reading.it_joules is None:
         return None
     measured = [

@@ -1,4 +1,4 @@
-"""Training steps through `torch.compile`, compiled before the window in which they count."""
+"""Training steps through `torch.compile`, compiled before they are measured."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,14 +9,14 @@ from torch import Tensor, nn
 from energybench.compression.base import Compression
 from energybench.errors import CellError, UsageError
 from energybench.training.plan import Finetuning, Forward
-from energybench.training.rehearsal import trial
+from energybench.training.rehearsal import rehearsal
 
 WARM_UP = 2
-"""Steps in each arithmetic: the first compiles, the second finds what that left to be found."""
+"""Steps in each arithmetic: the first compiles, the second may compile once more."""
 
 
 def check_compiler(device: torch.device) -> None:
-    """Raise `UsageError` unless `torch.compile` works on `device`: a trial of some seconds."""
+    """Raise `UsageError` unless `torch.compile` works on `device`; takes some seconds."""
     from torch._dynamo.exc import TorchDynamoException  # here: takes 3 s
 
     try:
@@ -31,13 +31,13 @@ def check_compiler(device: torch.device) -> None:
 def compiled(
     model: nn.Module, compression: Compression, precisions: Sequence[str], run: Finetuning
 ) -> Forward:
-    """What takes the place of `model` in training steps on batches as those of `run`.
+    """Return `model` compiled for training steps on batches of the shapes in `run.train`.
 
-    It is compiled now, for each of `precisions`, by steps of which nothing is left, see `trial`. It
-    computes with the parameters of `model`, which stays as it is: its state has no other names, and
-    evaluation, whose last batch is smaller, goes on without compilation. Nothing compiled for
-    earlier cells is used, in memory or on disk: what compiling takes does not depend on them. The
-    memory format stays that of `run`. Raises `CellError` for a model that PyTorch cannot compile.
+    The model is compiled now, once per arithmetic in `precisions`, by steps that are undone (see
+    `rehearsal`). The compiled model uses the parameters of `model` itself, whose `state_dict` keeps
+    its names. Evaluation stays uncompiled, because its last batch is smaller. Caches of earlier
+    cells, in memory or on disk, are not used, so the energy of compiling does not depend on them.
+    Raises `CellError` for a model that PyTorch cannot compile.
     """
     from torch._dynamo.exc import TorchDynamoException
     from torch._inductor import config
@@ -47,7 +47,7 @@ def compiled(
     try:
         with (
             config.patch(force_disable_caches=True, layout_optimization=False),
-            trial(model, compression, replace(run, forward=forward)) as steps,
+            rehearsal(model, compression, replace(run, forward=forward)) as steps,
         ):
             for precision in precisions:
                 steps.train(precision, WARM_UP)
@@ -63,6 +63,6 @@ def _doubled(tensor: Tensor) -> Tensor:
 
 
 def _reason(error: Exception) -> str:
-    """The first line of the message; two where the first only announces the second."""
+    """Return the first line of the message, or two lines if the first ends in a colon."""
     first, *rest = [*str(error).strip().splitlines(), type(error).__name__]
     return f"{first} {rest[0].strip()}" if first.endswith(":") else first

@@ -1,4 +1,4 @@
-"""A fine-tuning between two epochs: all that the next one depends on."""
+"""The state of a fine-tuning between two epochs: all that the next epoch depends on."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,45 +7,53 @@ import torch
 from torch import Tensor, nn
 
 from energybench.compression.base import Compression, HasTrainingState
+from energybench.config import FinetuneConfig
 from energybench.records.record import EpochRecord
 from energybench.training.early_stopping import EarlyStopping
-from energybench.training.passes import sgd
-from energybench.training.plan import Finetuning
 
 
 class Course:
     """The epochs so far, the model and its optimizer, and the weights of the best epoch."""
 
-    def __init__(self, model: nn.Module, compression: Compression, run: Finetuning) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        compression: Compression,
+        optimizer: torch.optim.Optimizer,
+        config: FinetuneConfig,
+        device: torch.device,
+        epochs: int | None = None,
+    ) -> None:
+        """Start before the first epoch; train exactly `epochs`, or by early stopping if None."""
         self.epochs: list[EpochRecord] = []
-        self.optimizer = sgd(model, run.config)
+        self.optimizer = optimizer
         self._model = model
         self._compression = compression
-        self._device = run.device
-        self._most = run.epochs or run.config.max_epochs
+        self._device = device
+        self._most = epochs or config.max_epochs
         self._stopping = None
-        if run.epochs is None:
-            self._stopping = EarlyStopping(run.config.patience, run.config.min_delta)
+        if epochs is None:
+            self._stopping = EarlyStopping(config.patience, config.min_delta)
         self._over = False
         self._best: dict[str, Tensor] = {}
 
     @property
     def over(self) -> bool:
-        """Whether no epoch follows."""
+        """Whether training is over."""
         return self._over or len(self.epochs) >= self._most
 
     def add(self, epoch: EpochRecord) -> None:
-        """Take the epoch that `model` has just been trained for."""
+        """Add the epoch that the model has just been trained for."""
         self._count(epoch)
         if best_epoch(self.epochs) == epoch.epoch:
             self._best = {name: value.clone() for name, value in self._model.state_dict().items()}
 
     def finish(self) -> None:
-        """Give the model the weights of the best epoch."""
+        """Load the best epoch's weights into the model."""
         self._model.load_state_dict(self._best)
 
     def state_dict(self) -> dict[str, Any]:
-        """All but the epochs' records: tensors, numbers, dicts and lists, not copied."""
+        """Return all but the epochs' records: tensors, numbers, dicts and lists, not copied."""
         return {
             "model": self._model.state_dict(),
             "best": self._best,
@@ -60,9 +68,10 @@ class Course:
         }
 
     def load_state_dict(self, state: Mapping[str, Any], epochs: Sequence[EpochRecord]) -> None:
-        """Go on as after `epochs`, with the `state_dict` of that moment.
+        """Continue after `epochs`, from the `state_dict` of that moment.
 
-        `model` must have been compressed as it was then. Random numbers go on, too.
+        The model must be compressed as it was then. PyTorch's random number generators are set to
+        their state in `state` too.
         """
         for epoch in epochs:
             self._count(epoch)
@@ -87,5 +96,5 @@ class Course:
 
 
 def best_epoch(epochs: Sequence[EpochRecord]) -> int:
-    """Number of the epoch whose weights are the result."""
+    """Return the number of the epoch with the lowest validation loss, whose weights are kept."""
     return min(epochs, key=lambda epoch: epoch.validation_loss).epoch

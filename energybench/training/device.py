@@ -1,4 +1,4 @@
-"""The device that a run trains on, or each of its ranks."""
+"""The device and the CPU threads of a run, or of each of its ranks."""
 
 import os
 from collections.abc import Iterator
@@ -13,12 +13,12 @@ from energybench.errors import UsageError
 def find_device(
     name: str, local_rank: int = 0, local_size: int = 1, use: bool = True
 ) -> torch.device:
-    """The device that `--energy-device` names, made the current one if it is a GPU.
+    """Return the device that `--energy-device` names, and make a GPU the current device.
 
-    "auto" is a GPU where there is one. Of `local_size` ranks on this machine each has a GPU of its
-    own; the one that it sees, if its launcher shows it one only. Without `use` it is only looked
-    for: CUDA is not opened. Raises `UsageError` for a device that is not here, and for more ranks
-    than GPUs.
+    "auto" is a GPU where there is one. Each of the `local_size` ranks on this machine gets a GPU of
+    its own; a rank whose launcher shows it a single GPU takes that one. With `use=False` CUDA is
+    not initialized. Raises `UsageError` for a device that does not exist, and for more ranks than
+    GPUs.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -51,7 +51,7 @@ def find_device(
 
 
 def gpu_uuid(device: torch.device) -> str | None:
-    """As NVML has it, without its prefix; None for the CPU."""
+    """Return the GPU's UUID as NVML has it, without the prefix "GPU-"; None for the CPU."""
     if device.type != "cuda":
         return None
     return str(torch.cuda.get_device_properties(device).uuid)
@@ -59,14 +59,14 @@ def gpu_uuid(device: torch.device) -> str | None:
 
 @cache
 def all_threads() -> int:
-    """Threads that PyTorch takes on this machine when it has it for itself."""
+    """Return the number of threads that PyTorch uses by default on this machine."""
     return torch.get_num_threads()
 
 
 def share_threads(local_size: int) -> None:
-    """Compute with one rank's share of the cores, unless OMP_NUM_THREADS says with how many.
+    """Use one rank's share of the cores, unless OMP_NUM_THREADS sets a number of threads.
 
-    With more threads than cores they would wait for each other.
+    More threads than cores would wait for each other.
     """
     if local_size > 1 and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(max(1, all_threads() // local_size))
@@ -74,7 +74,7 @@ def share_threads(local_size: int) -> None:
 
 @contextmanager
 def with_all_threads() -> Iterator[None]:
-    """In the block PyTorch has all cores: other ranks wait meanwhile."""
+    """Let PyTorch use all cores in the block, while the other ranks wait."""
     before = torch.get_num_threads()
     torch.set_num_threads(all_threads())
     try:

@@ -1,73 +1,78 @@
-"""Loss and predictions of a model on one split."""
+"""Loss, metric and outcomes of a model on one split."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
+from energybench.errors import CellError
 from energybench.training.distributed.group import ALONE, Group
+from energybench.training.feed import to_device
 from energybench.training.precision import arithmetic
+from energybench.workloads.base import Batch, Task
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a model does on one split."""
+    """A model's results on one split."""
 
     loss: float
-    """Mean cross-entropy per image, nats."""
-    labels: Tensor
-    """(images,) int64, on the CPU."""
-    predictions: Tensor
-    """(images,) int64, on the CPU."""
-
-    @property
-    def correct(self) -> int:
-        """Images classified correctly."""
-        return int((self.labels == self.predictions).sum())
-
-    @property
-    def accuracy(self) -> float:
-        """Share of images classified correctly, 0..1."""
-        return self.correct / len(self.labels)
+    """Mean per item; for images, cross-entropy in nats."""
+    value: float
+    """The task's metric; for images, the accuracy, 0..1."""
+    items: int
+    """Items of the split."""
+    outcomes: Tensor
+    """(items,) int64 or float, on the CPU, in the split's order: the answer to each item."""
 
 
 def evaluated_at_once(device: torch.device) -> int:
-    """Training batches that are evaluated as one: more keep a GPU busier, not a CPU."""
+    """Return how many training batches are evaluated as one: more keep a GPU busier, not a CPU."""
     return 4 if device.type == "cuda" else 1
 
 
 @torch.inference_mode()
 def evaluate(
     model: nn.Module,
-    batches: Iterable[tuple[Tensor, Tensor]],
+    task: Task,
+    batches: Iterable[Batch],
     device: torch.device,
     precision: str = "fp32",
     group: Group = ALONE,
 ) -> Evaluation:
-    """Run `model` over every batch, in eval mode, and leave it in the mode it was in.
+    """Judge `model` by `task` on every batch, in evaluation mode; the model's mode is restored.
 
-    `batches` are this rank's share of the split; the result is that of the whole split, on all.
+    `batches` are this rank's share of the split; the result is the whole split's, on every rank.
+    Sums are in float64 on the device, which is waited for once, at the end. Raises `CellError` for
+    a split without items.
     """
     was_training = model.training
     model.eval()
-    loss = torch.zeros((), dtype=torch.float64, device=device)
-    labels, predictions = [], []
+    loss, metric = (torch.zeros((), dtype=torch.float64, device=device) for _ in range(2))
+    outcomes = []
     with arithmetic(precision, device):
-        for images, targets in batches:
-            targets = targets.to(device, non_blocking=True)
-            logits = model(images.to(device, non_blocking=True))
-            loss += cross_entropy(logits.float(), targets, reduction="sum")
-            labels.append(targets)
-            predictions.append(logits.argmax(dim=1))
+        for batch in batches:
+            scores = task.evaluate(model, to_device(batch, device))
+            loss += scores.loss
+            metric += scores.metric
+            outcomes.append(scores.outcomes)
     model.train(was_training)
-    own = loss.item(), _joined(labels), _joined(predictions)
-    losses, all_labels, all_predictions = zip(*group.gather(own), strict=True)
-    truth = _joined(all_labels)
-    return Evaluation(sum(losses) / len(truth), truth, _joined(all_predictions))
+    own = loss.item(), metric.item(), _joined(outcomes)
+    losses, metrics, parts = zip(*group.all_gather(own), strict=True)
+    answers = _joined(parts)
+    items = len(answers)
+    if items == 0:
+        raise CellError("a split to evaluate has no items; add some to the data set")
+    return Evaluation(
+        loss=sum(losses) / items,
+        value=task.metric_value(sum(metrics) / items),
+        items=items,
+        outcomes=answers,
+    )
 
 
 def _joined(parts: Sequence[Tensor]) -> Tensor:
-    """On the CPU. Of a small split some ranks have no part."""
-    return torch.cat(list(parts)).cpu() if parts else torch.empty(0, dtype=torch.int64)
+    """Concatenate on the CPU; a rank without a part of a small split has an empty tensor."""
+    found = [part for part in parts if len(part)]
+    return torch.cat(found).cpu() if found else torch.empty(0, dtype=torch.int64)

@@ -1,25 +1,25 @@
-"""What to tell people of an error that PyTorch, or anything else, raised."""
+"""Turns an error of PyTorch, or any other, into one line for the user."""
 
 import torch
 
 from energybench.errors import EnergybenchError
 
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "ALLOC_FAILED")
-"""In the messages of errors that PyTorch raises as plain RuntimeError."""
+"""Substrings of the messages of errors that PyTorch raises as plain RuntimeError."""
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether the host or the device had no memory left."""
+    """Return whether the host or the device had no memory left."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _OUT_OF_MEMORY)
 
 
 def one_line(error: Exception) -> str:
-    """The first line of the error's message; the last one of an error from a data worker."""
+    """Return the first line of the error's message; the last line for an error of a data worker."""
     if is_out_of_memory(error):
         return "out of memory; lower --energy-batch-size"
-    message = Exception.__str__(error)  # with its lines, which our own errors join
+    message = Exception.__str__(error)  # with line breaks, which `EnergybenchError` joins
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     if not lines:
         return type(error).__name__

@@ -12,17 +12,17 @@ from energybench.records.record import EpochRecord
 from energybench.training.course import Course
 from energybench.training.distributed.group import Group
 from energybench.training.evaluate import evaluate
-from energybench.training.passes import Pass, train_pass
+from energybench.training.passes import Pass, sgd, train_pass
 from energybench.training.plan import Finetuning
 
 
 def finetune(model: nn.Module, compression: Compression, run: Finetuning) -> list[EpochRecord]:
-    """Train `model` in place, holding `compression` after each step; one record per epoch.
+    """Train `model` in place, holding `compression` after each step; return a record per epoch.
 
     The model ends with the weights of the epoch whose validation loss was lowest. Raises
     `CellError` when a loss is not finite.
     """
-    with run.group.network(model) as network:
+    with run.group.data_parallel(model) as network:
         return _finetune(model, compression, replace(run, forward=network or run.forward))
 
 
@@ -30,10 +30,11 @@ def _finetune(model: nn.Module, compression: Compression, run: Finetuning) -> li
     torch.manual_seed(run.seed + run.group.rank)  # dropout and stochastic depth
     if run.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(run.device)
-    course = Course(model, compression, run)
+    optimizer = sgd(model, run.config)
+    course = Course(model, compression, optimizer, run.config, run.device, run.epochs)
     run.resume(course)
     while not course.over:
-        record = _one_epoch(len(course.epochs) + 1, model, compression, course.optimizer, run)
+        record = _one_epoch(len(course.epochs) + 1, model, compression, optimizer, run)
         course.add(record)
         run.watch(record)
         run.checkpoint(course)
@@ -51,37 +52,40 @@ def _one_epoch(
     with run.window() as whole:
         with run.window() as training:
             done = train_pass(model, compression, optimizer, run)
-            train_loss, images = _over_all_ranks(done, run.group)
+            train_loss, items = _over_all_ranks(done, run.group)
         _require_finite(train_loss, "training", number)
-        validation = evaluate(model, run.validation, run.device, run.precision, run.group)
+        validation = evaluate(model, run.task, run.validation, run.device, run.precision, run.group)
         _require_finite(validation.loss, "validation", number)
-    waited_s, peak_bytes = _most(done, run)
+    waited_s, peak_bytes = _largest_over_ranks(done, run)
     return EpochRecord(
         epoch=number,
         train_loss=train_loss,
         validation_loss=validation.loss,
-        validation_accuracy=validation.accuracy,
+        validation_accuracy=validation.value,
         steps=done.steps,
-        images=images,
+        images=items,
         duration_s=whole.reading.duration_s,
         joules=whole.reading.it_joules,
-        images_per_s=images / training.reading.duration_s,
+        images_per_s=items / training.reading.duration_s,
         peak_memory_bytes=peak_bytes,
         data_wait_share=min(1.0, waited_s / training.reading.duration_s),
     )
 
 
 def _over_all_ranks(done: Pass, group: Group) -> tuple[float, int]:
-    """Mean loss per image, and images, of all ranks."""
-    losses, images = zip(*group.gather((done.loss.item(), done.images)), strict=True)
-    return sum(losses) / sum(images), sum(images)
+    """Return the mean loss per item, and the number of items, over all ranks."""
+    losses, items = zip(*group.all_gather((done.loss.item(), done.items)), strict=True)
+    return sum(losses) / sum(items), sum(items)
 
 
-def _most(done: Pass, run: Finetuning) -> tuple[float, int | None]:
-    """Seconds that the rank waited which waited longest; CUDA bytes of the one that took most."""
+def _largest_over_ranks(done: Pass, run: Finetuning) -> tuple[float, int | None]:
+    """Return the longest wait for data of any rank, seconds, and the largest CUDA memory, bytes.
+
+    The memory is None on a CPU.
+    """
     cuda = run.device.type == "cuda"
     own = done.feed.waited_s(), torch.cuda.max_memory_allocated(run.device) if cuda else 0
-    waited, peaks = zip(*run.group.gather(own), strict=True)
+    waited, peaks = zip(*run.group.all_gather(own), strict=True)
     return max(waited), max(peaks) if cuda else None
 
 

@@ -1,4 +1,4 @@
-"""How images and the weights of convolutions lie in memory: row by row, or channels last."""
+"""Memory formats of images and convolution weights: contiguous or channels last."""
 
 from collections.abc import Iterable
 
@@ -12,12 +12,11 @@ _FORMATS = {
 
 
 def memory_format(asked: str, precision: str, device: torch.device) -> str:
-    """The format for training in `precision`: what was `asked`, or for "auto" the faster one.
+    """Return the format for training in `precision`: the one `asked` for, for "auto" the faster.
 
-    Tensor cores, which do tf32 and bf16 on a GPU, take convolutions with channels last; without it
-    cuDNN rearranges every feature map before and after. Plain fp32 does not use them, and there
-    channels last is no faster, on some GPUs slower (github.com/pytorch/pytorch/issues/44943), as it
-    is no faster on a CPU.
+    Tensor cores compute tf32 and bf16 convolutions in channels last; in the contiguous format,
+    cuDNN rearranges every feature map before and after. In fp32, and on a CPU, channels last is no
+    faster; on some GPUs it is slower (github.com/pytorch/pytorch/issues/44943).
     """
     if asked == "contiguous" or asked == "channels_last":
         return asked
@@ -25,12 +24,13 @@ def memory_format(asked: str, precision: str, device: torch.device) -> str:
     return "channels_last" if tensor_cores else "contiguous"
 
 
-def lay_out(tensors: Iterable[Tensor], layout: str) -> None:
-    """Give every tensor of four dimensions the memory format `layout`, in place.
+def lay_out(tensors: Iterable[Tensor], format_name: str) -> None:
+    """Convert every tensor of four dimensions to the memory format `format_name`, in place.
 
-    Each stays the same tensor, with the same values and other strides. Activations follow: a
-    convolution's output has the format of its weight, whatever that of its input.
+    Tensors keep their identity and values; only strides change. Activations follow, because a
+    convolution's output takes the format of its weight. `format_name` is contiguous or
+    channels_last.
     """
     for tensor in tensors:
         if tensor.dim() == 4:
-            tensor.data = tensor.data.contiguous(memory_format=_FORMATS[layout])
+            tensor.data = tensor.data.contiguous(memory_format=_FORMATS[format_name])

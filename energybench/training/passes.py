@@ -1,10 +1,9 @@
-"""One pass over the training split, and the optimizer that it takes."""
+"""One pass over the training split, and the protocol's optimizer."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from energybench.compression.base import Compression
 from energybench.config import FinetuneConfig
@@ -13,9 +12,11 @@ from energybench.training.feed import Feed
 from energybench.training.plan import Finetuning
 from energybench.training.precision import arithmetic
 
+NO_BATCH = "the training split is smaller than one batch; lower --energy-batch-size"
+
 
 def sgd(model: nn.Module, config: FinetuneConfig) -> torch.optim.Optimizer:
-    """The protocol's optimizer, for all of `model` that is trained."""
+    """Return the protocol's optimizer (arXiv 2506.01311) over the trainable parameters."""
     return torch.optim.SGD(
         [parameter for parameter in model.parameters() if parameter.requires_grad],
         lr=config.learning_rate,
@@ -27,11 +28,12 @@ def sgd(model: nn.Module, config: FinetuneConfig) -> torch.optim.Optimizer:
 
 @dataclass(frozen=True)
 class Pass:
-    """One pass, as it was."""
+    """The results of one pass."""
 
     loss: Tensor
-    """Summed over its images, float64, still on the device."""
-    images: int
+    """() float64, summed over the items, still on the device."""
+    items: int
+    """Items trained on, such as images, by this rank."""
     steps: int
     feed: Feed
 
@@ -39,7 +41,7 @@ class Pass:
 def train_pass(
     model: nn.Module, compression: Compression, optimizer: torch.optim.Optimizer, run: Finetuning
 ) -> Pass:
-    """Take one step per batch of the training split; nothing in it waits for the device.
+    """Take one optimizer step per batch of `run.train`, without waiting for the device.
 
     Raises `CellError` for a split without a batch.
     """
@@ -47,17 +49,17 @@ def train_pass(
     forward = model if run.forward is None else run.forward
     feed = Feed(run.train, run.device)
     total = torch.zeros((), dtype=torch.float64, device=run.device)
-    images_seen = steps = 0
+    items_seen = steps = 0
     with arithmetic(run.precision, run.device):
-        for images, labels in feed:
-            loss = cross_entropy(forward(images).float(), labels)
+        for batch in feed:
+            loss, items = run.task.loss(forward, batch)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
             compression.after_step(model)
-            total += loss.detach() * len(images)
-            images_seen += len(images)
+            total += loss.detach() * items
+            items_seen += items
             steps += 1
     if steps == 0:
-        raise CellError("the training split is smaller than one batch; lower --energy-batch-size")
-    return Pass(total, images_seen, steps, feed)
+        raise CellError(NO_BATCH)
+    return Pass(total, items_seen, steps, feed)

@@ -1,55 +1,54 @@
-"""What fine-tunes a model: its data, the protocol, the device, and who watches."""
+"""A fine-tuning's plan: its task, data, protocol and device, and the callbacks that observe it."""
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import torch
-from torch import Tensor
 
 from energybench.config import FinetuneConfig
 from energybench.energy.readings import EnergyReading
 from energybench.records.record import EpochRecord
+from energybench.training.course import Course
 from energybench.training.distributed.group import ALONE, Group
+from energybench.workloads.base import Batch, Forward, Task
 
-if TYPE_CHECKING:
-    from energybench.training.course import Course
-
-
-Forward = Callable[[Tensor], Tensor]
-"""Images to logits."""
+__all__ = ["EnergyWindow", "Finetuning", "Forward"]
 
 
 class EnergyWindow(Protocol):
-    """A window that can be read once it is closed."""
+    """An energy window; its reading is there once the window is closed."""
 
     reading: EnergyReading
 
 
 @dataclass(frozen=True)
 class Finetuning:
-    """What fine-tunes a model, beside the model itself."""
+    """Everything that fine-tunes a model, except the model itself and its compression."""
 
-    train: Iterable[tuple[Tensor, Tensor]]
-    validation: Iterable[tuple[Tensor, Tensor]]
+    task: Task
+    """Gives the loss of a step and judges the model on the validation split."""
+    train: Iterable[Batch]
+    validation: Iterable[Batch]
     config: FinetuneConfig
     seed: int
     device: torch.device
     precision: str
+    """The arithmetic: fp32, tf32 or bf16."""
     window: Callable[[], AbstractContextManager[EnergyWindow]]
-    """Opens the energy window around an epoch."""
+    """Opens an energy window, around an epoch and around its training pass."""
     watch: Callable[[EpochRecord], None]
-    """Is told of every finished epoch."""
+    """Called with the record of every finished epoch."""
     memory_format: str = "auto"
-    """As `RunConfig` has it."""
+    """As in `RunConfig`: auto, contiguous or channels_last."""
     forward: Forward | None = None
-    """Takes the model's place in training steps: the model compiled. None: the model itself."""
+    """Replaces the model in training steps, for instance compiled. None: the model itself."""
     group: Group = ALONE
-    """The ranks that train the model together, each on its share of `train` and `validation`."""
+    """The ranks that train together, each on its share of `train` and `validation`."""
     epochs: int | None = None
-    """Train for exactly so many; None: until `config` stops early, at most its `max_epochs`."""
-    resume: Callable[["Course"], None] = lambda course: None
-    """May bring the new course to where an earlier one ended; `train` goes on from there, then."""
-    checkpoint: Callable[["Course"], None] = lambda course: None
-    """Is given the course after every epoch, outside of the epoch's window."""
+    """Train for exactly this many epochs. None: early stopping, at most `config.max_epochs`."""
+    resume: Callable[[Course], None] = lambda course: None
+    """May load an earlier course's state into the new one; `train` must then start there too."""
+    checkpoint: Callable[[Course], None] = lambda course: None
+    """Called with the course after every epoch, outside of the epoch's window."""

@@ -1,4 +1,4 @@
-"""The arithmetic of training: fp32, tf32 or bf16, set for a block and restored after it."""
+"""The arithmetic of training, fp32, tf32 or bf16: set for a block and restored after it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,14 +8,15 @@ import torch
 from energybench.errors import UsageError
 
 _BF16_INSTRUCTIONS = ("amx_bf16", "avx512_bf16", "sve_bf16", "bf16")
-"""Of x86 and, the last two, of ARM: each multiplies bfloat16 and adds in float32."""
+"""CPU instruction sets that multiply bfloat16 and add in float32; the last two are ARM's."""
 _AMPERE = (8, 0)
 
 
 def check_precision(precision: str, device: torch.device) -> None:
-    """Raise `UsageError` unless `device` can be asked for `precision`.
+    """Raise `UsageError` unless `precision` may be asked for on `device`.
 
-    That is what it executes natively, and bf16 on any CPU: slow is not wrong.
+    Allowed are the arithmetics that the device executes natively, and bf16 on any CPU, where it is
+    slow but right.
     """
     reason = native(precision, device)
     if reason is not None and (precision, device.type) != ("bf16", "cpu"):
@@ -24,7 +25,7 @@ def check_precision(precision: str, device: torch.device) -> None:
 
 
 def native(precision: str, device: torch.device) -> str | None:
-    """None if `device` executes `precision` natively, else the reason why not, in one line."""
+    """Return None if `device` executes `precision` natively, else the reason why not, one line."""
     if precision == "fp32":
         return None
     if precision == "tf32":
@@ -48,9 +49,9 @@ def native(precision: str, device: torch.device) -> str | None:
 def arithmetic(precision: str, device: torch.device) -> Iterator[None]:
     """Run the block in `precision` on `device`.
 
-    fp32 is full fp32: TF32, which PyTorch allows in convolutions by default, is off.
-    bf16 is autocast to bfloat16 over float32 weights; its cache of cast weights is off, because it
-    would outlive an optimizer step within the block.
+    fp32 is full fp32: TF32, which PyTorch allows in convolutions by default, is off. bf16 is
+    autocast to bfloat16 over float32 weights. Autocast's cache of cast weights is off, because the
+    cached weights would outlive an optimizer step within the block.
     """
     tf32 = precision == "tf32"
     before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
@@ -65,7 +66,7 @@ def arithmetic(precision: str, device: torch.device) -> Iterator[None]:
 
 
 def _is_ampere(device: torch.device) -> bool:
-    """Whether `device` is an NVIDIA GPU of the Ampere generation or newer."""
+    """Return whether `device` is an NVIDIA GPU of the Ampere generation or newer."""
     return device.type == "cuda" and torch.cuda.get_device_capability(device) >= _AMPERE
 
 

@@ -1,4 +1,7 @@
-"""Training steps of the real model on real batches, of which nothing is left afterwards."""
+"""Training steps on the real model and real batches, undone afterwards.
+
+`calibrate` times arithmetics with them, `compiled` compiles with them.
+"""
 
 import copy
 import itertools
@@ -12,23 +15,25 @@ from torch import Tensor, nn
 from energybench.compression.base import Compression
 from energybench.energy.readings import EnergyReading
 from energybench.errors import CellError
+from energybench.training.feed import to_device
 from energybench.training.memory_format import lay_out, memory_format
-from energybench.training.passes import sgd, train_pass
+from energybench.training.passes import NO_BATCH, sgd, train_pass
 from energybench.training.plan import Finetuning
+from energybench.workloads.base import Batch
 
 BATCHES = 4
-"""Of the training split, kept in memory and trained on in turn."""
+"""Batches of the training split that are kept on the device and trained on in turn."""
 
 
-class Trial:
-    """Trains some steps in some arithmetic; `trial` makes it."""
+class Rehearsal:
+    """Trains steps in a given arithmetic; made by `rehearsal`."""
 
     def __init__(
         self,
         model: nn.Module,
         compression: Compression,
         run: Finetuning,
-        batches: list[tuple[Tensor, Tensor]],
+        batches: list[Batch],
     ) -> None:
         self._model = model
         self._compression = compression
@@ -37,7 +42,7 @@ class Trial:
         self._optimizer = sgd(model, run.config)
 
     def train(self, precision: str, steps: int) -> EnergyReading:
-        """Take `steps` in `precision` and its memory format, in one window."""
+        """Take `steps` in `precision` and its memory format, and return their energy window."""
         run = self._run
         lay_out(self._tensors(), memory_format(run.memory_format, precision, run.device))
         batches = list(itertools.islice(self._batches, steps))
@@ -51,37 +56,33 @@ class Trial:
         return window.reading
 
     def _tensors(self) -> Iterator[Tensor]:
-        """The model's, and the momentum of each."""
+        """Yield the model's tensors and their momenta."""
         yield from _tensors(self._model)
         for state in self._optimizer.state.values():
             yield from (value for value in state.values() if isinstance(value, Tensor))
 
 
 @contextmanager
-def trial(model: nn.Module, compression: Compression, run: Finetuning) -> Iterator[Trial]:
-    """Steps on the first batches of `run.train`, and afterwards nothing left of them.
+def rehearsal(model: nn.Module, compression: Compression, run: Finetuning) -> Iterator[Rehearsal]:
+    """Give steps on the first batches of `run.train`, and undo them at the end of the block.
 
-    `run.train` must not be the one that is trained on later: its order moves on. Parameters,
-    buffers, gradients, modes and the state of PyTorch's random numbers are in the end what they
-    were, also after an error; memory holds one copy of them, and a copy of `compression`, which
-    itself sees none of this. Raises `CellError` for a split without batches.
+    Parameters, buffers, gradients, modes and PyTorch's random number generators are restored, also
+    after an error. `compression` is copied and does not change. Memory holds one copy of the
+    model's tensors meanwhile. `run.train` must not be trained on later, because its order advances.
+    Raises `CellError` for a split without batches.
     """
-    with _undone(model, run.device), run.group.network(model) as network:
-        batches = [
-            (images.to(run.device), labels.to(run.device))
-            for images, labels in itertools.islice(run.train, BATCHES)
-        ]
+    with _undone(model, run.device), run.group.data_parallel(model) as network:
+        first = itertools.islice(run.train, BATCHES)
+        batches = [to_device(batch, run.device) for batch in first]
         if not batches:
-            raise CellError(
-                "the training split is smaller than one batch; lower --energy-batch-size"
-            )
+            raise CellError(NO_BATCH)
         run = replace(run, forward=network or run.forward)
-        yield Trial(model, copy.deepcopy(compression), run, batches)
+        yield Rehearsal(model, copy.deepcopy(compression), run, batches)
 
 
 @contextmanager
 def _undone(model: nn.Module, device: torch.device) -> Iterator[None]:
-    """Leave the model and PyTorch's random numbers as they were before the block."""
+    """Restore the model and PyTorch's random number generators after the block."""
     tensors = [(one, one.detach(), one.detach().clone()) for one in _tensors(model)]
     gradients = [(parameter, parameter.grad) for parameter in model.parameters()]
     modes = [(module, module.training) for module in model.modules()]
@@ -94,7 +95,7 @@ def _undone(model: nn.Module, device: torch.device) -> Iterator[None]:
         finally:
             for tensor, memory, before in tensors:
                 memory.copy_(before)
-                tensor.data = memory  # which may have been laid out anew
+                tensor.data = memory  # its memory format may have changed
             for parameter, gradient in gradients:
                 parameter.grad = gradient
             for module, mode in modes:

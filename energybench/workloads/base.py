@@ -1,15 +1,43 @@
-"""What is trained: the protocol of a task, and what it makes of a split."""
+"""Protocols of a task (a data set and a network) and of the data sets that tasks are made from.
 
-from collections.abc import Callable, Iterator, Mapping
+Another package adds a task in one module and one entry point in the group `energybench.datasets`:
+
+    [project.entry-points."energybench.datasets"]
+    shakespeare = "my_package.shakespeare:open_shakespeare"
+
+`open_shakespeare(location)` returns a `Source`; `location` is the part of
+`--energy-dataset=shakespeare:LOCATION` behind the colon. `Source.prepare` returns a
+`PreparedData`, and `PreparedData.task(model)` returns the `PretrainedTask` of one network. Model
+names belong to the task: images look them up in the registry `MODELS`, a language task may know
+others.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from energybench.config import DataConfig
+from energybench.progress import Progress
 from energybench.records.metric import Metric
 
-__all__ = ["Batch", "Batches", "Metric", "Scores", "Share", "Split", "Task"]
+__all__ = [
+    "Batch",
+    "Batches",
+    "Forward",
+    "Metric",
+    "PreparedData",
+    "PretrainedTask",
+    "Scores",
+    "Share",
+    "Source",
+    "Split",
+    "Task",
+    "Weights",
+]
 
 Split = Literal["pretrain", "train", "validation", "test"]
 Share = tuple[int, int]
@@ -17,54 +45,71 @@ Share = tuple[int, int]
 Batch = Any
 """A tuple, list or dict of tensors, nested at will; the training loop moves it to the device."""
 Forward = Callable[..., Any]
-"""The model, or what stands in for it in a training step: compiled, or on several ranks."""
+"""The model, or its replacement in a training step: compiled, or data-parallel over ranks."""
 
 
 class Batches(Protocol):
     """One split, batch by batch; each `iter` is one epoch."""
 
     def __len__(self) -> int:
-        """Batches per epoch."""
+        """Return the number of batches per epoch."""
         ...
 
     def __iter__(self) -> Iterator[Batch]:
-        """The batches of one epoch."""
+        """Iterate over the batches of one epoch."""
         ...
 
     def skip(self, epochs: int) -> None:
-        """Continue with the order of the epoch after the next `epochs` ones."""
+        """Skip the order of `epochs` epochs: the next `iter` is the epoch after them."""
         ...
 
 
 @dataclass(frozen=True)
 class Scores:
-    """The model on one batch of an evaluation; every tensor is on the batch's device."""
+    """The model's results on one batch of an evaluation; all tensors are on the batch's device."""
 
     loss: Tensor
-    """() summed over the items."""
+    """(), summed over the items."""
     metric: Tensor
-    """() what `Task.metric_value` divides by the items, summed over them."""
+    """(), summed over the items; the mean over a split is what `Task.metric_value` takes."""
     outcomes: Tensor
-    """(items,) int64 or float: what the model said of each item, such as its class."""
+    """(items,) int64 or float: the model's answer to each item, such as the predicted class."""
 
 
 class Task(Protocol):
-    """One data set and one network: what is trained, by which loss, judged by which metric."""
+    """One data set and one network: its batches, its loss and the metric that judges it.
 
-    metric: Metric
-    item: str
-    """What batches are made of, in the singular: "image", "token"."""
+    `training` needs no more than this: `finetune` minimizes `loss`, `training.evaluate.evaluate`
+    sums the `Scores` of `evaluate` over a split.
+    """
+
+    @property
+    def metric(self) -> Metric:
+        """The metric of searches, drops and tolerances."""
+        ...
+
+    @property
+    def item(self) -> str:
+        """The unit that batches, losses and throughput are counted in: "image", "token"."""
+        ...
 
     def model(self, seed: int) -> nn.Module:
-        """A network with its pretrained weights, on the CPU; `seed` initializes what is new."""
+        """Return the pretrained network, on the CPU; `seed` initializes layers without weights."""
         ...
 
     def batches(self, split: Split, batch_size: int, seed: int, share: Share = (0, 1)) -> Batches:
-        """One split; `batch_size` is that of all ranks together, `share` the part of this one."""
+        """Return one split; `batch_size` counts the items of all ranks, `share` selects a rank's.
+
+        `train` and `pretrain` are shuffled anew each epoch, in an order that `seed` alone fixes.
+        The other splits come whole and in a fixed order; each rank gets a contiguous slice.
+        """
         ...
 
-    def loss(self, model: Forward, batch: Batch) -> tuple[Tensor, int]:
-        """The mean loss of a training step, (), and the items that it is the mean of."""
+    def loss(self, forward: Forward, batch: Batch) -> tuple[Tensor, int]:
+        """Return the mean loss of a training step, (), and the number of items in the mean.
+
+        Must not wait for the device: no `.item()`, no `.cpu()`.
+        """
         ...
 
     def evaluate(self, model: nn.Module, batch: Batch) -> Scores:
@@ -72,13 +117,120 @@ class Task(Protocol):
         ...
 
     def metric_value(self, mean: float) -> float:
-        """The metric of a split, of the mean of `Scores.metric` over its items."""
+        """Return a split's metric from the mean of `Scores.metric` over its items.
+
+        Accuracy is the mean itself; perplexity is `exp(mean)` where `Scores.metric` is the loss.
+        """
         ...
 
     def synthetic(self, batch_size: int, device: torch.device) -> Batch:
-        """A training batch of the right shapes, of random values."""
+        """Return a training batch of random values in the task's shapes, on `device`."""
         ...
 
     def facts(self) -> Mapping[str, Any]:
-        """What the record says of the data beside its name, such as {"image_size": 32}."""
+        """Return the record's entries on the data, such as {"classes": 10, "image_size": 32}."""
+        ...
+
+
+class Weights(Protocol):
+    """Pretrained weights of one network, which may not exist before `ensure`."""
+
+    @property
+    def key(self) -> str:
+        """The cache key, another one for other weights. Reading the key trains nothing."""
+        ...
+
+    @property
+    def path(self) -> Path | None:
+        """The file of the weights, where there is one; it may not exist before `ensure`."""
+        ...
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """The record's entries that are known without loading, such as "test_accuracy"."""
+        ...
+
+    def ensure(self, progress: Progress, say: Callable[[str], None]) -> None:
+        """Train the weights if they are neither given nor cached, and cache them.
+
+        `say` is told one line before training starts. Raises `EnergybenchError` on failure.
+        """
+        ...
+
+    def load(self, device: torch.device, seed: int = 0) -> tuple[nn.Module, dict[str, Any]]:
+        """Return a new network on `device` and the record's entries on its weights.
+
+        Calls `ensure` first. The entries have at least "source" and "head_replaced", which is true
+        where `PretrainedTask.head` has new weights, initialized by `seed`.
+        """
+        ...
+
+
+class PretrainedTask(Task, Protocol):
+    """A task as a run needs it: with weights that have a key, and a head that may be new."""
+
+    @property
+    def weights(self) -> Weights:
+        """The network's pretrained weights; `Task.model` loads them."""
+        ...
+
+    @property
+    def head(self) -> str:
+        """Qualified name of the module that is trained first where it is new, such as "fc"."""
+        ...
+
+
+class PreparedData(Protocol):
+    """A data set that is ready to serve batches. Nothing about it changes any more."""
+
+    @property
+    def name(self) -> str:
+        """The data set's name in records, such as "folder:/data/pets"."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the items, labels and splits."""
+        ...
+
+    @property
+    def split_sizes(self) -> Mapping[str, int]:
+        """Items per split; has `pretrain` if networks are pretrained on the data set itself."""
+        ...
+
+    @property
+    def models(self) -> frozenset[str]:
+        """The models that the data set was prepared for."""
+        ...
+
+    @property
+    def built(self) -> tuple[str, ...]:
+        """What this preparation had to make, one line each; empty where everything was cached."""
+        ...
+
+    def task(self, model: str, weights: str | None, device: torch.device) -> PretrainedTask:
+        """Return the task of training `model` on this data.
+
+        `weights` is the value of `--energy-weights`, None if not given; `device` is where missing
+        weights are trained. Raises `UsageError` for an unknown model and for weights not found.
+        """
+        ...
+
+
+class Source(Protocol):
+    """A data set that has been found: what `DATASETS.get(kind)(location)` returns."""
+
+    def prepare(
+        self,
+        models: Sequence[str],
+        device: torch.device,
+        config: DataConfig,
+        progress: Progress,
+        say: Callable[[str], None],
+    ) -> PreparedData:
+        """Do once, for all of `models`, the work that serving their batches on `device` takes.
+
+        Decoding images into a cache is such work. `say` is told one line before it begins. The
+        source itself does not change: a second call returns another object. Raises `UsageError`.
+        """
         ...

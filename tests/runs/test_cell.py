@@ -30,7 +30,7 @@ from energybench.runs.references import References
 from energybench.runs.session import Session
 from energybench.training.finetune import finetune
 from energybench.training.plan import Finetuning
-from energybench.workloads.images.data.base import Split
+from energybench.workloads.base import Split
 
 CELL = Cell("resnet18", "stego")
 

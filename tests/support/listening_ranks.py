@@ -20,6 +20,6 @@ def main() -> None:
     connection = Connection(int(sys.argv[1]))
     connection.recv()
     ranks = join(lambda local_rank, local_size: torch.device("cpu"))
-    ranks.wait()
-    connection.send(("answer", ranks.gather(listens())))
+    ranks.barrier()
+    connection.send(("answer", ranks.all_gather(listens())))
     connection.recv()

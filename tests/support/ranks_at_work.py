@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -16,8 +17,9 @@ from energybench.training.distributed.group import Group
 from energybench.training.evaluate import evaluate
 from energybench.training.finetune import finetune
 from energybench.training.plan import Finetuning
+from energybench.workloads.images.data.order import slice_of
 from support.scores import by_accuracy
-from support.tiny_training import CPU, DATA, window
+from support.tiny_training import CPU, DATA, TASK, NextLetter, window
 
 
 def without_batch_norm() -> nn.Module:
@@ -50,6 +52,7 @@ class Double(nn.Module):
 
 def plan(group: Group, train: Any, validation: Any, precision: str, epochs: int) -> Finetuning:
     return Finetuning(
+        task=TASK,
         train=train,
         validation=validation,
         config=FinetuneConfig(max_epochs=epochs, batch_size=64, learning_rate=0.05),
@@ -73,8 +76,8 @@ def course(
 
     run = plan(group, batches("train"), batches("validation"), precision, 3)
     records = finetune(model, Baseline(), run)
-    test = evaluate(model, batches("test"), CPU, group=group)
-    return records, test.predictions.tolist(), model.state_dict()
+    test = evaluate(model, TASK, batches("test"), CPU, group=group)
+    return records, test.outcomes.tolist(), model.state_dict()
 
 
 def steps(group: Group, name: str) -> tuple[float, float, list[Tensor]]:
@@ -90,10 +93,34 @@ def steps(group: Group, name: str) -> tuple[float, float, list[Tensor]]:
     generator = torch.Generator().manual_seed(1)
     pixels = spec.small_image_size
     images, labels = torch.randn(8, 3, pixels, pixels, generator=generator), torch.arange(8)
-    share = slice(8 * group.rank // group.size, 8 * (group.rank + 1) // group.size)
+    share = slice_of(8, group.share)
     batch = images[share], labels[share]
     (epoch,) = finetune(model, Baseline(), plan(group, [batch] * 2, [batch], "fp32", 1))
     return epoch.train_loss, epoch.validation_loss, list(model.buffers())
+
+
+def letters(group: Group) -> tuple[list[tuple[float, float]], list[int]]:
+    """Fine-tune a task that is not of images; losses by epoch, and the test outcomes."""
+    task = NextLetter()
+    model = task.model(0)
+    train = [own(batch, group) for batch in task.batches("train", 16, 0)]
+    validation = task.batches("validation", 16, 1, group.share)
+    epochs = finetune(
+        model,
+        Baseline(),
+        replace(plan(group, train, validation, "fp32", 3), task=task),
+    )
+    test = evaluate(model, task, task.batches("test", 16, 2, group.share), CPU, group=group)
+    return [(one.train_loss, one.validation_loss) for one in epochs], test.outcomes.tolist()
+
+
+def own(batch: Any, group: Group) -> Any:
+    """This rank's slice of a batch of letters."""
+    mine = slice_of(len(batch["letters"]), group.share)
+    return {
+        "letters": batch["letters"][mine],
+        "targets": {"next": batch["targets"]["next"][mine]},
+    }
 
 
 def slow_images(group: Group) -> float | None:
@@ -112,25 +139,29 @@ def slow_images(group: Group) -> float | None:
 
 def modules_after(group: Group) -> list[str]:
     model = with_batch_norm()
-    with group.network(model):
+    with group.data_parallel(model):
         model.eval()
     return [type(part).__name__ for part in model.modules() if not part.training]
 
 
 def evaluated(group: Group, count: int) -> list[int]:
-    images, labels = torch.zeros(count, 4), torch.arange(count)
-    share = slice(count * group.rank // group.size, count * (group.rank + 1) // group.size)
+    """The outcomes of a network that answers with the place of the largest pixel."""
+    images, labels = torch.eye(4)[:count], torch.arange(count)
+    network = nn.Linear(4, 10, bias=False)
+    nn.init.eye_(network.weight)
+    share = slice_of(count, group.share)
     batches = [(images[share], labels[share])] if len(labels[share]) else []
-    found = evaluate(nn.Linear(4, 10), batches, CPU, group=group)
-    assert len(found.predictions) == count
-    return found.labels.tolist()
+    found = evaluate(network, TASK, batches, CPU, group=group)
+    assert (found.items, found.value) == (count, 1.0)
+    answers: list[int] = found.outcomes.tolist()
+    return answers
 
 
-def agreed(group: Group, differs: bool) -> tuple[float, float, bool]:
+def unified(group: Group, differs: bool) -> tuple[float, float, bool]:
     torch.manual_seed(group.rank if differs else 0)
     model, method = nn.Linear(64, 8), Prune()
     method.compress(model, by_accuracy(lambda network: 1.0), 100.0)
-    chosen, held = group.agreed((model, method), model)
+    chosen, held = group.broadcast_unless_equal((model, method), model)
     held.after_step(chosen)
     with torch.no_grad():
         zeros = (chosen.weight == 0).double().mean().item()
@@ -139,17 +170,17 @@ def agreed(group: Group, differs: bool) -> tuple[float, float, bool]:
 
 def told(group: Group) -> list[str | None]:
     """How cells end: well, badly for all, badly for one."""
-    ends = [group.settle(None), group.settle("diverged")]
-    ends.append(group.settle("a bad image" if group.rank == 1 else None))
+    ends = [group.first_failure(None), group.first_failure("diverged")]
+    ends.append(group.first_failure("a bad image" if group.rank == 1 else None))
     assert not group.broken
     error = "torn"
     if group.rank == 0:
         try:
-            group.wait()
+            group.barrier()
         except RuntimeError as lost:
             error = str(lost)
-    ends += [group.settle(error), "broken" if group.broken else ""]
-    group.leave()
+    ends += [group.first_failure(error), "broken" if group.broken else ""]
+    group.close()
     return ends
 
 
@@ -159,7 +190,7 @@ def refused(group: Group) -> str:
             raise UsageError("no such folder")
 
     try:
-        group.together(work)
+        group.run_on_all(work)
     except UsageError as error:
         return str(error)
     return "nothing"

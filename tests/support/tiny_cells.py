@@ -21,7 +21,7 @@ from energybench.registry import METHODS, MODELS
 from energybench.runs.executors.in_process import InProcess
 from energybench.runs.run import Run
 from energybench.runs.session import Session
-from energybench.workloads.images.data.digits import open_digits
+from energybench.workloads.images.data.digits import Digits
 from energybench.workloads.images.networks import ModelSpec
 
 
@@ -56,9 +56,7 @@ def tiny_session(monkeypatch: pytest.MonkeyPatch, cache: Path) -> Iterator[Sessi
     meters = MeterSet({"replay": ReplayMeter()})
     cpu = torch.device("cpu")
     machine, progress = describe_machine(), Progress(None)
-    yield Session(
-        config, open_digits(), cpu, meters, machine, progress, sources=dict(meters.sources)
-    )
+    yield Session(config, Digits(), cpu, meters, machine, progress, sources=dict(meters.sources))
     meters.close()
     if hasattr(Failing, "error"):
         Failing.error.__traceback__ = None  # which keeps the model

@@ -1,25 +1,78 @@
-"""Fine-tunings of a tiny convolutional network on the digits, in no time."""
+"""Fine-tunings in no time: of a tiny convolutional network on digits, and of a letter model."""
 
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
 from energybench.compression.base import Compression
 from energybench.compression.compose import build
 from energybench.config import FinetuneConfig
 from energybench.energy.readings import EnergyReading
+from energybench.records.metric import Metric
 from energybench.records.record import EpochRecord
 from energybench.training.evaluate import evaluate
 from energybench.training.plan import Finetuning
-from energybench.workloads.images.data.digits import open_digits
+from energybench.workloads.base import Batch, Forward, Scores, Share, Split
+from energybench.workloads.images.data.digits import Digits
+from energybench.workloads.images.data.order import slice_of
 from support.scores import by_accuracy
 
 CPU = torch.device("cpu")
-DATA = open_digits()
+DATA = Digits()
+TASK = DATA.task("resnet18", None, CPU)
+"""Its loss and its scores are those of any image classifier."""
+
+
+class NextLetter:
+    """Predicts the next letter of a cyclic alphabet; batches are dicts, the metric is perplexity.
+
+    Lower is better, and an item is a letter: a batch of sequences has more items than sequences.
+    """
+
+    LETTERS, LENGTH = 5, 7
+    metric = Metric("perplexity", higher_is_better=False, unit="perplexity", scale=1.0)
+    item = "letter"
+
+    def model(self, seed: int) -> nn.Module:
+        torch.manual_seed(seed)
+        return nn.Sequential(nn.Embedding(self.LETTERS, 8), nn.Linear(8, self.LETTERS))
+
+    def batches(self, split: Split, batch_size: int, seed: int, share: Share = (0, 1)) -> Any:
+        draw = torch.Generator().manual_seed(seed)
+        starts = torch.randint(self.LETTERS, (64, 1), generator=draw)
+        text = (starts + torch.arange(self.LENGTH + 1)) % self.LETTERS
+        mine = text[slice_of(len(text), share)]
+        return [
+            {"letters": part[:, :-1], "targets": {"next": part[:, 1:]}}
+            for part in mine.split(batch_size)
+        ]
+
+    def loss(self, forward: Forward, batch: Batch) -> tuple[Tensor, int]:
+        targets = batch["targets"]["next"]
+        logits = forward(batch["letters"])
+        return cross_entropy(logits.flatten(0, 1), targets.flatten()), targets.numel()
+
+    def evaluate(self, model: nn.Module, batch: Batch) -> Scores:
+        targets = batch["targets"]["next"].flatten()
+        logits = model(batch["letters"]).flatten(0, 1)
+        loss = cross_entropy(logits, targets, reduction="sum")
+        return Scores(loss=loss, metric=loss, outcomes=logits.argmax(dim=1))
+
+    def metric_value(self, mean: float) -> float:
+        return math.exp(mean)
+
+    def synthetic(self, batch_size: int, device: torch.device) -> Batch:
+        letters = torch.randint(self.LETTERS, (batch_size, self.LENGTH), device=device)
+        return {"letters": letters, "targets": {"next": letters}}
+
+    def facts(self) -> dict[str, Any]:
+        return {"length": self.LENGTH}
 
 
 @dataclass
@@ -52,7 +105,7 @@ def compressed(method: str) -> tuple[nn.Module, Compression]:
     model, compression = network(), build(method)
     validation = list(DATA.batches("validation", 8, 128, 0))
     compression.compress(
-        model, by_accuracy(lambda now: evaluate(now, validation, CPU).accuracy), 30.0
+        model, by_accuracy(lambda now: evaluate(now, TASK, validation, CPU).value), 30.0
     )
     return model, compression
 
@@ -62,7 +115,7 @@ def plan(skip: int = 0, **changes: Any) -> Finetuning:
     train.skip(skip)
     config = FinetuneConfig(max_epochs=5, learning_rate=0.05)
     validation = DATA.batches("validation", 8, 128, 0)
-    whole = Finetuning(train, validation, config, 0, CPU, "fp32", window, lambda epoch: None)
+    whole = Finetuning(TASK, train, validation, config, 0, CPU, "fp32", window, lambda epoch: None)
     return replace(whole, **changes)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from support.scores import by_accuracy
+from support.tiny_training import CPU, TASK
 from torch import Tensor, nn
 
 from energybench.compression.base import Baseline
@@ -17,7 +18,6 @@ from energybench.training import calibrate as module
 from energybench.training.calibrate import Calibration, calibrate
 from energybench.training.plan import Finetuning
 
-CPU = torch.device("cpu")
 COUNTER, ESTIMATE = "nvml_counter", "codecarbon_estimate"
 
 
@@ -80,6 +80,7 @@ def network() -> nn.Sequential:
 
 def run(meter: Meter, **changes: Any) -> Finetuning:
     parts: dict[str, Any] = {
+        "task": TASK,
         "train": batches(),
         "validation": [],
         "config": FinetuneConfig(),

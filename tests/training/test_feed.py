@@ -1,11 +1,12 @@
 import time
 from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import pytest
 import torch
 from torch import Tensor
 
-from energybench.training.feed import Feed
+from energybench.training.feed import Feed, to_device
 
 CPU = torch.device("cpu")
 
@@ -19,6 +20,29 @@ def test_it_gives_what_the_batches_have() -> None:
     for (images, labels), (expected, classes) in zip(given, batches(3), strict=True):
         assert torch.equal(images, expected)
         assert torch.equal(labels, classes)
+
+
+class Pair(NamedTuple):
+    left: Tensor
+    right: Tensor
+
+
+def test_any_nesting_of_tensors_is_moved() -> None:
+    class Found(dict[str, Any]):
+        """A mapping of somebody else's."""
+
+    one = torch.ones(2)
+    batch = {"a": [one, (one, "text")], "b": Pair(one, one), "c": Found(d=one), "e": None}
+    moved = to_device(batch, torch.device("meta"))
+    assert moved["a"][0].is_meta
+    assert moved["a"][1][0].is_meta
+    assert moved["a"][1][1] == "text"
+    assert isinstance(moved["a"][1], tuple)
+    assert isinstance(moved["b"], Pair)
+    assert moved["b"].right.is_meta
+    assert moved["c"]["d"].is_meta
+    assert moved["e"] is None
+    assert not one.is_meta
 
 
 def test_the_clock_runs_for_batches_and_not_for_steps(monkeypatch: pytest.MonkeyPatch) -> None:

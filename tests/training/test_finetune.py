@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 import torch
-from support.tiny_training import CPU, untimed, window
+from support.tiny_training import CPU, TASK, untimed, window
 from torch import Tensor, nn
 
 from energybench.compression.base import Baseline
@@ -31,6 +31,7 @@ def network() -> nn.Module:
 def run(model: nn.Module, watch: Any = lambda epoch: None, **changes: Any) -> list[EpochRecord]:
     config = FinetuneConfig(**{"max_epochs": 12, **changes.pop("config", {})})
     parts: dict[str, Any] = {
+        "task": TASK,
         "train": blobs(64, 0),
         "validation": blobs(40, 1),
         "config": config,
@@ -45,9 +46,9 @@ def run(model: nn.Module, watch: Any = lambda epoch: None, **changes: Any) -> li
 
 def test_it_learns_and_records_every_epoch() -> None:
     model = network()
-    before = evaluate(model, blobs(40, 1), CPU)
+    before = evaluate(model, TASK, blobs(40, 1), CPU)
     epochs = run(model)
-    after = evaluate(model, blobs(40, 1), CPU)
+    after = evaluate(model, TASK, blobs(40, 1), CPU)
     assert after.loss < before.loss
     assert [epoch.epoch for epoch in epochs] == list(range(1, len(epochs) + 1))
     assert all(epoch.images == 64 and epoch.steps == 8 for epoch in epochs)
@@ -60,7 +61,7 @@ def test_the_best_validation_epochs_weights_are_the_result() -> None:
     best = min(epochs, key=lambda epoch: epoch.validation_loss)
     assert best.epoch < len(epochs)
     assert best_epoch(epochs) == best.epoch
-    assert evaluate(model, blobs(40, 1), CPU).loss == pytest.approx(best.validation_loss)
+    assert evaluate(model, TASK, blobs(40, 1), CPU).loss == pytest.approx(best.validation_loss)
 
 
 def test_the_same_seed_gives_the_same_numbers() -> None:
@@ -93,7 +94,13 @@ def test_bf16_is_another_arithmetic_and_leaves_float32_weights() -> None:
 
 def test_evaluate_leaves_the_mode_and_counts() -> None:
     model = network().train()
-    result = evaluate(model, blobs(40, 1), CPU)
+    result = evaluate(model, TASK, blobs(40, 1), CPU)
     assert model.training
-    assert len(result.predictions) == 40
-    assert result.accuracy == result.correct / 40
+    labels = torch.cat([labels for _, labels in blobs(40, 1)])
+    assert result.items == len(result.outcomes) == 40
+    assert result.value == (result.outcomes == labels).sum().item() / 40
+
+
+def test_a_split_without_items_says_so() -> None:
+    with pytest.raises(CellError, match="no items"):
+        evaluate(network(), TASK, [], CPU)

@@ -12,7 +12,7 @@ from energybench.registry import METHODS
 from energybench.training.course import Course
 from energybench.training.finetune import finetune
 from energybench.training.memory_format import lay_out, memory_format
-from energybench.training.passes import train_pass
+from energybench.training.passes import sgd, train_pass
 from energybench.workloads.images.weights.cache import read_facts, save
 
 CUDA = torch.device("cuda", 0)
@@ -62,8 +62,8 @@ def test_what_is_held_follows_the_weights(method: str) -> None:
     plain, compression = compressed(method)
     other, its_compression = copy.deepcopy((plain, compression))
     draw = torch.Generator().manual_seed(0)
-    for layout in ("channels_last", "channels_last", "contiguous"):
-        lay_out(other.parameters(), layout)
+    for name in ("channels_last", "channels_last", "contiguous"):
+        lay_out(other.parameters(), name)
         with torch.no_grad():
             for one, two in zip(plain.parameters(), other.parameters(), strict=True):
                 noise = 0.01 * torch.randn(one.shape, generator=draw)
@@ -90,17 +90,22 @@ def test_training_is_the_same_but_for_rounding() -> None:
     assert all(channels_last(weight) for weight in filters(other))
 
 
-def test_a_saved_course_comes_back_in_its_layout() -> None:
+def new_course(model: nn.Module) -> Course:
+    config = plan().config
+    return Course(model, Baseline(), sgd(model, config), config, CPU)
+
+
+def test_a_saved_course_comes_back_in_its_memory_format() -> None:
     model = network()
     lay_out(model.parameters(), "channels_last")
-    course = Course(model, Baseline(), plan())
+    course = new_course(model)
     train_pass(model, Baseline(), course.optimizer, plan())
     disk = io.BytesIO()
     torch.save(course.state_dict(), disk)
     disk.seek(0)
     again = network()
     lay_out(again.parameters(), "channels_last")
-    resumed = Course(again, Baseline(), plan())
+    resumed = new_course(again)
     resumed.load_state_dict(torch.load(disk, weights_only=True), [])
     states = resumed.optimizer.state.items()
     assert states
@@ -108,7 +113,7 @@ def test_a_saved_course_comes_back_in_its_layout() -> None:
     train_pass(again, Baseline(), resumed.optimizer, plan())
 
 
-def test_weights_of_any_layout_can_be_saved(tmp_path: Path) -> None:
+def test_weights_in_any_memory_format_can_be_saved(tmp_path: Path) -> None:
     model = network()
     lay_out(model.parameters(), "channels_last")
     path = tmp_path / "weights.safetensors"

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from support.tiny_training import compressed, network, plan
+from support.tiny_training import TASK, compressed, network, plan
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -47,8 +47,8 @@ def test_nothing_in_a_pass_waits_for_the_device(
     optimizer = sgd(model, run.config)
     with nothing_waits(monkeypatch):
         done = train_pass(model, compression, optimizer, run)
-    assert (done.images, done.steps) == (448, 7)
-    assert 0.0 < done.loss.item() / done.images < 10.0
+    assert (done.items, done.steps) == (448, 7)
+    assert 0.0 < done.loss.item() / done.items < 10.0
 
 
 def test_evaluation_waits_at_its_end_only(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,7 +62,7 @@ def test_evaluation_waits_at_its_end_only(monkeypatch: pytest.MonkeyPatch) -> No
             yield from validation
         ended = True
 
-    evaluate(network(), batches(), run.device)
+    evaluate(network(), TASK, batches(), run.device)
     assert ended
 
 

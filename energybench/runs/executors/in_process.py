@@ -37,7 +37,7 @@ class InProcess:
             self._idle_is_known = True
         new = [model for model in dict.fromkeys(models) if model not in self._prepared]
         if new:
-            work = self.session.prepare(new, self._say)
+            self.session, work = self.session.prepare(new, self._say)
             for number, model in enumerate(new):
                 self._prepared[model] = self._prepare(model, work if number == 0 else [])
         return [self._prepared[model] for model in models]
@@ -51,7 +51,7 @@ class InProcess:
 
     def agree(self, value: T) -> T:
         """Return rank 0's value on every rank."""
-        return self.session.group.of_first(value)
+        return self.session.group.broadcast(value)
 
     def exclusive_use(self, wait: bool, say: Callable[[str], None]) -> AbstractContextManager[None]:
         """Hold this machine's measured devices, see `lock.exclusive_use`."""
@@ -63,14 +63,11 @@ class InProcess:
 
     def _prepare(self, model: str, work: Sequence[Preparation]) -> Prepared:
         session = self.session
-        size = session.image_size(model)
         dataset = {
             "name": session.data.name,
             "fingerprint": session.data.fingerprint,
-            "classes": session.data.classes,
-            "image_size": size,
             "splits": dict(session.data.split_sizes),
-            **session.data.served(size),
+            **session.task(model).facts(),
         }
         batch, error = None, None
         if session.config.largest_batch:
@@ -82,7 +79,7 @@ class InProcess:
 
     def _weights_key(self, model: str) -> str:
         try:
-            return self.session.pretrained(model).key
+            return self.session.weights(model).key
         except EnergybenchError as error:  # the cell that needs the weights fails with it
             return f"not available: {error}"
 

@@ -14,13 +14,14 @@ from energybench.config import Cell
 from energybench.errors import UsageError
 from energybench.records.metric import ACCURACY
 from energybench.records.record import CompressionReport
-from energybench.registry import MODELS
 from energybench.runs.session import Session
 from energybench.training.calibrate import calibrate
 from energybench.training.compiled import compiled
 from energybench.training.memory_format import lay_out, memory_format
 from energybench.training.passes import sgd, train_pass
 from energybench.training.plan import Finetuning, Forward
+from energybench.workloads.images.networks import find_model
+from energybench.workloads.images.task import ImageClassification
 
 CLASSES = 1000
 """Classes of an untrained network, as in ImageNet."""
@@ -54,7 +55,7 @@ def prepare(cell: Cell, session: Session, batch_size: int, image_size: int) -> P
 
     Raises `UsageError` for weights whose head does not fit the data, and for several ranks.
     """
-    _check_alone(session)
+    task = _image_task(session, cell)
     model, facts = session.pretrained(cell.model).load(session.device, cell.seed)
     if facts["head_replaced"]:
         raise UsageError(
@@ -65,7 +66,7 @@ def prepare(cell: Cell, session: Session, batch_size: int, image_size: int) -> P
     report = compression.compress(
         model, session.score(cell.model, cell.seed), session.config.tolerance
     )
-    return _with_steps(session, model, compression, report, (batch_size, image_size))
+    return _with_steps(session, task, model, compression, report, (batch_size, image_size))
 
 
 def untrained(cell: Cell, session: Session, batch_size: int, image_size: int) -> Prepared:
@@ -73,23 +74,31 @@ def untrained(cell: Cell, session: Session, batch_size: int, image_size: int) ->
 
     Raises `UsageError` for several ranks.
     """
-    _check_alone(session)
+    task = _image_task(session, cell)
     torch.manual_seed(cell.seed)
-    model = MODELS.get(cell.model).build(CLASSES, photographs=True).to(session.device)
+    model = find_model(cell.model).build(CLASSES, photographs=True).to(session.device)
     compression = build(cell.method)
     report = compression.compress(
         model, Score(lambda model: 0.0, ACCURACY), session.config.tolerance
     )
-    return _with_steps(session, model, compression, report, (batch_size, image_size), CLASSES)
+    return _with_steps(session, task, model, compression, report, (batch_size, image_size), CLASSES)
 
 
-def _check_alone(session: Session) -> None:
+def _image_task(session: Session, cell: Cell) -> ImageClassification:
     if session.placement is not None:
         raise UsageError("single steps are measured in one process; leave out the other ranks")
+    task = session.task(cell.model)
+    if not isinstance(task, ImageClassification):
+        raise UsageError(
+            f"single steps are measured on synthetic images, not on {session.data.name}; "
+            "name an image data set by --energy-dataset"
+        )
+    return task
 
 
 def _with_steps(
     session: Session,
+    task: ImageClassification,
     model: nn.Module,
     compression: Compression,
     report: CompressionReport,
@@ -98,9 +107,9 @@ def _with_steps(
 ) -> Prepared:
     """`size`: images per batch, pixels per side. `classes`: those of the data if None."""
     batch_size, pixels = size
-    images = torch.randn(batch_size, 3, pixels, pixels, device=session.device)
-    labels = torch.randint(classes or session.data.classes, (batch_size,), device=session.device)
+    images, labels = task.synthetic(batch_size, session.device, pixels, classes)
     run = Finetuning(
+        task=task,
         train=list(itertools.repeat((images, labels), 4)),
         validation=[],
         config=replace(session.config.finetune, learning_rate=0.0),

@@ -1,1 +1,1 @@
-"""Several ranks that train one model."""
+"""Several ranks (processes) that train one model."""

@@ -1,6 +1,6 @@
-"""Batch norm over the images of all ranks, so that the batch means the same on one and on many.
+"""Batch norm over the batches of all ranks, so that results do not depend on the world size.
 
-PyTorch's SyncBatchNorm does it on GPUs; it has nothing for the CPU, where `_OnCpu` stands in.
+PyTorch's SyncBatchNorm does this on GPUs only; `_OnCpu` does it on the CPU.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,10 +18,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 def over_all_ranks(
     model: nn.Module, device: torch.device, group: dist.ProcessGroup | None = None
 ) -> Iterator[None]:
-    """In the block every batch norm inside `model` normalizes over the batches of all ranks.
+    """Let every batch norm in `model` normalize over the batches of all ranks, within the block.
 
-    `group` is what GPUs talk through; the CPU takes the default one.
-    Parameters and running statistics are the model's own; its modules are back in the end.
+    `group` is the process group of GPUs; the CPU uses the default group. Parameters and running
+    statistics stay the model's own, and its own modules are put back at the end.
     """
     gpu = device.type == "cuda"
     kind = partial(nn.SyncBatchNorm, process_group=group) if gpu else _OnCpu
@@ -42,7 +42,7 @@ def over_all_ranks(
 
 
 def _like(original: _BatchNorm, kind: Callable[..., _BatchNorm]) -> _BatchNorm:
-    """A batch norm of another kind with the same parameters and statistics, not copies of them."""
+    """Make a batch norm of another class that shares `original`'s parameters and statistics."""
     made = kind(original.num_features, eps=original.eps, momentum=original.momentum, affine=False)
     made.affine, made.weight, made.bias = original.affine, original.weight, original.bias
     made.track_running_stats = original.track_running_stats
@@ -53,13 +53,13 @@ def _like(original: _BatchNorm, kind: Callable[..., _BatchNorm]) -> _BatchNorm:
 
 
 class _OnCpu(_BatchNorm):
-    """Ranks' batches are of one size."""
+    """Batch norm over all ranks on the CPU; the ranks' batches must have equal sizes."""
 
     def _check_input_dim(self, input: Tensor) -> None:
-        """Any number of dimensions."""
+        """Accept any number of dimensions."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """(batch, channels, ...), of the same shape and type; computed in float32 or wider."""
+        """Normalize (batch, channels, ...), computing in float32 or wider; keeps shape and type."""
         if not (self.training or self.running_mean is None):
             return super().forward(input)
         ranks = dist.get_world_size()
@@ -77,7 +77,7 @@ class _OnCpu(_BatchNorm):
         return normal.to(input.dtype)
 
     def _track(self, mean: Tensor, variance: Tensor, count: int) -> None:
-        """Move the running statistics; their variance is the unbiased one."""
+        """Update the running mean and the running unbiased variance."""
         if self.running_mean is None or self.running_var is None:
             return
         assert self.num_batches_tracked is not None
@@ -89,7 +89,7 @@ class _OnCpu(_BatchNorm):
 
 
 class _Sum(torch.autograd.Function):
-    """The sum over all ranks. Each rank's loss depends on it, so gradients are summed, too."""
+    """Sum over all ranks. Every rank's loss depends on the sum, so gradients are summed too."""
 
     @staticmethod
     def forward(ctx: Any, value: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The processes, or ranks, that run one cell together, each on its own device; one alone, too."""
+"""The ranks that run one cell together, each on its own device; `Group` itself is one rank."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -10,19 +10,19 @@ T = TypeVar("T")
 
 
 class Group:
-    """One process, alone: what it sends to all is what it hears from all."""
+    """One process by itself: a world of size 1, whose collectives return what they are given."""
 
     rank = 0
-    size = 1
+    world_size = 1
     nodes: tuple[int, ...] = (0,)
-    """Rank -> the machine that it runs on, numbered from 0."""
+    """Rank -> the machine that the rank runs on, numbered from 0: (0, 0, 1, 1) on two machines."""
     broken = False
-    """Whether some rank is gone, or at something else: nothing can be done together any more."""
+    """Whether a rank has died or left the protocol, so that no collective can complete."""
 
     @property
     def share(self) -> tuple[int, int]:
-        """Which part of each batch is this rank's: the how-manieth, of how many."""
-        return self.rank, self.size
+        """(rank, world size): selects this rank's part of every batch and split."""
+        return self.rank, self.world_size
 
     @property
     def node(self) -> int:
@@ -31,46 +31,49 @@ class Group:
 
     @property
     def local_rank(self) -> int:
-        """Of the ranks on this machine, the how-manieth this one is."""
+        """This rank's number among the ranks of its machine, from 0."""
         return self.nodes[: self.rank].count(self.node)
 
     @property
     def local_size(self) -> int:
-        """Ranks on this machine."""
+        """Number of ranks on this machine."""
         return self.nodes.count(self.node)
 
-    def wait(self) -> None:
-        """Wait until every rank is here."""
+    def barrier(self) -> None:
+        """Wait until every rank has called this."""
 
-    def gather(self, value: T) -> list[T]:
-        """Every rank's value, by rank, for every rank."""
+    def all_gather(self, value: T) -> list[T]:
+        """Return every rank's value, in the order of ranks, on every rank."""
         return [value]
 
-    def of_first(self, value: T) -> T:
-        """Rank 0's value, for every rank."""
+    def broadcast(self, value: T) -> T:
+        """Return rank 0's value on every rank."""
         return value
 
-    def network(self, model: nn.Module) -> AbstractContextManager[nn.Module | None]:
-        """What takes the model's place in training steps, so that gradients are all ranks' means.
+    def data_parallel(self, model: nn.Module) -> AbstractContextManager[nn.Module | None]:
+        """Average gradients over the ranks: the context gives the model for training steps.
 
-        None stands for the model itself.
+        The context gives None where `model` itself is to be used.
         """
         return nullcontext()
 
-    def agreed(self, made: T, model: nn.Module) -> T:
-        """`made`, which `model` is part of; rank 0's unless all ranks have the same weights."""
+    def broadcast_unless_equal(self, made: T, model: nn.Module) -> T:
+        """Return `made` where all ranks' `model`s have equal weights, else rank 0's `made`.
+
+        `made` contains `model`, for instance as (model, compression, report).
+        """
         return made
 
-    def together(self, work: Callable[[], T]) -> T:
-        """`work()` on every rank; an error that one of them can explain is raised on all."""
+    def run_on_all(self, work: Callable[[], T]) -> T:
+        """Run `work` on every rank; an `EnergybenchError` of one rank is raised on all of them."""
         return work()
 
-    def settle(self, error: str | None) -> str | None:
-        """At the end of a cell: the error of whichever rank failed first; None if none did."""
+    def first_failure(self, error: str | None) -> str | None:
+        """End a cell: return the error of the rank that failed first, None if no rank failed."""
         return error
 
-    def leave(self) -> None:
-        """Part with the others."""
+    def close(self) -> None:
+        """Leave the group."""
 
 
 ALONE = Group()

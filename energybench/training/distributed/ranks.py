@@ -1,4 +1,4 @@
-"""Several ranks in PyTorch's process group, and how they find each other."""
+"""Several ranks in PyTorch's process group: their rendezvous, collectives and failures."""
 
 import hashlib
 import io
@@ -23,44 +23,44 @@ from energybench.training.distributed.group import Group
 T = TypeVar("T")
 
 LONGEST_WAIT = timedelta(days=1)
-"""For ranks that live: a dead one is known at once, and one may wait for hours for a free GPU."""
+"""Time limit of a collective: a dead rank is noticed at once, a live one may wait for a GPU."""
 PATIENCE = timedelta(seconds=3)
-"""How long a rank that has failed waits for the others to fail at the same thing."""
+"""How long a rank that has failed waits for the others to report the same error."""
 REPORTING = timedelta(minutes=10)
-"""How long a rank stays for the first one to report: launchers end all when one has ended."""
+"""How long the other ranks wait for rank 0 to report: launchers end all ranks when one ends."""
 LAST_WORDS = timedelta(seconds=8)
-"""That of a broken group, whose first rank may hang in what it waits for."""
+"""The same in a broken group, where rank 0 may hang in a collective."""
 
 
 class Ranks(Group):
     """Several processes in PyTorch's process group.
 
-    They talk through gloo. Gradients and batch norms of GPUs go through NCCL, with PyTorch's own
-    limit of some minutes: there a dead rank is not known at once.
+    Collectives use gloo. Gradients and batch norms on GPUs use NCCL with PyTorch's own time limit
+    of some minutes, so NCCL notices a dead rank only then.
     """
 
     def __init__(self, store: Store, rank: int, nodes: tuple[int, ...], device: torch.device):
-        self.rank, self.size, self.nodes = rank, len(nodes), nodes
+        self.rank, self.world_size, self.nodes = rank, len(nodes), nodes
         self._store = PrefixStore("energybench", store)
         self._device = device
-        self._settled = 0
+        self._cells = 0
         dist.init_process_group(
-            "gloo", store=store, rank=rank, world_size=self.size, timeout=LONGEST_WAIT
+            "gloo", store=store, rank=rank, world_size=self.world_size, timeout=LONGEST_WAIT
         )
         self._devices: dist.ProcessGroup | None = None
 
-    def wait(self) -> None:
-        """Wait until every rank is here."""
+    def barrier(self) -> None:
+        """Wait until every rank has called this."""
         dist.all_reduce(torch.zeros(1))
 
-    def gather(self, value: T) -> list[T]:
-        """Every rank's value, by rank, for every rank."""
-        values: list[T] = [value] * self.size
+    def all_gather(self, value: T) -> list[T]:
+        """Return every rank's value, in the order of ranks, on every rank."""
+        values: list[T] = [value] * self.world_size
         dist.all_gather_object(values, value)
         return values
 
-    def of_first(self, value: T) -> T:
-        """Rank 0's value, for every rank; its tensors are on each rank's own device."""
+    def broadcast(self, value: T) -> T:
+        """Return rank 0's value on every rank, its tensors on the rank's own device."""
         packed: list[bytes] = [b""]
         if self.rank == 0:
             buffer = io.BytesIO()
@@ -69,16 +69,16 @@ class Ranks(Group):
         dist.broadcast_object_list(packed, device=torch.device("cpu"))
         if self.rank == 0:
             return value
-        found: T = torch.load(  # from a process of ours
+        found: T = torch.load(  # written by rank 0 of this run
             io.BytesIO(packed[0]), map_location=self._device, weights_only=False
         )
         return found
 
     @contextmanager
-    def network(self, model: nn.Module) -> Iterator[nn.Module]:
-        """DistributedDataParallel around `model`, batch norms over the images of all ranks.
+    def data_parallel(self, model: nn.Module) -> Iterator[nn.Module]:
+        """Wrap `model` in DistributedDataParallel; its batch norms see the batches of all ranks.
 
-        Their statistics are the same on every rank, and need not be sent.
+        Batch norm statistics are then equal on all ranks, so buffers are not broadcast.
         """
         own = None
         if self._device.type == "cuda":
@@ -89,18 +89,18 @@ class Ranks(Group):
             wrapped.broadcast_buffers = False
             yield wrapped
 
-    def agreed(self, made: T, model: nn.Module) -> T:
-        """`made`, which `model` is part of; rank 0's unless all ranks have the same weights."""
-        return made if len(set(self.gather(_digest(model)))) == 1 else self.of_first(made)
+    def broadcast_unless_equal(self, made: T, model: nn.Module) -> T:
+        """Return `made` where all ranks' `model`s have equal weights, else rank 0's `made`."""
+        return made if len(set(self.all_gather(_digest(model)))) == 1 else self.broadcast(made)
 
-    def together(self, work: Callable[[], T]) -> T:
-        """`work()` on every rank; an error that one of them can explain is raised on all."""
+    def run_on_all(self, work: Callable[[], T]) -> T:
+        """Run `work` on every rank; an `EnergybenchError` of one rank is raised on all of them."""
         error: EnergybenchError | None = None
         try:
             done = work()
         except EnergybenchError as raised:
             error = raised
-        errors = self.gather(error)
+        errors = self.all_gather(error)
         first = next((rank for rank, one in enumerate(errors) if one is not None), None)
         if first is None:
             return done
@@ -110,49 +110,49 @@ class Ranks(Group):
             raise found
         raise type(found)(f"rank {first}: {found}")
 
-    def settle(self, error: str | None) -> str | None:
-        """At the end of a cell: the error of whichever rank failed first; None if none did.
+    def first_failure(self, error: str | None) -> str | None:
+        """End a cell: return the error of the rank that failed first, None if no rank failed.
 
-        Errors that meet all ranks alike leave the group as it was. Where one rank fails alone the
-        others may wait for it in vain: then the group is `broken`.
+        The same error on all ranks leaves the group intact. If one rank fails by itself, the others
+        may be stuck in a collective: the group is then `broken`.
         """
-        self._settled += 1
-        cell = PrefixStore(f"cell{self._settled}", self._store)
+        self._cells += 1
+        cell = PrefixStore(f"cell{self._cells}", self._store)
         try:
             missing = self._arrive(cell, error)
             self.broken = cell.check(["broken"])
             count = cell.add("failures", 0)
             failures = [cell.get(f"failure{i + 1}").decode().partition(" ") for i in range(count)]
-        except dist.DistError as lost:  # rank 0 had the store, and is gone
+        except dist.DistError as lost:  # rank 0, which holds the store, is gone
             self.broken = True
             return error or _first_line(lost)
         if not failures:
             return missing
         rank, _, text = failures[0]
-        alike = count == self.size and {one for _, _, one in failures} == {text}
+        alike = count == self.world_size and {one for _, _, one in failures} == {text}
         return text if alike else f"rank {rank}: {text}"
 
     def _arrive(self, cell: Store, error: str | None) -> str | None:
-        """Tell `cell` how it ended here, and wait for the others; says if one does not come."""
+        """Write this rank's end to `cell` and wait for the others; name one that does not come."""
         if error is not None:
             cell.set(f"failure{cell.add('failures', 1)}", f"{self.rank} {error}")
         cell.set(f"ended{self.rank}", "")
         try:
-            cell.wait([f"ended{rank}" for rank in range(self.size)], PATIENCE)
+            cell.wait([f"ended{rank}" for rank in range(self.world_size)], PATIENCE)
         except dist.DistStoreError:
             cell.set("broken", "")
-            gone = next(rank for rank in range(self.size) if not cell.check([f"ended{rank}"]))
+            gone = next(rank for rank in range(self.world_size) if not cell.check([f"ended{rank}"]))
             return f"rank {gone} does not answer"
         return None
 
-    def leave(self) -> None:
-        """Part with the others, once the first rank has reported.
+    def close(self) -> None:
+        """Leave the group, once rank 0 has reported.
 
-        In a broken group it may wait for this one: it must learn that first.
+        In a broken group, rank 0 may wait for this rank: the process group is destroyed first.
         """
         if self.broken:
             if self._devices is not None:
-                self._devices.abort()  # destroying takes all ranks
+                self._devices.abort()  # to destroy it would take all ranks
             dist.destroy_process_group()
         with suppress(dist.DistError):
             if self.rank == 0:
@@ -164,17 +164,21 @@ class Ranks(Group):
 
 
 def join(device_of: Callable[[int, int], torch.device], host: str | None = None) -> Ranks:
-    """Join the other ranks, by the environment that torchrun sets (`RANK`, `MASTER_ADDR`, ...).
+    """Join the other ranks through the environment that torchrun sets (`RANK`, `MASTER_ADDR`, ...).
 
-    `device_of(local_rank, local_size)` gives this rank's device. `host` tells machines apart; by
-    default containers on one machine have the same. Raises `UsageError` if the others do not come.
+    `device_of(local_rank, local_size)` returns this rank's device. `host` names the machine; by
+    default, containers on one machine have the same name. Raises `UsageError` if the rendezvous
+    fails.
     """
     try:
         store, rank, size = next(rendezvous("env://"))
         store.set(f"host{rank}", host or _this_machine())
         hosts = [store.get(f"host{number}").decode() for number in range(size)]
     except (ValueError, dist.DistError) as error:
-        raise UsageError(f"the ranks do not find each other: {_first_line(error)}") from error
+        raise UsageError(
+            f"the ranks do not find each other ({_first_line(error)}); check MASTER_ADDR, "
+            "MASTER_PORT, RANK and WORLD_SIZE"
+        ) from error
     numbers = {name: number for number, name in enumerate(dict.fromkeys(hosts))}
     nodes = tuple(numbers[name] for name in hosts)
     device = device_of(nodes[:rank].count(nodes[rank]), nodes.count(nodes[rank]))
@@ -189,7 +193,7 @@ def _this_machine() -> str:
 
 
 def _digest(model: nn.Module) -> str:
-    """Equal for networks of equal structure and weights."""
+    """Hash the names, shapes, types and values of all parameters and buffers."""
     digest = hashlib.blake2b()
     for name, value in model.state_dict().items():
         digest.update(f"{name} {tuple(value.shape)} {value.dtype}\n".encode())

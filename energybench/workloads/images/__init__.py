@@ -1,1 +1,1 @@
-"""Image classification: data sets, networks and their weights."""
+"""The task of image classification: data sets, networks and their weights."""

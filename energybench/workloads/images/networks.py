@@ -1,35 +1,46 @@
 """The paper's nine networks, built by torchvision at full size.
 
-One line adds another torchvision classifier: its name, its parameter count as published, and the
-layer that is its head.
+Another torchvision classifier is one line: its name, its published parameter count, and the
+qualified name of its last linear layer. For instance
+
+    wide_resnet50_2 = ModelSpec("wide_resnet50_2", 68_883_240, "fc")
+
+and an entry in `registry.MODELS` or in the entry-point group `energybench.models`. A network that
+torchvision does not build is a subclass that overrides `ModelSpec.build`.
 """
 
 from dataclasses import dataclass
 
 from torch import nn
 
+from energybench.registry import MODELS
 from energybench.workloads.images.vision import torchvision
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """One network of torchvision's."""
+    """One image classifier, by default one of torchvision's."""
 
     name: str
+    """The name in torchvision; files of weights are called after it."""
     parameters: int
-    """Of the 1,000-class network that is built here."""
+    """Number of parameters with 1,000 classes, as built here."""
     head: str
-    """Qualified name of the last Linear, whose outputs are the classes."""
+    """Qualified name of the last Linear, whose outputs are the classes, such as "classifier.6"."""
     image_size: int = 224
-    """Pixels per side on photographs."""
+    """Pixels per side of photographs."""
     small_image_size: int = 32
-    """Pixels per side on the embedded digits: the smallest that works."""
+    """Pixels per side of the embedded digits: the smallest size that the network works at."""
+
+    def pixels(self, photographs: bool) -> int:
+        """Return the pixels per side at which the network sees photographs, or else digits."""
+        return self.image_size if photographs else self.small_image_size
 
     def build(self, classes: int, photographs: bool = False) -> nn.Module:
-        """A freshly initialized network: (batch, 3, size, size) -> (batch, classes) logits.
+        """Return a freshly initialized network: (batch, 3, size, size) -> (batch, classes) logits.
 
-        `photographs` come with ImageNet's normalization, which inception_v3's published weights
-        expect to be undone first.
+        `photographs` are normalized as torchvision's weights expect, except inception_v3's, which
+        undoes that normalization first.
         """
         extra = {}
         if self.name == "inception_v3":
@@ -42,6 +53,12 @@ class ModelSpec:
             self.name, weights=None, num_classes=classes, **extra
         )
         return model
+
+
+def find_model(name: str) -> ModelSpec:
+    """Return the network registered as `name`; raises `UsageError` if there is none."""
+    spec: ModelSpec = MODELS.get(name)
+    return spec
 
 
 alexnet = ModelSpec("alexnet", 61_100_840, "classifier.6", small_image_size=64)

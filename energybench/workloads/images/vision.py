@@ -1,11 +1,10 @@
-"""The one way to torchvision: `from energybench.workloads.images.vision import torchvision`.
+"""Imports torchvision: `from energybench.workloads.images.vision import torchvision`.
 
-torchvision's compiled library is built against one build of torch. Beside another (a CPU-only
-torch with the torchvision of the package index, for instance) it does not load, and
-`import torchvision` then dies while it registers fake kernels for operators that nobody declared:
-"operator torchvision::nms does not exist". Only in that case, the operators are declared here
-without an implementation. Models and transforms do not use them; calling one
-(`torchvision.ops.nms`) still fails, as it should.
+torchvision's compiled library is built against one build of torch. Beside another build, for
+instance a CPU-only torch, the library does not load. `import torchvision` then dies while it
+registers fake kernels for undeclared operators: "operator torchvision::nms does not exist". Only
+in that case, this module declares the operators without an implementation. Models and transforms
+do not use them; calling one (`torchvision.ops.nms`) still fails, as it should.
 """
 
 import importlib.util

@@ -6,7 +6,6 @@ import pytest
 import torch
 from support.ranks import on_ranks
 from support.ranks_at_work import (
-    agreed,
     course,
     evaluated,
     modules_after,
@@ -15,6 +14,7 @@ from support.ranks_at_work import (
     slow_images,
     steps,
     told,
+    unified,
     with_batch_norm,
     without_batch_norm,
 )
@@ -36,8 +36,8 @@ def two() -> dict[str, list[Any]]:
         "bf16": (course, with_batch_norm, "bf16"),
         "slow_images": (slow_images,),
         "modules": (modules_after,),
-        "agreed": (agreed, False),
-        "differing": (agreed, True),
+        "equal": (unified, False),
+        "differing": (unified, True),
         "refused": (refused,),
     }
     by_rank = on_ranks(several, TWO, works)
@@ -124,7 +124,7 @@ def test_a_network_that_differs_anywhere_becomes_rank_0s_with_what_holds_it(
     assert first[:2] == second[:2], "weights and zeros"
     assert first[1] > 0.5
     assert [kept for _, _, kept in two["differing"]] == [True, False]
-    assert [kept for _, _, kept in two["agreed"]] == [True, True]
+    assert [kept for _, _, kept in two["equal"]] == [True, True]
 
 
 def test_an_error_of_one_rank_is_an_error_of_all(two: dict[str, list[Any]]) -> None:

@@ -1,1 +1,1 @@
-"""Image data sets with fixed splits."""
+"""Image data sets with fixed splits, from their files to batches."""

@@ -1,8 +1,8 @@
 """Labelled images in class folders: `train/`, `val/` and, where there is one, `test/`.
 
-With a third split, `val/` serves searches and early stopping and `test/` is reported. Without it,
-`val/` is the test split and every tenth image of `train/` (stratified by class) becomes
-validation, so that nothing is tuned on the numbers that are reported.
+With `test/`, `val/` serves searches and early stopping, and `test/` is reported. Without `test/`,
+`val/` is the test split, and a tenth of `train/` (stratified by class) becomes the validation
+split. Nothing is tuned on the split that is reported.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from typing import Any
 from sklearn.model_selection import train_test_split
 
 from energybench.errors import UsageError
-from energybench.workloads.images.data.base import Split
+from energybench.workloads.base import Split
 from energybench.workloads.images.vision import torchvision
 
 log = logging.getLogger(__name__)
@@ -25,12 +25,12 @@ log = logging.getLogger(__name__)
 _VALIDATION_SHARE = 0.1
 _SPLIT_SEED = 0
 _NAMED = 3
-"""Files that a line names; of more it gives the number."""
+"""Most files that a line names; the line gives the number of the others."""
 
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """Every image of a data set, in a fixed order, and which of them each split has."""
+    """Every image of a data set, in a fixed order, and the splits."""
 
     root: Path
     classes: int
@@ -38,18 +38,18 @@ class LabelledImages:
     """Relative to `root`."""
     labels: tuple[int, ...]
     splits: Mapping[Split, list[int]]
-    """Indices of images."""
+    """Split -> indices of its images."""
     fingerprint: str
-    """Over every split's paths and sizes; contents are not read."""
+    """Hash of every split's paths and file sizes; contents are not read."""
 
     def full_path(self, index: int) -> str:
-        """Where the image is."""
+        """Return the path of the image at `index`."""
         return os.path.join(self.root, self.paths[index])
 
     def without(self, indices: Mapping[int, str]) -> "LabelledImages":
-        """The images but those at `indices`, which are counted and numbered as before.
+        """Return the images without those at `indices` (index -> reason); indices stay the same.
 
-        Raises `UsageError` where a class of a split has none left.
+        Raises `UsageError` where a class of a split has no image left.
         """
         splits = {}
         for split, all_of_it in self.splits.items():
@@ -69,17 +69,17 @@ class LabelledImages:
 
 
 def named(lines: list[str]) -> str:
-    """The first of them and the number of the rest."""
+    """Join the first lines, and count the rest."""
     more = f" and {len(lines) - _NAMED} more" if len(lines) > _NAMED else ""
     return ", ".join(lines[:_NAMED]) + more
 
 
 def find_images(root: Path) -> LabelledImages:
-    """The images in the class folders of `root`.
+    """Find the images in the class folders of `root`.
 
-    Files whose names do not end as images' do are named in a warning; hidden ones are not looked
-    at. Raises `UsageError` for a folder without the right folders in it, for splits with different
-    classes, and for links that lead out of `root` or to an image that is there already.
+    A warning names files without the suffix of an image; hidden files are ignored. Raises
+    `UsageError` for missing folders, for splits with different classes, and for links that lead out
+    of `root` or to an image of another place in `root`.
     """
     folders = {name: _open(root / name) for name in _split_folders(root)}
     _refuse_links(root, folders)
@@ -144,9 +144,9 @@ def _open(folder: Path) -> Any:
 
 
 def _refuse_links(root: Path, folders: Mapping[str, Any]) -> None:
-    """Raise `UsageError` for links that lead out of `root`, or to one image by two ways.
+    """Raise `UsageError` for links that lead out of `root`, or to an image that has two paths.
 
-    `root` itself may be a link. An image in two places could be trained on and tested.
+    `root` itself may be a link. An image with two paths could be both trained on and tested.
     """
     real_root = os.path.realpath(root)
     samples = [path for folder in folders.values() for path, _ in folder.samples]
@@ -172,7 +172,7 @@ def _refuse_links(root: Path, folders: Mapping[str, Any]) -> None:
 
 
 def _splits(folders: Mapping[str, Any]) -> dict[Split, list[int]]:
-    """Split -> indices of its images, those of the folders counted one after the other."""
+    """Return split -> indices of its images; indices run on from folder to folder."""
     whole: dict[str, list[int]] = {}
     start = 0
     for name, folder in folders.items():
@@ -198,7 +198,7 @@ def _splits(folders: Mapping[str, Any]) -> dict[Split, list[int]]:
 
 
 def _single(folder: Any) -> str:
-    """The classes with one image, if there are any, as a phrase."""
+    """Return a phrase that names the classes with one image, "" if there are none."""
     counts = Counter(folder.targets)
     single = [name for label, name in enumerate(folder.classes) if counts[label] == 1]
     return f", one image in {named(single)}" if single else ""

@@ -1,9 +1,9 @@
-"""One image file as 8 bits of red, green and blue, whatever it is; or why it is not an image.
+"""Decodes one image file to 8-bit RGB, or says why the file is not an image.
 
-Pixels are taken as they are stored: the EXIF orientation is not applied and transparency is
-dropped, as torchvision's loader has it, so that accuracies compare with published ones. Of 16 bits
-the upper 8 count; Pillow's own conversion would make nearly all of them white. Of several frames
-the first counts.
+Pixels are taken as stored, as in torchvision's loader, so that accuracies compare with published
+ones: the EXIF orientation is not applied, and transparency is dropped. From 16 bits the upper 8 are
+taken, because Pillow's own conversion makes nearly all pixels white. From several frames the first
+is taken.
 """
 
 import warnings
@@ -17,22 +17,22 @@ from PIL import Image, UnidentifiedImageError
 from torch.nn.functional import interpolate
 
 _FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP", "GIF")
-"""Told by their content. Others that Pillow opens, like EPS, would start another program."""
+"""Formats, recognized by content. Others that Pillow opens, such as EPS, start a program."""
 _SIXTEEN_BITS = 65535
 
 
 class BadImageError(Exception):
-    """Why a file cannot be read as an image, in a few words."""
+    """A file that is no readable image; the message says why in a few words."""
 
 
 class NotReadError(Exception):
-    """Why a file could not be read this time, whether it is an image or not, in a few words."""
+    """A file that could not be read this time, for instance out of memory; may work later."""
 
 
 def rgb(path: str) -> Image.Image:
-    """The whole image.
+    """Return the whole image as RGB.
 
-    Raises `BadImageError`, also for one of more than 179 million pixels, and `NotReadError`.
+    Raises `BadImageError`, also for an image of more than 179 million pixels, and `NotReadError`.
     """
     with _opened(path) as image:
         image.load()
@@ -40,10 +40,10 @@ def rgb(path: str) -> Image.Image:
 
 
 def rgb_square(path: str, side: int) -> NDArray[np.uint8]:
-    """Its central square, resized: (3, side, side). Raises what `rgb` does.
+    """Return the image's central square, resized to (3, side, side). Raises what `rgb` raises.
 
-    A JPEG is decoded at the smallest of 1/8, 1/4, 1/2 and all of its resolution that has at least
-    `side` pixels left. The rest is bilinear and antialiased, by PyTorch: four times as fast as
+    A JPEG is decoded at the smallest of 1/8, 1/4, 1/2 and 1/1 of its resolution that leaves at
+    least `side` pixels. PyTorch then resizes, bilinear and antialiased, four times as fast as
     Pillow.
     """
     with _opened(path) as image:
@@ -64,7 +64,9 @@ def rgb_square(path: str, side: int) -> NDArray[np.uint8]:
 def _opened(path: str) -> Iterator[Image.Image]:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # until it is an error
+            warnings.simplefilter(
+                "ignore", Image.DecompressionBombWarning
+            )  # 179 million are an error
             with Image.open(path, formats=_FORMATS) as image:
                 yield image
     except BadImageError:
@@ -73,8 +75,8 @@ def _opened(path: str) -> Iterator[Image.Image]:
         raise NotReadError("out of memory") from error
     except UnidentifiedImageError as error:
         raise BadImageError("not an image, or of another format than its name says") from error
-    except Exception as error:  # a damaged file leads Pillow's readers to any of them
-        if isinstance(error, OSError) and error.errno is not None:  # the system's, not Pillow's own
+    except Exception as error:  # Pillow's readers raise anything on a damaged file
+        if isinstance(error, OSError) and error.errno is not None:  # the system's error
             raise NotReadError(error.strerror) from error
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise BadImageError(reason) from error
@@ -84,7 +86,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith(("I", "F")):
         image = _eight_bits(image)
     elif image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")  # or Pillow warns
+        image = image.convert("RGBA")  # else Pillow warns
     return image if image.mode == "RGB" else image.convert("RGB")
 
 

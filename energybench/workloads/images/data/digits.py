@@ -2,11 +2,12 @@
 
 E. Alpaydin, C. Kaynak: Optical Recognition of Handwritten Digits, UCI Machine Learning Repository,
 1998. Four fixed, stratified splits: 450 images to pretrain on, 450 to fine-tune on, 297 for
-validation (searches and early stopping), 600 to test, which nothing is tuned on.
+validation (searches and early stopping), 600 to test.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,24 +21,27 @@ from torch.utils.data import TensorDataset
 from energybench.config import DataConfig
 from energybench.errors import UsageError
 from energybench.progress import Progress
-from energybench.workloads.images.data.base import Batches, Share, Split
+from energybench.workloads.base import Batches, Share, Split
 from energybench.workloads.images.data.order import BatchOrder, OrderedLoader
+from energybench.workloads.images.task import ImageClassification
 
 _SPLIT_SIZES = {"pretrain": 450, "train": 450, "validation": 297, "test": 600}
 _SPLIT_SEED = 0
 _MEAN, _STD = 0.305, 0.376
-"""Of all pixels, scaled to 0..1."""
+"""Mean and standard deviation of all pixels, scaled to 0..1."""
 
 
 class Digits:
-    """The four splits, enlarged to any image size and served from memory."""
+    """The four splits in memory, enlarged to any image size; an `ImageData`."""
 
     name = "digits"
     classes = 10
-    imagenet_sized = False
+    photographs = False
+    built: tuple[str, ...] = ()
 
-    def __init__(self) -> None:
+    def __init__(self, models: frozenset[str] = frozenset()) -> None:
         bunch = load_digits()
+        self._models = models
         self._pixels = torch.tensor(bunch.images, dtype=torch.float32) / 16.0
         self._labels = torch.tensor(bunch.target, dtype=torch.int64)
         self._indices = _stratified_splits(bunch.target)
@@ -45,7 +49,17 @@ class Digits:
         digest = hashlib.sha256(bunch.images.tobytes() + bunch.target.tobytes())
         for name, indices in self._indices.items():
             digest.update(name.encode() + np.asarray(indices, dtype=np.int64).tobytes())
-        self.fingerprint = digest.hexdigest()[:16]
+        self._fingerprint = digest.hexdigest()[:16]
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the pixels, labels and splits."""
+        return self._fingerprint
+
+    @property
+    def models(self) -> frozenset[str]:
+        """The models that the data set was prepared for."""
+        return self._models
 
     @property
     def split_sizes(self) -> Mapping[str, int]:
@@ -53,26 +67,20 @@ class Digits:
         return dict(_SPLIT_SIZES)
 
     def served(self, image_size: int) -> dict[str, Any]:
-        """Nothing: one way."""
+        """Return no entries: batches are made in one way only."""
         return {}
 
-    def prepare(
-        self,
-        image_size: int,
-        device: torch.device,
-        config: DataConfig,
-        progress: Progress,
-        say: Callable[[str], None],
-    ) -> None:
-        """Nothing: `batches` enlarges in a moment."""
+    def task(self, model: str, weights: str | None, device: torch.device) -> ImageClassification:
+        """Return the task of training `model` on digits."""
+        return ImageClassification.named(model, self, weights, device)
 
     def batches(
         self, split: Split, image_size: int, batch_size: int, seed: int, share: Share = (0, 1)
     ) -> Batches:
-        """The split at `image_size` pixels (bilinear), three equal channels."""
+        """Return the split at `image_size` pixels (bilinear), as three equal channels."""
         data = TensorDataset(self._images(split, image_size), self._labels[self._indices[split]])
         order = BatchOrder(split, len(data), batch_size, seed, share)
-        pin = torch.cuda.is_initialized()  # or each step would wait for the GPU
+        pin = torch.cuda.is_initialized()  # else each step would wait for the copy to the GPU
         return OrderedLoader(data, order, sampler=order, batch_size=None, pin_memory=pin)
 
     def _images(self, split: Split, image_size: int) -> Tensor:
@@ -84,8 +92,24 @@ class Digits:
         return self._enlarged[key]
 
 
+@dataclass(frozen=True)
+class DigitsSource:
+    """The `Source` of `Digits`, which need no preparation."""
+
+    def prepare(
+        self,
+        models: Sequence[str],
+        device: torch.device,
+        config: DataConfig,
+        progress: Progress,
+        say: Callable[[str], None],
+    ) -> Digits:
+        """Return the data set; nothing is done ahead, since `Digits.batches` enlarges at once."""
+        return Digits(frozenset(models))
+
+
 def _stratified_splits(labels: np.ndarray) -> dict[Split, list[int]]:
-    """Indices per split, the same on every machine."""
+    """Return the indices of each split, the same on every machine."""
     splits: dict[Split, list[int]] = {}
     rest = np.arange(len(labels))
     names: tuple[Split, ...] = ("test", "validation", "train")
@@ -101,8 +125,8 @@ def _stratified_splits(labels: np.ndarray) -> dict[Split, list[int]]:
     return splits
 
 
-def open_digits(location: str = "") -> Digits:
-    """The data set for `--energy-dataset=digits`, which has no location."""
+def open_digits(location: str = "") -> DigitsSource:
+    """Open `--energy-dataset=digits`; raises `UsageError` for a location, which digits lack."""
     if location:
         raise UsageError(f"digits is in the package and takes no path, not {location!r}")
-    return Digits()
+    return DigitsSource()

@@ -1,12 +1,13 @@
 """Photographs in class folders, out of a cache of decoded squares or decoded as they are read.
 
-Where `prepare` has made the cache, training crops are cut at random from squares a little larger
-than they are; without it they are torchvision's `RandomResizedCrop`. Either is mirrored every
-second time, and the other splits are the centre of the resized image.
+Preparation fills the cache. Training crops are then cut at random from squares a little larger than
+the crops. Without the cache, training crops are torchvision's `RandomResizedCrop`. Both are
+mirrored with probability 1/2. The other splits show the centre of the resized image.
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from energybench.config import DataConfig
 from energybench.errors import CellError, UsageError
 from energybench.files import cache_folder
 from energybench.progress import Progress
-from energybench.workloads.images.data.base import Batches, Share, Split
+from energybench.workloads.base import Batches, Share, Split
 from energybench.workloads.images.data.class_folders import LabelledImages, find_images, named
 from energybench.workloads.images.data.decode import BadImageError, NotReadError, rgb
 from energybench.workloads.images.data.order import BatchOrder, OrderedLoader
@@ -26,6 +27,8 @@ from energybench.workloads.images.data.pixel_cache import PixelCache
 from energybench.workloads.images.data.pixel_files import PixelMap
 from energybench.workloads.images.data.served import MEAN, STD, ServedBatches
 from energybench.workloads.images.data.workers import ending_with_this_process
+from energybench.workloads.images.networks import find_model
+from energybench.workloads.images.task import ImageClassification
 from energybench.workloads.images.vision import transforms
 
 _RESIZE = 256 / 224
@@ -33,102 +36,76 @@ _RESIZE = 256 / 224
 _MOST_WORKERS = 8
 
 
+@dataclass(frozen=True, eq=False)
 class ImageFolders:
-    """Class folders on disk."""
+    """Class folders on disk, prepared; an `ImageData`. `FolderSource.prepare` makes one."""
 
-    imagenet_sized = True
+    name: str
+    images: LabelledImages
+    """Without the images that are left out."""
+    device: torch.device
+    """The device that cached images are served on."""
+    maps: Mapping[int, PixelMap] = field(default_factory=dict)
+    """Image size -> the cache that images of this size are cut from."""
+    bad: Mapping[int, str] = field(default_factory=dict)
+    """Index of an image that is left out -> why."""
+    built: tuple[str, ...] = ()
+    models: frozenset[str] = frozenset()
+    photographs = True
 
-    def __init__(self, root: str) -> None:
-        self.name = f"folder:{root}"
-        self._images = find_images(Path(root).expanduser())
-        self.classes = self._images.classes
-        self.fingerprint = self._images.fingerprint
-        self._maps: dict[int, PixelMap] = {}
-        self._bad: dict[int, str] = {}
-        self._device = torch.device("cpu")
+    @property
+    def classes(self) -> int:
+        """Number of class folders."""
+        return self.images.classes
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of every split's file names and sizes, and of the images left out."""
+        return self.images.fingerprint
 
     @property
     def split_sizes(self) -> Mapping[str, int]:
         """Images per split."""
-        return {name: len(indices) for name, indices in self._images.splits.items()}
+        return {name: len(indices) for name, indices in self.images.splits.items()}
 
     def served(self, image_size: int) -> dict[str, Any]:
-        """How images get to that size, and which of the files are none."""
-        pixels = self._maps.get(image_size)
+        """Return how images get to that size, and the images left out with the reasons."""
+        pixels = self.maps.get(image_size)
         how = f"cached, {pixels.side} pixels" if pixels is not None else "decoded as read"
-        skipped = sorted(f"{self._images.paths[i]}: {why}" for i, why in self._bad.items())
+        skipped = sorted(f"{self.images.paths[i]}: {why}" for i, why in self.bad.items())
         return {"served": how, **({"skipped": skipped} if skipped else {})}
 
-    def prepare(
-        self,
-        image_size: int,
-        device: torch.device,
-        config: DataConfig,
-        progress: Progress,
-        say: Callable[[str], None],
-    ) -> str | None:
-        """Decode every image into the cache, unless it is there or not wanted."""
-        if config.cache == "off":
-            if config.bad_images == "skip":
-                raise UsageError(
-                    "only the cache knows which images are bad; leave out --energy-data-cache=off "
-                    "or --energy-bad-images=skip"
-                )
-            return None
-        if image_size in self._maps:
-            return None
-        folder = Path(config.cache).expanduser() if config.cache else cache_folder("images")
-        images = self._images
-        cache = PixelCache(images.root, images.paths, round(image_size * _RESIZE), folder)
-        decoded = cache.open(progress, say)
-        self._leave_out(decoded.bad, config, say)
-        self._maps[image_size] = decoded.pixels
-        self._device = device
-        return decoded.built
-
-    def _leave_out(
-        self, bad: Mapping[int, str], config: DataConfig, say: Callable[[str], None]
-    ) -> None:
-        new = {index: why for index, why in bad.items() if index not in self._bad}
-        if not new:
-            return
-        images = self._images
-        names = named([f"{images.paths[index]} ({why})" for index, why in new.items()])
-        count = f"{len(new)} of {len(images.paths):,} images of {images.root} cannot be read"
-        if config.bad_images == "refuse":
-            raise UsageError(
-                f"{count}: {names}; replace or delete them, or leave them out by "
-                "--energy-bad-images=skip"
-            )
-        self._images = images.without(new)
-        self.fingerprint = self._images.fingerprint
-        self._bad |= new
-        say(f"{count} and are left out: {names}")
+    def task(self, model: str, weights: str | None, device: torch.device) -> ImageClassification:
+        """Return the task of training `model` on these images."""
+        return ImageClassification.named(model, self, weights, device)
 
     def batches(
         self, split: Split, image_size: int, batch_size: int, seed: int, share: Share = (0, 1)
     ) -> Batches:
-        """The split at `image_size` pixels; `train` with a random crop and flip."""
-        if split not in self._images.splits:
+        """Return the split at `image_size` pixels; `train` with a random crop and flip.
+
+        Raises `UsageError` for a split that class folders do not have, such as `pretrain`.
+        """
+        if split not in self.images.splits:
             raise UsageError(f"{self.name} has no {split} split")
-        indices = self._images.splits[split]
+        indices = self.images.splits[split]
         train = split == "train"
         order = BatchOrder(split, len(indices), batch_size, seed, share)
-        if image_size in self._maps:
-            labels = torch.tensor([self._images.labels[index] for index in indices])
+        if image_size in self.maps:
+            labels = torch.tensor([self.images.labels[index] for index in indices])
             return ServedBatches(
-                self._maps[image_size],
+                self.maps[image_size],
                 indices,
                 labels,
                 order,
                 image_size,
-                self._device,
+                self.device,
                 seed if train else None,
             )
-        spare = max(0, len(os.sched_getaffinity(0)) // share[1] - 1)  # cores beside the trainer
+        spare = max(0, len(os.sched_getaffinity(0)) // share[1] - 1)  # one core is the trainer's
         workers = min(_MOST_WORKERS, spare, len(order))
         return OrderedLoader(
-            _Decoded(self._images, indices, _transform(image_size, train)),
+            _Decoded(self.images, indices, _transform(image_size, train)),
             order,
             batch_sampler=order,
             generator=torch.Generator().manual_seed(seed + (share[0] << 32)),  # of the crops
@@ -137,6 +114,83 @@ class ImageFolders:
             persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_initialized(),
         )
+
+
+@dataclass(frozen=True)
+class FolderSource:
+    """The `Source` of `ImageFolders`: class folders that have been found and not yet decoded."""
+
+    name: str
+    images: LabelledImages
+
+    def prepare(
+        self,
+        models: Sequence[str],
+        device: torch.device,
+        config: DataConfig,
+        progress: Progress,
+        say: Callable[[str], None],
+    ) -> ImageFolders:
+        """Decode the images for the image sizes of `models`, see `prepare_sizes`."""
+        sizes = {find_model(model).pixels(photographs=True) for model in models}
+        prepared = self.prepare_sizes(sorted(sizes), device, config, progress, say)
+        return replace(prepared, models=frozenset(models))
+
+    def prepare_sizes(
+        self,
+        image_sizes: Sequence[int],
+        device: torch.device,
+        config: DataConfig,
+        progress: Progress,
+        say: Callable[[str], None],
+    ) -> ImageFolders:
+        """Decode every image into a cache per image size, unless it is there or `config` has none.
+
+        Images of any other size are decoded as they are read. Images that cannot be decoded raise
+        `UsageError` or are left out, as `config.bad_images` says.
+        """
+        if config.cache == "off":
+            if config.bad_images == "skip":
+                raise UsageError(
+                    "only the cache knows which images are bad; leave out --energy-data-cache=off "
+                    "or --energy-bad-images=skip"
+                )
+            return ImageFolders(self.name, self.images, device)
+        images = self.images
+        maps: dict[int, PixelMap] = {}
+        bad: dict[int, str] = {}
+        built: list[str] = []
+        for size in image_sizes:
+            folder = Path(config.cache).expanduser() if config.cache else cache_folder("images")
+            cache = PixelCache(images.root, images.paths, round(size * _RESIZE), folder)
+            decoded = cache.open(progress, say)
+            new = {index: why for index, why in decoded.bad.items() if index not in bad}
+            if new:
+                images = _without(images, new, config, say)
+            bad |= new
+            maps[size] = decoded.pixels
+            if decoded.built is not None:
+                built.append(decoded.built)
+        return ImageFolders(self.name, images, device, maps, bad, tuple(built))
+
+
+def _without(
+    images: LabelledImages,
+    bad: Mapping[int, str],
+    config: DataConfig,
+    say: Callable[[str], None],
+) -> LabelledImages:
+    """Return `images` without `bad` ones, if `config` allows that, and say which they are."""
+    names = named([f"{images.paths[index]} ({why})" for index, why in bad.items()])
+    count = f"{len(bad)} of {len(images.paths):,} images of {images.root} cannot be read"
+    if config.bad_images == "refuse":
+        raise UsageError(
+            f"{count}: {names}; replace or delete them, or leave them out by "
+            "--energy-bad-images=skip"
+        )
+    kept = images.without(bad)
+    say(f"{count} and are left out: {names}")
+    return kept
 
 
 class _Decoded(Dataset[tuple[Tensor, int]]):
@@ -149,7 +203,7 @@ class _Decoded(Dataset[tuple[Tensor, int]]):
         return len(self._indices)
 
     def __getitem__(self, number: int) -> tuple[Tensor, int]:
-        """Raises `CellError` that names an image which is none, or cannot be read."""
+        """Return one image and its label; raises `CellError` that names an unreadable file."""
         index = self._indices[number]
         path = self._images.full_path(index)
         try:
@@ -157,7 +211,7 @@ class _Decoded(Dataset[tuple[Tensor, int]]):
         except BadImageError as error:
             raise CellError(f"cannot read image {path} ({error}); replace or delete it") from error
         except NotReadError as error:
-            raise CellError(f"cannot read image {path} ({error})") from error
+            raise CellError(f"cannot read image {path} ({error}); check its disk") from error
         return self._transform(image), self._images.labels[index]
 
 
@@ -177,25 +231,25 @@ def _transform(image_size: int, train: bool) -> Any:
     )
 
 
-def open_folder(location: str = "") -> ImageFolders:
-    """The data set for `--energy-dataset=folder:PATH`."""
+def open_folder(location: str = "") -> FolderSource:
+    """Open `--energy-dataset=folder:PATH`; raises `UsageError` unless PATH has class folders."""
     if not location:
         raise UsageError("--energy-dataset=folder needs a path: folder:PATH")
-    return ImageFolders(location)
+    return FolderSource(f"folder:{location}", find_images(Path(location).expanduser()))
 
 
-def open_imagenet(location: str = "") -> ImageFolders:
-    """The data set for `--energy-dataset=imagenet:PATH`: class folders, 1,000 of them.
+def open_imagenet(location: str = "") -> FolderSource:
+    """Open `--energy-dataset=imagenet:PATH`; raises `UsageError` unless it has 1,000 classes.
 
-    Class folders in name order are ImageNet's own class order, which torchvision's heads expect.
+    Class folders in the order of their names are in ImageNet's own class order, which torchvision's
+    heads expect.
     """
     if not location:
         raise UsageError("--energy-dataset=imagenet needs a path: imagenet:PATH")
-    data = ImageFolders(location)
-    if data.classes != 1000:
+    found = open_folder(location)
+    if found.images.classes != 1000:
         raise UsageError(
-            f"{location} has {data.classes} classes, ImageNet has 1000; "
+            f"{location} has {found.images.classes} classes, ImageNet has 1000; "
             f"use --energy-dataset=folder:{location}"
         )
-    data.name = f"imagenet:{location}"
-    return data
+    return replace(found, name=f"imagenet:{location}")

@@ -1,4 +1,4 @@
-"""Which images a batch has, epoch by epoch, and which of them a process of several takes."""
+"""The order of images in batches, epoch by epoch, and the part of each batch that a rank takes."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 import torch
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, Sampler
 
-from energybench.workloads.images.data.base import Share, Split
+from energybench.workloads.base import Share, Split
 
 
 class BatchOrder(Sampler[list[int]]):
-    """Indices of each batch of a split of `images`, as `ImageData.batches` promises them."""
+    """Yields the indices of each batch of a split, ordered as `ImageData.batches` says."""
 
     def __init__(
         self, split: Split, images: int, batch_size: int, seed: int, share: Share = (0, 1)
@@ -22,8 +22,8 @@ class BatchOrder(Sampler[list[int]]):
             self._share = share
         else:
             mine = range(images)[slice_of(images, share)]
-            _, processes = share
-            self._batches = BatchSampler(mine, max(1, batch_size // processes), drop_last=False)
+            _, world_size = share
+            self._batches = BatchSampler(mine, max(1, batch_size // world_size), drop_last=False)
 
     def __len__(self) -> int:
         return len(self._batches)
@@ -33,14 +33,17 @@ class BatchOrder(Sampler[list[int]]):
             yield batch[slice_of(len(batch), self._share)]
 
     def skip(self, epochs: int) -> None:
-        """Go on as after so many epochs."""
+        """Skip the order of `epochs` epochs."""
         for _ in range(epochs):
             for _ in self._batches:
                 pass
 
 
 class OrderedLoader(DataLoader[Any]):
-    """PyTorch's loader of batches in a `BatchOrder`; `options` are its own."""
+    """A PyTorch `DataLoader` of batches in a `BatchOrder`; `options` are the loader's.
+
+    Random crops by worker processes start anew after `skip`: they differ from an uninterrupted run.
+    """
 
     def __init__(self, data: Any, order: BatchOrder, **options: Any) -> None:
         super().__init__(data, **options)
@@ -52,6 +55,6 @@ class OrderedLoader(DataLoader[Any]):
 
 
 def slice_of(length: int, share: Share) -> slice:
-    """The contiguous part of `length` things that is one process's; sizes differ by 1 at most."""
-    rank, processes = share
-    return slice(length * rank // processes, length * (rank + 1) // processes)
+    """Return one rank's contiguous part of `length` items; parts differ by 1 item at most."""
+    rank, world_size = share
+    return slice(length * rank // world_size, length * (rank + 1) // world_size)

@@ -1,4 +1,4 @@
-"""Images decoded once: in parallel, resumed after a kill, published whole or not at all."""
+"""Decodes images once: in parallel, resumed after a kill, published whole or not at all."""
 
 import glob
 import hashlib
@@ -25,28 +25,28 @@ from energybench.workloads.images.data.pixel_files import (
 from energybench.workloads.images.data.workers import ending_with_this_process
 
 _CHUNK = 32
-"""Images between two steps of the progress bar."""
+"""Images per step of the progress bar."""
 _ALONE = 64
-"""Images that are decoded sooner than a worker process has started."""
+"""Up to so many images are decoded in this process, before a worker would have started."""
 _OTHERWISE = "name another folder by --energy-data-cache, or off to decode images as they are read"
 
 _Outcome = tuple[int, BadImageError | NotReadError | OSError | None]
-"""Index of an image, and what is wrong with it, with reading or with writing it."""
+"""Index of an image, and the error in decoding, reading or writing it, None if there is none."""
 
 
 @dataclass(frozen=True)
 class DecodedImages:
-    """A cache that is whole."""
+    """A complete cache."""
 
     pixels: PixelMap
     bad: dict[int, str]
     """Index of an image that cannot be decoded -> why."""
     built: str | None
-    """What was done to make it; None if it was there."""
+    """One line on what was decoded now; None if the cache was complete."""
 
 
 class PixelCache:
-    """The images at `paths` in `root`, as squares of `side` pixels, in a folder in `folder`."""
+    """Squares of `side` pixels of the images at `paths` in `root`, kept below `folder`."""
 
     def __init__(self, root: Path, paths: Sequence[str], side: int, folder: Path) -> None:
         self._root, self._paths = root.resolve(), paths
@@ -57,10 +57,11 @@ class PixelCache:
         self._lock = folder / f"{name}.lock"
 
     def open(self, progress: Progress, say: Callable[[str], None]) -> DecodedImages:
-        """The decoded images, decoded now where they are not there yet.
+        """Return the decoded images, after decoding those that are missing.
 
-        `say` is told in one line what that takes before it begins. An image that cannot be decoded
-        stops nothing. Raises `UsageError` where there is no space or no permission.
+        `say` is told in one line what will be decoded, before it begins. Images that cannot be
+        decoded are listed in `DecodedImages.bad`. Raises `UsageError` where space or permission is
+        missing.
         """
         found = self._whole()
         if found is not None:
@@ -83,7 +84,7 @@ class PixelCache:
 
     @contextmanager
     def _alone(self, say: Callable[[str], None]) -> Iterator[None]:
-        """One process builds, the others wait for it."""
+        """Hold the cache's lock, so that one process builds while others wait."""
         from filelock import FileLock, Timeout
 
         lock = FileLock(self._lock)
@@ -103,7 +104,7 @@ class PixelCache:
             facts = self._files.read_facts()
             changed = facts is not None and facts.stamps != files.stamps
             what = "has images that have changed" if changed else "is damaged"
-            say(f"{target} {what}; what is not right is decoded again")
+            say(f"{target} {what}; those images are decoded again")
             shutil.rmtree(files.folder, ignore_errors=True)
             target.rename(files.folder)
         self._require_space()
@@ -132,7 +133,7 @@ class PixelCache:
             )
 
     def _name_unused(self, say: Callable[[str], None]) -> None:
-        """Say which caches of this folder an older version or other images have left."""
+        """Say which caches of this folder are of an older version or of other images."""
         pattern = f"{glob.escape(self._root.name)}-*/facts.json"
         for path in self._files.folder.parent.glob(pattern):
             if path.parent in (self._files.folder, self._partial.folder):
@@ -149,7 +150,7 @@ class PixelCache:
             say(f"{path.parent} {why} and is not used; delete it to free {size}")
 
     def _decode(self, indices: Sequence[int], progress: Progress) -> dict[int, str]:
-        """Decode the images at `indices` into the files; those that cannot be, with the reason."""
+        """Decode the images at `indices`; return index -> reason for those that fail."""
         workers = len(os.sched_getaffinity(0)) if len(indices) > _ALONE else 0
         paths = [str(self._root / path) for path in self._paths]
         loader: DataLoader[_Outcome] = DataLoader(
@@ -178,7 +179,7 @@ class PixelCache:
 
 
 class _Decoding(Dataset[_Outcome]):
-    """Decodes the image that is asked for into the files, in whichever process it is."""
+    """Decodes an image into the files when its item is read, in whichever process that is."""
 
     def __init__(self, paths: Sequence[str], files: PixelFiles) -> None:
         self._paths, self._files = paths, files
@@ -195,14 +196,14 @@ class _Decoding(Dataset[_Outcome]):
 
 
 def _key(paths: Sequence[str]) -> str:
-    """Changes with the images' names, and with what is kept of them."""
+    """Hash the images' names and the version of the cache."""
     digest = hashlib.sha256(f"{SCHEMA_VERSION}\n".encode())
     digest.update("\n".join(paths).encode())
     return digest.hexdigest()[:16]
 
 
 def _stamp(path: Path) -> int:
-    """Changes with the file's size and time."""
+    """Hash the file's size and time."""
     try:
         stat = os.stat(path)
     except OSError as error:  # gone since the folder was read

@@ -1,8 +1,8 @@
-"""A cache of decoded images on disk: one file of pixels, one of checksums, and what they are.
+"""The files of a cache of decoded images: pixels, checksums, and facts about both.
 
-The checksums are written image by image, behind the pixels, and have the image file's size and time
-in them. They tell what an earlier build that was killed has finished, what is damaged, and which
-images have changed since: what is not right is simply decoded again.
+The checksum of an image is written after its pixels and includes the image file's size and time. So
+checksums tell which images a killed build had finished, which are damaged, and which have changed
+since. Images whose checksum does not match are decoded again.
 """
 
 import hashlib
@@ -22,21 +22,21 @@ from energybench.errors import UsageError
 from energybench.records.schema import read_versioned
 
 SCHEMA_VERSION = 2
-"""Of the files and of what is in them; a cache of another one is not read."""
+"""Version of the files and their contents; a cache of another version is not read."""
 _CHECKED_BYTES = 2**30
-"""Pixels whose checksums are compared when a cache is opened, evenly spread: under a second."""
+"""Bytes of pixels, evenly spread, that are checked when a cache is opened: under a second."""
 
 
 @dataclass(frozen=True)
 class CacheFacts:
-    """What a cache holds."""
+    """The contents of a cache, as its `facts.json` has them."""
 
     source: str
-    """The folder that the images are from."""
+    """The folder of the images."""
     side: int
     images: int
     stamps: str
-    """Over those of all images; tells whether any has changed."""
+    """Hash over the stamps of all images; another one if any image has changed."""
     bad: dict[int, str] = field(default_factory=dict)
     """Index of an image that could not be decoded -> why; its pixels are 0."""
     schema_version: int = SCHEMA_VERSION
@@ -45,7 +45,7 @@ class CacheFacts:
 class PixelFiles:
     """The files in `folder` for squares of (3, side, side) uint8.
 
-    `stamps` has a uint64 for each image, which is another one when its file has changed.
+    `stamps` has a uint64 for each image, which changes with the image's file.
     """
 
     def __init__(self, folder: Path, stamps: NDArray[np.uint64], side: int) -> None:
@@ -54,40 +54,40 @@ class PixelFiles:
         self.side = side
         self.bytes = self.images * 3 * side * side
         self.stamps = hashlib.sha256(stamps.tobytes()).hexdigest()[:16]
-        """Over all of them."""
+        """Hash over the stamps of all images."""
         self._stamps = stamps
         self._pixels, self._sums = folder / "pixels.u8", folder / "checksums.u64"
         self._facts = folder / "facts.json"
 
     def create(self) -> None:
-        """Make the folder and empty files in it; those that are there keep what they have."""
+        """Make the folder and its files at full size; files that exist keep their contents."""
         self.folder.mkdir(parents=True, exist_ok=True)
         for path, size in ((self._pixels, self.bytes), (self._sums, 8 * self.images)):
             with path.open("ab") as file:
                 file.truncate(size)
 
     def allocated(self) -> int:
-        """Bytes of pixels that have their place on the disk already."""
+        """Return the bytes of pixels for which the disk has already allocated space."""
         return self._pixels.stat().st_blocks * 512 if self._pixels.exists() else 0
 
     def write(self, index: int, square: NDArray[np.uint8]) -> None:
-        """Keep a square, then its checksum; raises OSError. Several processes may write."""
+        """Write a square, then its checksum; raises OSError. Processes may write in parallel."""
         _write_at(self._pixels, index * square.nbytes, square.tobytes())
         _write_at(self._sums, index * 8, np.uint64(self._sum(index, square)).tobytes())
 
     def map(self) -> "PixelMap":
-        """The squares, as the operating system pages them in."""
+        """Map the squares into memory; the operating system pages them in."""
         with self._pixels.open("rb") as file:
             return PixelMap(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), self.side)
 
     def undone(self) -> list[int]:
-        """Indices of the squares that are not there, damaged, or of files that have changed."""
+        """Return the indices of squares that are missing, damaged, or of changed files."""
         return self._mismatches(range(self.images))
 
     def whole(self, facts: CacheFacts) -> bool:
-        """Whether the files are as they were written, as far as sizes and a sample tell.
+        """Return whether the files are as they were written, judging by sizes and a sample.
 
-        Whether any image has changed since is told by `facts`.
+        Compare `facts.stamps` to find out whether an image has changed since.
         """
         expected = {self._pixels: self.bytes, self._sums: 8 * self.images}
         if any(not path.exists() or path.stat().st_size != n for path, n in expected.items()):
@@ -101,14 +101,14 @@ class PixelFiles:
         return [i for i in indices if sums[i] == 0 or sums[i] != self._sum(i, squares[i].numpy())]
 
     def _sum(self, index: int, square: NDArray[np.uint8]) -> int:
-        """Of any bytes that change shows it; never 0, which stands for nothing written yet."""
+        """Return the checksum of a square, never 0, which marks a square that is not written."""
         whole = square.size // 8 * 8
         flat = square.reshape(-1)
         words = int(flat[:whole].view(np.uint64).sum()) + int(flat[whole:].sum())
         return (words + int(self._stamps[index])) % (2**64 - 1) + 1
 
     def read_facts(self) -> CacheFacts | None:
-        """The facts beside the files; None where there are none, or of another version."""
+        """Read the facts; None where there are none, or they are of another version."""
         try:
             data = json.loads(self._facts.read_text())
             return read_versioned(data, CacheFacts, "image cache", SCHEMA_VERSION)
@@ -116,7 +116,7 @@ class PixelFiles:
             return None
 
     def write_facts(self, facts: CacheFacts) -> None:
-        """Wait until the disk has the files, then add the facts."""
+        """Sync the files to the disk, then write the facts."""
         for path in (self._pixels, self._sums):
             with path.open("rb") as file:
                 os.fsync(file.fileno())
@@ -127,20 +127,20 @@ class PixelFiles:
 
 
 class PixelMap:
-    """All squares of a cache, none of them read before it is used."""
+    """All squares of a cache; a square is read from the disk when it is used."""
 
     def __init__(self, mapped: mmap.mmap, side: int) -> None:
         self._mapped = mapped
         self.side = side
         self._square_bytes = 3 * side * side
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # PyTorch's, that it is not to be written
+            warnings.simplefilter("ignore", UserWarning)  # PyTorch's, that the map is read-only
             flat = torch.frombuffer(mapped, dtype=torch.uint8)
         self.squares = flat.view(-1, 3, side, side)
         """(images, 3, side, side) uint8."""
 
     def will_need(self, indices: Iterable[int]) -> None:
-        """Let the operating system read these squares from the disk, without waiting for it."""
+        """Ask the operating system to read these squares ahead; returns at once."""
         if not hasattr(mmap, "MADV_WILLNEED"):
             return
         for index in indices:

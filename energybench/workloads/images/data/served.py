@@ -1,4 +1,4 @@
-"""Batches out of decoded squares: cropped, mirrored and normalized, on the device that trains."""
+"""Makes batches from cached squares: cropped, mirrored and normalized, on the training device."""
 
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +12,7 @@ from energybench.workloads.images.data.order import BatchOrder
 from energybench.workloads.images.data.pixel_files import PixelMap
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of ImageNet's training images, as torchvision's weights expect them; pixels are 0..1."""
+"""Of ImageNet's training images, with pixels scaled to 0..1; torchvision's weights expect them."""
 
 Batch = tuple[Tensor, Tensor]
 
@@ -20,8 +20,9 @@ Batch = tuple[Tensor, Tensor]
 class ServedBatches:
     """One split of a cache, batch by batch; see `ImageData.batches`.
 
-    To train, each image is cropped at random out of its square and mirrored every second time;
-    `seed`, the epoch and the image decide how, whatever the batch. Else it is the centre.
+    For training, each image is cropped at random from its square and mirrored with probability
+    1/2. The seed, the epoch and the image alone decide the crop, not the batch. Other splits show
+    the square's centre.
     """
 
     def __init__(
@@ -34,7 +35,7 @@ class ServedBatches:
         device: torch.device,
         seed: int | None,
     ) -> None:
-        """Of the squares in `pixels`, those at `rows`. Without a `seed` nothing is random."""
+        """Serve the squares of `pixels` at `rows`. Without a `seed` nothing is random."""
         self._pixels = pixels
         self._rows = np.asarray(rows)
         self._labels = labels
@@ -48,7 +49,7 @@ class ServedBatches:
         return len(self._order)
 
     def __iter__(self) -> Iterator[Batch]:
-        """One epoch. The next batch is under way while the last one is used."""
+        """Iterate over one epoch, loading the next batch while the current one is used."""
         crops = self._crops(self._epoch)
         self._epoch += 1
         ready: Callable[[], Batch] | None = None
@@ -68,12 +69,12 @@ class ServedBatches:
             yield ready()
 
     def skip(self, epochs: int) -> None:
-        """See `Batches.skip`; here the crops, too, are those of the next epoch."""
+        """See `Batches.skip`; the crops, too, are those of the epoch after the skipped ones."""
         self._order.skip(epochs)
         self._epoch += epochs
 
     def _crops(self, epoch: int) -> NDArray[np.int64]:
-        """(images, 3): the crop's top and left, and whether it is mirrored."""
+        """Return (images, 3): top and left of each crop, and 1 where the image is mirrored."""
         spare = self._pixels.side - self._size
         if self._seed is None:
             return np.tile((spare // 2, spare // 2, 0), (len(self._rows), 1))
@@ -82,7 +83,7 @@ class ServedBatches:
 
 
 class _ToCpu:
-    """Turns crops into normalized images one by one, while each is in the processor's cache."""
+    """Normalizes crops one by one, while each is in the processor's cache."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -92,7 +93,7 @@ class _ToCpu:
     def begin(
         self, windows: Sequence[Tensor], mirrored: Tensor, labels: Tensor
     ) -> Callable[[], Batch]:
-        """What gives the batch; until then the system may read it from the disk."""
+        """Return a function that makes the batch; the system may read from the disk meanwhile."""
         return lambda: (self._images(windows, mirrored), labels)
 
     def _images(self, windows: Sequence[Tensor], mirrored: Tensor) -> Tensor:
@@ -104,18 +105,18 @@ class _ToCpu:
 
 
 class _ToGpu:
-    """Sends crops as bytes from pinned memory, and does the rest there, in a stream of its own."""
+    """Sends crops as bytes from pinned memory, and normalizes them on the GPU in a side stream."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._stream = torch.cuda.Stream(device)
         self._mean, self._scale = _normalization(device)
-        self._stream.wait_stream(torch.cuda.current_stream(device))  # which makes these two
+        self._stream.wait_stream(torch.cuda.current_stream(device))  # which computes mean and scale
 
     def begin(
         self, windows: Sequence[Tensor], mirrored: Tensor, labels: Tensor
     ) -> Callable[[], Batch]:
-        """Start sending; what is returned gives the batch to the current stream."""
+        """Start sending; return a function that hands the batch to the current stream."""
         staged = torch.empty((len(windows), *windows[0].shape), dtype=torch.uint8, pin_memory=True)
         torch.stack(list(windows), out=staged)
         with torch.cuda.stream(self._stream):
@@ -138,14 +139,14 @@ class _ToGpu:
 
 
 class _Buffers:
-    """Memory for batches, used again once no tensor lies in it: new pages cost more than pixels."""
+    """Memory for batches, reused once no tensor refers to it: new pages cost more than pixels."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self._shape = shape
         self._free: list[NDArray[np.float32]] = []
 
     def take(self) -> Tensor:
-        """A tensor of `shape` with anything in it."""
+        """Return an uninitialized tensor of `shape`."""
         memory = self._free.pop() if self._free else np.empty(self._shape, np.float32)
         lent = memory.view()
         weakref.finalize(lent, self._free.append, memory).atexit = False
@@ -153,6 +154,6 @@ class _Buffers:
 
 
 def _normalization(device: torch.device) -> tuple[Tensor, Tensor]:
-    """What to subtract from pixels of 0..255, and what to multiply them by then; (3, 1, 1)."""
+    """Return the mean to subtract from pixels of 0..255 and the scale to multiply by; (3, 1, 1)."""
     mean, std = (255 * torch.tensor(values, device=device).view(3, 1, 1) for values in (MEAN, STD))
     return mean, 1 / std

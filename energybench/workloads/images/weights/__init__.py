@@ -1,1 +1,1 @@
-"""Networks and where their pretrained weights come from."""
+"""Pretrained weights of image classifiers: found, made by pretraining, cached and loaded."""

@@ -1,13 +1,10 @@
-"""The cache of networks pretrained on a data set's own `pretrain` split."""
+"""Files of pretrained weights with facts and a checksum in their metadata."""
 
 import hashlib
-import inspect
 import json
 import logging
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -15,77 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from energybench.errors import UsageError
-from energybench.files import cache_folder, publish
-from energybench.progress import Progress
-from energybench.workloads.images.networks import ModelSpec
-from energybench.workloads.images.vision import torchvision
-from energybench.workloads.images.weights import trainer
-from energybench.workloads.images.weights.recipes import Recipe, recipe_for
+from energybench.files import publish
 
 log = logging.getLogger(__name__)
 
-SEED = 0
 _CHECKSUM = "checksum"
 
 
-@dataclass(frozen=True)
-class Pretraining:
-    """What a network is pretrained on and by."""
-
-    spec: ModelSpec
-    fingerprint: str
-    """Of the data set."""
-    classes: int
-    image_size: int
-    device: torch.device
-
-    @property
-    def recipe(self) -> Recipe:
-        """How the network is pretrained."""
-        return recipe_for(self.spec.name)
-
-    @property
-    def key(self) -> str:
-        """Changes with everything that can change the resulting weights."""
-        facts = {
-            "model": self.spec.name,
-            "data": self.fingerprint,
-            "classes": self.classes,
-            "image_size": self.image_size,
-            "recipe": asdict(self.recipe),
-            "trainer": inspect.getsource(trainer),
-            "seed": SEED,
-            "energybench": metadata.version("energybench"),
-            "torch": torch.__version__,
-            "torchvision": torchvision.__version__,
-            "device": self.device.type,
-            "threads": torch.get_num_threads(),
-        }
-        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
-
-    @property
-    def path(self) -> Path:
-        """Where the checkpoint is kept."""
-        return cache_folder("pretrained") / f"{self.spec.name}-{self.key}.safetensors"
-
-    def build(self, batches: Iterable[tuple[Tensor, Tensor]], progress: Progress) -> nn.Module:
-        """Pretrain a new network, with a progress bar."""
-        torch.manual_seed(SEED)
-        model = self.spec.build(self.classes)
-        with progress.bar(f"pretraining {self.spec.name}", self.recipe.epochs) as step:
-            trainer.pretrain(
-                model,
-                batches,
-                self.recipe,
-                self.device,
-                SEED,
-                lambda epoch, epochs, loss: step(f"loss {loss:.3f}"),
-            )
-        return model
-
-
 def save(path: Path, model: nn.Module, facts: Mapping[str, Any]) -> None:
-    """Write weights and, as the file's metadata, `facts` (as JSON)."""
+    """Write the model's weights to `path`, with `facts` as JSON in the file's metadata."""
     from safetensors.torch import save_file
 
     state = {name: value.cpu().contiguous() for name, value in model.state_dict().items()}
@@ -94,9 +29,9 @@ def save(path: Path, model: nn.Module, facts: Mapping[str, Any]) -> None:
 
 
 def read_facts(path: Path) -> dict[str, Any] | None:
-    """The facts that `save` put beside the weights; None when the file is missing or damaged.
+    """Return the facts that `save` wrote to `path`; None when the file is missing or damaged.
 
-    The weights are read once per process and file, to tell damage that the file's format does not.
+    The weights are read once per process and file, and compared with their checksum.
     """
     try:
         stat = path.stat()
@@ -118,7 +53,7 @@ def _checked_facts(path: Path, size: int, mtime_ns: int) -> dict[str, Any] | Non
     if not isinstance(facts, dict):
         raise UsageError(f"{path} is not from energybench; delete it")
     expected = facts.pop(_CHECKSUM, None)
-    if expected is None:  # of an energybench that wrote none
+    if expected is None:  # an older version wrote none
         return None
     if expected != checksum(state):
         log.warning("%s is damaged; the network is pretrained again", path)
@@ -127,9 +62,9 @@ def _checked_facts(path: Path, size: int, mtime_ns: int) -> dict[str, Any] | Non
 
 
 def checksum(state: Mapping[str, Tensor]) -> str:
-    """16 hexadecimal digits of names, shapes and contents: any single changed element shows.
+    """Return 16 hexadecimal digits that change with names, shapes, or any single element.
 
-    Tensors of whole bytes, summed in 64 bits: as fast as memory, and no defence against malice.
+    Bytes are summed in 64 bits, as fast as memory allows. The sum is no defence against malice.
     """
     digest = hashlib.sha256()
     for name in sorted(state):

@@ -1,7 +1,6 @@
-"""How each network is pretrained where no published weights fit: a few minutes on a few cores.
+"""Pretraining recipes, one per network, where no published weights fit: minutes on a few cores.
 
-One line per network; one that has no line is pretrained by `Recipe()`. The trainer that follows a
-recipe is `energybench.workloads.images.weights.trainer`.
+A network without a recipe here is pretrained by `Recipe()`. `weights.trainer` follows a recipe.
 """
 
 from dataclasses import dataclass
@@ -18,17 +17,17 @@ class Recipe:
     """At the peak of the cycle."""
     epochs: int = 12
     batch_size: int = 32
-    """Images per step; the caller makes the batches."""
+    """Images per step."""
     initialization: Initialization = "as_built"
     """`as_built`: torchvision's own. `zero_residual`: the same, but every residual block starts as
     the identity. `he`: normal, variance 2 / fan-in in convolutions, 0.32 / fan-in in linear layers
     (so that the features before the last one are not so large that plain SGD diverges)."""
     weight_decay: float = 0.01
-    """Of AdamW: decoupled, relative to the learning rate."""
+    """Weight decay of AdamW: decoupled, relative to the learning rate."""
     label_smoothing: float = 0.05
     """Probability mass spread evenly over the classes, 0..1."""
     gradient_norm: float = 1.0
-    """Largest Euclidean norm of all gradients together; longer ones are scaled down to it."""
+    """Largest Euclidean norm of all gradients together; larger gradients are scaled down."""
     warmup: float = 0.3
     """Share of all steps in which the learning rate rises, 0..1."""
     rotation_deg: float = 10.0
@@ -55,5 +54,5 @@ RECIPES: dict[str, Recipe] = {
 
 
 def recipe_for(model: str) -> Recipe:
-    """The recipe of the network registered as `model`, or the default one."""
+    """Return the recipe of the network registered as `model`, or the default recipe."""
     return RECIPES.get(model, Recipe())

@@ -1,7 +1,7 @@
-"""From a model's name to the pretrained network of one cell."""
+"""Finds the pretrained weights of a network: a given file, torchvision's, or pretrained here."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from energybench.errors import UsageError
 from energybench.progress import Progress
-from energybench.training.evaluate import evaluate
 from energybench.workloads.images.data.base import ImageData
 from energybench.workloads.images.networks import ModelSpec
-from energybench.workloads.images.weights.cache import SEED, Pretraining, read_facts, save
+from energybench.workloads.images.weights.pretraining import Pretraining
 from energybench.workloads.images.weights.state_files import (
     download_imagenet_weights,
     find_checkpoint,
@@ -26,30 +26,55 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class PretrainedModel:
-    """Where the pretrained weights of one model are, ready to be loaded many times."""
+    """The `Weights` of one network: where they come from, their key, and how they are loaded."""
 
     spec: ModelSpec
     classes: int
     photographs: bool
     source: str
     """`digits pretraining`, `torchvision IMAGENET1K_V1` or the checkpoint's path."""
-    path: Path | None
-    """None for torchvision's own, which torch.hub keeps."""
-    facts: Mapping[str, Any]
+    path: Path | None = None
+    """The file of the weights; None for torchvision's own, which torch.hub keeps."""
+    pretraining: Pretraining | None = None
+    """Makes the file at `path` where it is missing; None for weights that are not made here."""
 
     @property
     def key(self) -> str:
-        """Changes with the weights."""
+        """The cache key, another one for other weights. Reading the key trains nothing.
+
+        Raises `UsageError` if a given file has gone.
+        """
+        if self.pretraining is not None:
+            return self.pretraining.key
         if self.path is None:
             return self.source
-        stat = self.path.stat()
-        return str(self.facts.get("key") or (self.source, stat.st_size, stat.st_mtime_ns))
+        try:
+            stat = self.path.stat()
+        except OSError as error:
+            raise UsageError(
+                f"cannot read weights from {self.path}: {error.strerror}; "
+                "give another --energy-weights"
+            ) from error
+        return str((self.source, stat.st_size, stat.st_mtime_ns))
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """The record's entries on weights pretrained here: "key" and "test_accuracy", else {}."""
+        found = None if self.pretraining is None else self.pretraining.facts()
+        return found or {}
+
+    def ensure(self, progress: Progress, say: Callable[[str], None] = log.info) -> None:
+        """Pretrain the network if its weights are made here and not cached; tell `say` before."""
+        if self.pretraining is not None and self.pretraining.facts() is None:
+            self.pretraining.run(progress, say)
 
     def load(self, device: torch.device, seed: int = 0) -> tuple[nn.Module, dict[str, Any]]:
-        """A new network on `device` with the weights in it, and what to record about them.
+        """Return a new network on `device` with the weights, and the record's entries on them.
 
-        A head of another size is replaced by one that `seed` initializes.
+        Weights that are missing are made first, see `ensure`. A head of another size is replaced
+        by a new one that `seed` initializes.
         """
+        self.ensure(Progress(None))
         state = self._state()
         torch.manual_seed(seed)
         model = self.spec.build(self.classes, self.photographs)
@@ -67,39 +92,21 @@ class PretrainedModel:
         return read_checkpoint(self.path) if self.path else download_imagenet_weights(self.spec)
 
 
-def image_size(spec: ModelSpec, data: ImageData) -> int:
-    """Pixels per side at which `spec` sees `data`."""
-    return spec.image_size if data.imagenet_sized else spec.small_image_size
-
-
 def pretrained(
-    spec: ModelSpec,
-    data: ImageData,
-    weights: str | None,
-    device: torch.device,
-    progress: Progress,
+    spec: ModelSpec, data: ImageData, weights: str | None, device: torch.device
 ) -> PretrainedModel:
-    """Find the weights of `spec` for `data`: the user's, torchvision's, or pretrained here.
+    """Find the weights of `spec` for `data`, without training or downloading any.
 
-    A network for a data set with a `pretrain` split is pretrained on first use and then cached.
+    `weights` is a file, or a folder of <model>.safetensors. Without `weights`, a data set with a
+    `pretrain` split pretrains its networks on `device`; others take torchvision's ImageNet weights.
+    Raises `UsageError` if `weights` are not there.
     """
-    kind = spec, data.classes, data.imagenet_sized
+    classes, photographs = data.classes, data.photographs
     if weights is not None:
         path = find_checkpoint(weights, spec.name)
-        return PretrainedModel(*kind, str(path), path, {})
+        return PretrainedModel(spec, classes, photographs, str(path), path)
     if "pretrain" not in data.split_sizes:
-        return PretrainedModel(*kind, "torchvision IMAGENET1K_V1", None, {})
-    plan = Pretraining(spec, data.fingerprint, data.classes, image_size(spec, data), device)
-    facts = read_facts(plan.path)
-    if facts is None or facts.get("key") != plan.key:
-        facts = _pretrain(plan, data, progress)
-    return PretrainedModel(*kind, f"{data.name} pretraining", plan.path, facts)
-
-
-def _pretrain(plan: Pretraining, data: ImageData, progress: Progress) -> dict[str, Any]:
-    train = data.batches("pretrain", plan.image_size, plan.recipe.batch_size, SEED)
-    model = plan.build(train, progress)
-    test = evaluate(model, data.batches("test", plan.image_size, 256, SEED), plan.device)
-    facts = {"key": plan.key, "test_accuracy": test.accuracy}
-    save(plan.path, model, facts)
-    return facts
+        return PretrainedModel(spec, classes, photographs, "torchvision IMAGENET1K_V1")
+    plan = Pretraining(spec, data, device)
+    source = f"{data.name} pretraining"
+    return PretrainedModel(spec, classes, photographs, source, plan.path, plan)

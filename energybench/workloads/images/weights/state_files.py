@@ -1,4 +1,4 @@
-"""Weights from files and from torchvision, into a network. No pickle is ever executed."""
+"""Loads weights from files and from torchvision into a network. No pickle is ever executed."""
 
 import pickle
 from collections.abc import Mapping
@@ -25,12 +25,12 @@ UNREADABLE = (
     TypeError,
     AttributeError,
 )
-"""What readers of checkpoints raise for files that are not checkpoints."""
+"""Errors that readers of checkpoints raise for files that are no checkpoints."""
 _SUFFIXES = (".safetensors", ".pth", ".pt")
 
 
 def find_checkpoint(path: str, model: str) -> Path:
-    """The file that `--energy-weights=PATH` means for `model`: PATH, or PATH/<model>.<suffix>."""
+    """Return the file of `--energy-weights=PATH` for `model`: PATH, or PATH/<model>.<suffix>."""
     given = Path(path).expanduser()
     if given.is_dir():
         for suffix in _SUFFIXES:
@@ -43,10 +43,10 @@ def find_checkpoint(path: str, model: str) -> Path:
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """Tensors by name from a safetensors file or a weights-only PyTorch checkpoint.
+    """Return name -> tensor from a safetensors file or a weights-only PyTorch checkpoint.
 
-    A checkpoint that keeps its weights under "state_dict" or "model", or their names behind
-    "module.", is understood. Raises `UsageError` for anything else.
+    The weights may be nested under "state_dict" or "model", and their names may start with
+    "module.". Raises `UsageError` for anything else.
     """
     from safetensors.torch import load_file
 
@@ -70,7 +70,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
 
 
 def download_imagenet_weights(spec: ModelSpec) -> dict[str, Tensor]:
-    """torchvision's ImageNet weights for `spec`, downloaded once into torch's hub folder."""
+    """Return torchvision's ImageNet weights, downloaded once into torch's hub folder."""
     try:
         weights = torchvision.models.get_model_weights(spec.name).IMAGENET1K_V1
     except (ValueError, AttributeError) as error:
@@ -96,10 +96,10 @@ def download_imagenet_weights(spec: ModelSpec) -> dict[str, Tensor]:
 def load_weights(
     model: nn.Module, spec: ModelSpec, state: Mapping[str, Tensor], origin: str
 ) -> bool:
-    """Load `state` into `model`, in place; True if the head was of another size and is new.
+    """Load `state` into `model`, in place; return whether the head has another size and is new.
 
-    Entries of an auxiliary classifier that the model lacks are ignored. Anything else that does
-    not fit raises `UsageError`, which names `origin` and the entry.
+    Entries of inception's auxiliary classifier are ignored. Anything else that does not fit raises
+    `UsageError`, which names `origin` and the entry.
     """
     own = model.state_dict()
     state = {name: value for name, value in state.items() if not name.startswith("AuxLogits.")}

@@ -1,4 +1,4 @@
-"""Pretraining by a recipe: small distortions, AdamW, one cycle, fresh BatchNorm statistics."""
+"""Pretrains by a recipe: small distortions, AdamW, one cycle, fresh BatchNorm statistics."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -23,12 +23,12 @@ def pretrain(
     seed: int,
     progress: Callable[[int, int, float], None],
 ) -> None:
-    """Initialize and train `model` in place; it ends on `device`, in eval mode.
+    """Initialize and train `model` in place; it ends on `device`, in evaluation mode.
 
     `batches` yields one epoch each time it is iterated: images (batch, 3, size, size) float32,
-    normalized, and labels (batch,) int64. `progress` is told the epoch (from 1), the number of
-    epochs and the mean loss. On a CPU, `seed`, the batches and the model as built fix the result.
-    Raises `CellError` when a loss is not finite.
+    normalized, and labels (batch,) int64. `progress` is called with the epoch (from 1), the number
+    of epochs and the mean loss. On a CPU, `seed`, the batches and the model as built determine the
+    result. Raises `CellError` when a loss is not finite.
     """
     torch.manual_seed(seed)  # initialization, dropout and stochastic depth
     distortions = torch.Generator().manual_seed(seed)
@@ -53,7 +53,7 @@ def pretrain(
 
 
 def initialize(model: nn.Module, recipe: Recipe) -> None:
-    """Give `model` the initial weights of `recipe`, in place, from the global generator."""
+    """Initialize `model` as `recipe` says, in place, drawing from the global generator."""
     if recipe.initialization == "zero_residual":
         resnet = torchvision.models.resnet
         for module in model.modules():
@@ -75,7 +75,7 @@ def initialize(model: nn.Module, recipe: Recipe) -> None:
 def distort(images: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
     """Rotate, shift, scale and shear each image of (batch, channels, size, size) at random.
 
-    Pixels from beyond the border are the border's. `generator` lives on the CPU.
+    Pixels beyond the border repeat the border. `generator` is on the CPU.
     """
     spread = torch.tensor(
         [
@@ -104,7 +104,7 @@ def recompute_batchnorm(
 ) -> None:
     """Replace the running statistics of every BatchNorm by their mean over `batches`.
 
-    The exponential averages kept in training lag behind weights that change fast.
+    The exponential averages of training lag behind weights that change fast.
     """
     layers = [part for part in model.modules() if isinstance(part, _BatchNorm)]
     if not layers:
@@ -130,7 +130,7 @@ def _one_epoch(
     epoch: int,
     distortions: torch.Generator,
 ) -> float:
-    """One pass over `batches`; the mean loss per image."""
+    """Train one pass over `batches` and return the mean loss per image."""
     device = next(model.parameters()).device
     total = torch.zeros((), dtype=torch.float64, device=device)
     for step, (images, labels) in enumerate(batches):
@@ -148,9 +148,9 @@ def _one_epoch(
 
 
 def one_cycle(done: float, warmup: float) -> float:
-    """Learning rate, relative to its peak, when the share `done` of all steps is behind.
+    """Return the learning rate relative to its peak, after the share `done` (0..1) of all steps.
 
-    Half a cosine up from 1/25 to 1 over the share `warmup`, half a cosine down to 0 over the rest.
+    Half a cosine rises from 1/25 to 1 over the share `warmup`, half a cosine falls to 0 after it.
     """
     if done < warmup:
         return 1 / 25 + (1 - 1 / 25) * (1 - math.cos(math.pi * done / warmup)) / 2

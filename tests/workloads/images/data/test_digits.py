@@ -3,19 +3,21 @@ import itertools
 import pytest
 import torch
 
+from energybench.config import DataConfig
 from energybench.errors import UsageError
-from energybench.workloads.images.data.digits import open_digits
+from energybench.progress import Progress
+from energybench.workloads.images.data.digits import Digits, open_digits
 
 SIZES = {"pretrain": 450, "train": 450, "validation": 297, "test": 600}
 
 
 def whole(split: str, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    batches = list(open_digits().batches(split, 8, 64, seed))  # type: ignore[arg-type]
+    batches = list(Digits().batches(split, 8, 64, seed))  # type: ignore[arg-type]
     return torch.cat([x for x, _ in batches]), torch.cat([y for _, y in batches])
 
 
 def test_splits_share_no_image_and_keep_the_classes_balanced() -> None:
-    data = open_digits()
+    data = Digits()
     assert data.split_sizes == SIZES
     indices = [set(data._indices[name]) for name in SIZES]  # type: ignore[index]
     assert all(not a & b for a, b in itertools.combinations(indices, 2))
@@ -31,20 +33,20 @@ def test_training_order_is_the_seeds_alone() -> None:
 
 
 def test_each_epoch_is_shuffled_anew_and_evaluation_never() -> None:
-    train = open_digits().batches("train", 8, 64, 0)
+    train = Digits().batches("train", 8, 64, 0)
     first, second = ([y for _, y in train] for _ in range(2))
     assert not torch.equal(torch.cat(first), torch.cat(second))
     assert torch.equal(whole("test", 0)[0], whole("test", 1)[0])
 
 
 def test_a_last_training_batch_that_is_smaller_is_dropped() -> None:
-    assert [len(y) for _, y in open_digits().batches("train", 8, 64, 0)] == [64] * 7
-    assert [len(y) for _, y in open_digits().batches("train", 8, 1000, 0)] == [450]
-    assert [len(y) for _, y in open_digits().batches("validation", 8, 256, 0)] == [256, 41]
+    assert [len(y) for _, y in Digits().batches("train", 8, 64, 0)] == [64] * 7
+    assert [len(y) for _, y in Digits().batches("train", 8, 1000, 0)] == [450]
+    assert [len(y) for _, y in Digits().batches("validation", 8, 256, 0)] == [256, 41]
 
 
 def test_images_are_normalized_rgb_of_the_size_asked_for() -> None:
-    images, labels = next(iter(open_digits().batches("validation", 37, 50, 0)))
+    images, labels = next(iter(Digits().batches("validation", 37, 50, 0)))
     assert images.shape == (50, 3, 37, 37)
     assert images.dtype == torch.float32
     assert labels.dtype == torch.int64
@@ -53,6 +55,16 @@ def test_images_are_normalized_rgb_of_the_size_asked_for() -> None:
 
 
 def test_fingerprint_is_stable_and_a_location_is_refused() -> None:
-    assert open_digits().fingerprint == open_digits().fingerprint
+    assert Digits().fingerprint == Digits().fingerprint
     with pytest.raises(UsageError, match="takes no path"):
         open_digits("/somewhere")
+
+
+def test_preparing_needs_no_work_and_remembers_the_models() -> None:
+    said: list[str] = []
+    cpu, config = torch.device("cpu"), DataConfig()
+    data = open_digits().prepare(["resnet18"], cpu, config, Progress(None), said.append)
+    assert data.models == {"resnet18"}
+    assert data.built == ()
+    assert said == []
+    assert data.fingerprint == Digits().fingerprint

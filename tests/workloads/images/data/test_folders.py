@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import FrozenInstanceError
 from pathlib import Path
 
 import numpy as np
@@ -9,29 +10,42 @@ from PIL import Image
 from energybench.config import DataConfig
 from energybench.errors import CellError, UsageError
 from energybench.progress import Progress
-from energybench.workloads.images.data.base import Split
-from energybench.workloads.images.data.folders import ImageFolders, open_folder, open_imagenet
+from energybench.workloads.base import Split
+from energybench.workloads.images.data.folders import (
+    FolderSource,
+    ImageFolders,
+    open_folder,
+    open_imagenet,
+)
 
 Tree = Callable[..., Path]
+CPU = torch.device("cpu")
+Prepare = Callable[..., tuple[ImageFolders, list[str]]]
 SEARCHED: tuple[Split, ...] = ("train", "validation")
 
 
+def undecoded(root: Path, source: Callable[[str], FolderSource] = open_folder) -> ImageFolders:
+    """The data set without a cache."""
+    config = DataConfig("off")
+    return source(str(root)).prepare((), CPU, config, Progress(None), lambda line: None)
+
+
 def test_without_a_third_split_validation_comes_out_of_train(tree: Tree) -> None:
-    data = open_folder(str(tree(train=20, val=5)))
+    data = undecoded(tree(train=20, val=5))
     assert data.split_sizes == {"train": 36, "validation": 4, "test": 10}
     assert data.classes == 2
-    train, validation = (set(data._images.splits[name]) for name in SEARCHED)
+    train, validation = (set(data.images.splits[name]) for name in SEARCHED)
     assert not train & validation
 
 
 def test_a_third_split_is_the_one_reported(tree: Tree) -> None:
-    data = open_folder(str(tree(train=20, val=5, test=7)))
+    data = undecoded(tree(train=20, val=5, test=7))
     assert data.split_sizes == {"train": 40, "validation": 10, "test": 14}
 
 
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
 def test_batches_have_the_models_size(tree: Tree, split: str) -> None:
-    data = open_folder(str(tree(train=20, val=5)))
+    data = undecoded(tree(train=20, val=5))
     images, labels = next(iter(data.batches(split, 32, 4, 0)))  # type: ignore[arg-type]
     assert images.shape == (4, 3, 32, 32)
     assert images.dtype == torch.float32
@@ -42,7 +56,7 @@ def test_an_unreadable_image_is_named(tree: Tree) -> None:
     root = tree(train=20, val=2)
     (root / "val" / "dog" / "1.jpg").write_bytes(b"not an image")
     with pytest.raises(CellError, match=r"cannot read image .*dog/1.jpg .*replace or delete"):
-        list(open_folder(str(root)).batches("test", 16, 8, 0))
+        list(undecoded(root).batches("test", 16, 8, 0))
 
 
 def test_a_link_out_of_the_folder_is_refused(tree: Tree, tmp_path: Path) -> None:
@@ -58,7 +72,7 @@ def test_a_link_out_of_the_folder_is_refused(tree: Tree, tmp_path: Path) -> None
     (root / "more").mkdir()
     Image.new("RGB", (8, 8)).save(root / "more" / "x.jpg")
     link.symlink_to(root / "more" / "x.jpg")  # within it is fine
-    assert open_folder(str(root)).split_sizes["test"] == 5
+    assert undecoded(root).split_sizes["test"] == 5
     for place in (root / "train" / "eel", root / "train" / "cat" / "more"):
         place.symlink_to(outside, target_is_directory=True)
         with pytest.raises(UsageError, match="a link out of"):
@@ -66,7 +80,7 @@ def test_a_link_out_of_the_folder_is_refused(tree: Tree, tmp_path: Path) -> None
         place.unlink()
     elsewhere = tmp_path.parent / f"{tmp_path.name}-link"
     elsewhere.symlink_to(root, target_is_directory=True)  # so is a link to all of it
-    assert open_folder(str(elsewhere)).classes == 2
+    assert undecoded(elsewhere).classes == 2
 
 
 @pytest.mark.parametrize("target", ["train/dog/1.jpg", "train/dog", "train/cat"])
@@ -82,7 +96,7 @@ def test_a_decompression_bomb_is_named(tree: Tree, monkeypatch: pytest.MonkeyPat
     root = tree(train=20, val=2)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # of 2,000 here: twice that is a bomb
     with pytest.raises(CellError, match=r"cannot read image .*decompression bomb"):
-        list(open_folder(str(root)).batches("test", 16, 8, 0))
+        list(undecoded(root).batches("test", 16, 8, 0))
 
 
 def test_a_truncated_image_is_named(tree: Tree) -> None:
@@ -90,15 +104,15 @@ def test_a_truncated_image_is_named(tree: Tree) -> None:
     image = root / "val" / "dog" / "1.jpg"
     image.write_bytes(image.read_bytes()[:-200])
     with pytest.raises(CellError, match=r"cannot read image .*dog/1.jpg .*truncated"):
-        list(open_folder(str(root)).batches("test", 16, 8, 0))
+        list(undecoded(root).batches("test", 16, 8, 0))
 
 
 def test_the_fingerprint_follows_the_files(tree: Tree) -> None:
     root = tree(train=20, val=2)
-    before = open_folder(str(root)).fingerprint
-    assert open_folder(str(root)).fingerprint == before
+    before = undecoded(root).fingerprint
+    assert undecoded(root).fingerprint == before
     (root / "val" / "dog" / "1.jpg").unlink()
-    assert open_folder(str(root)).fingerprint != before
+    assert undecoded(root).fingerprint != before
 
 
 def test_an_empty_class_folder_is_named(tree: Tree) -> None:
@@ -118,7 +132,7 @@ def test_different_classes_are_named(tree: Tree) -> None:
 
 def test_too_few_images_to_split(tree: Tree) -> None:
     with pytest.raises(UsageError, match="too small"):
-        open_folder(str(tree(train=1, val=2)))
+        undecoded(tree(train=1, val=2))
 
 
 def test_a_path_that_is_not_there(tmp_path: Path) -> None:
@@ -135,7 +149,7 @@ def test_imagenet_has_a_thousand_classes(tree: Tree) -> None:
 
 def test_imagenet_keeps_the_order_of_its_classes(tree: Tree) -> None:
     classes = tuple(f"n{number:08d}" for number in range(1000))
-    data = open_imagenet(str(tree(classes, train=1, val=1, test=1)))
+    data = undecoded(tree(classes, train=1, val=1, test=1), open_imagenet)
     assert data.classes == 1000
     assert data.name.startswith("imagenet:")
     assert data.split_sizes == {"train": 1000, "validation": 1000, "test": 1000}
@@ -144,28 +158,27 @@ def test_imagenet_keeps_the_order_of_its_classes(tree: Tree) -> None:
 
 
 @pytest.fixture
-def prepare(tmp_path: Path) -> Callable[..., list[str]]:
-    """Prepares a data set for 32 pixels, and returns what was said."""
+def prepare(tmp_path: Path) -> Prepare:
+    """Prepares the folder at `root` for 32 pixels; the data set, and what was said."""
 
-    def make(data: ImageFolders, cache: str = "", bad_images: str = "refuse") -> list[str]:
+    def make(
+        root: Path, cache: str = "", bad_images: str = "refuse", sizes: tuple[int, ...] = (32,)
+    ) -> tuple[ImageFolders, list[str]]:
         said: list[str] = []
         config = DataConfig(cache or str(tmp_path / "cache"), bad_images)
-        data.prepare(32, torch.device("cpu"), config, Progress(None), said.append)
-        return said
+        source = open_folder(str(root))
+        return source.prepare_sizes(sizes, CPU, config, Progress(None), said.append), said
 
     return make
 
 
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
-def test_the_cache_serves_the_same_images(
-    tree: Tree, prepare: Callable[..., list[str]], split: Split
-) -> None:
+def test_the_cache_serves_the_same_images(tree: Tree, prepare: Prepare, split: Split) -> None:
     root = tree(train=20, val=5)
     for number, path in enumerate(sorted(root.rglob("*.jpg"))):
         gradient = np.add.outer(np.arange(40), 3 * np.arange(50)) + 2 * (number % 20)
         Image.fromarray(gradient.astype(np.uint8)).save(path, quality=95)
-    decoded, cached = open_folder(str(root)), open_folder(str(root))
-    prepare(cached)
+    decoded, (cached, _) = undecoded(root), prepare(root)
     assert decoded.served(32) == {"served": "decoded as read"}
     assert cached.served(32) == {"served": "cached, 37 pixels"}
     assert cached.served(64) == {"served": "decoded as read"}
@@ -180,24 +193,23 @@ def test_the_cache_serves_the_same_images(
 
 
 def test_without_the_cache_nothing_is_prepared(
-    tree: Tree, prepare: Callable[..., list[str]], tmp_path: Path
+    tree: Tree, prepare: Prepare, tmp_path: Path
 ) -> None:
-    data = open_folder(str(tree(train=20, val=2)))
-    assert prepare(data, "off") == []
+    root = tree(train=20, val=2)
+    data, said = prepare(root, "off")
+    assert said == []
     assert data.served(32) == {"served": "decoded as read"}
     assert not (tmp_path / "cache").exists()
     with pytest.raises(UsageError, match="leave out --energy-data-cache=off"):
-        prepare(data, "off", "skip")
+        prepare(root, "off", "skip")
 
 
-def test_bad_images_are_refused_by_name_all_at_once(
-    tree: Tree, prepare: Callable[..., list[str]]
-) -> None:
+def test_bad_images_are_refused_by_name_all_at_once(tree: Tree, prepare: Prepare) -> None:
     root = tree(train=20, val=2)
     for number in range(5):
         (root / "train" / "cat" / f"{number}.jpg").write_bytes(b"")
     with pytest.raises(UsageError) as caught:
-        prepare(open_folder(str(root)))
+        prepare(root)
     text = str(caught.value)
     assert text.startswith(f"5 of 44 images of {root} cannot be read: train/cat/0.jpg (not an im")
     assert "train/cat/2.jpg (not an image" in text
@@ -206,47 +218,84 @@ def test_bad_images_are_refused_by_name_all_at_once(
     )
 
 
-def test_bad_images_are_left_out_and_recorded(
-    tree: Tree, prepare: Callable[..., list[str]]
-) -> None:
+def test_bad_images_are_left_out_and_recorded(tree: Tree, prepare: Prepare) -> None:
     root = tree(train=20, val=3)
-    data = open_folder(str(root))
-    before = data.fingerprint, data.split_sizes
+    whole = undecoded(root)
     (root / "val" / "dog" / "1.jpg").write_bytes(b"x" * 900)
-    data = open_folder(str(root))
-    said = prepare(data, bad_images="skip")
+    data, said = prepare(root, bad_images="skip")
     assert said[-1].startswith(f"1 of 46 images of {root} cannot be read and are left out: val/dog")
-    assert data.split_sizes == {**before[1], "test": 5}
+    assert data.split_sizes == {**whole.split_sizes, "test": 5}
     (skipped,) = data.served(32)["skipped"]
     assert skipped.startswith("val/dog/1.jpg: not an image")
     labels = torch.cat([labels for _, labels in data.batches("test", 32, 4, 0)])
     assert labels.tolist() == [0, 0, 0, 1, 1]
-    unread = open_folder(str(root)).fingerprint
-    assert len({before[0], unread, data.fingerprint}) == 3
-    again = open_folder(str(root))
-    prepare(again, bad_images="skip")
+    unread = undecoded(root).fingerprint
+    assert len({whole.fingerprint, unread, data.fingerprint}) == 3
+    again, _ = prepare(root, bad_images="skip")
     assert again.fingerprint == data.fingerprint
 
 
-def test_a_class_without_any_readable_image_is_named(
-    tree: Tree, prepare: Callable[..., list[str]]
+def test_preparing_leaves_the_source_and_earlier_data_sets_as_they_were(
+    tree: Tree, prepare: Prepare
 ) -> None:
+    root = tree(train=20, val=3)
+    (root / "val" / "dog" / "1.jpg").write_bytes(b"x" * 900)
+    first = undecoded(root)
+    facts = first.fingerprint, first.split_sizes, first.served(32)
+    source = open_folder(str(root))
+    before = source.images
+    data, _ = prepare(root, bad_images="skip")
+    assert source.images is before
+    assert (first.fingerprint, first.split_sizes, first.served(32)) == facts
+    assert (data.fingerprint, data.served(32)) != (facts[0], facts[2])
+    with pytest.raises(FrozenInstanceError):
+        data.images = before  # type: ignore[misc]
+
+
+def test_several_sizes_are_prepared_at_once(tree: Tree, prepare: Prepare) -> None:
+    root = tree(train=20, val=3)
+    (root / "val" / "dog" / "1.jpg").write_bytes(b"x" * 900)
+    data, _ = prepare(root, bad_images="skip", sizes=(16, 32))
+    assert [line.partition(" (")[0] for line in data.built] == [
+        "decoded 46 images to 18 x 18 pixels",
+        "decoded 46 images to 37 x 37 pixels",
+    ]
+    assert data.served(16)["served"] == "cached, 18 pixels"
+    assert data.served(32)["served"] == "cached, 37 pixels"
+    again, _ = prepare(root, bad_images="skip", sizes=(32,))
+    assert again.built == ()
+    assert again.fingerprint == data.fingerprint
+
+
+def test_models_are_prepared_for_their_image_sizes(tree: Tree, tmp_path: Path) -> None:
+    config, said = DataConfig(str(tmp_path / "cache")), list[str]()
+    source = open_folder(str(tree(train=20, val=3)))
+    data = source.prepare(["vgg16", "resnet18"], CPU, config, Progress(None), said.append)
+    assert data.models == {"vgg16", "resnet18"}
+    assert list(data.maps) == [224]
+    task = data.task("resnet18", None, CPU)
+    assert task.facts() == {"classes": 2, "image_size": 224, "served": "cached, 256 pixels"}
+    with pytest.raises(UsageError, match="unknown model 'resnet17'"):
+        source.prepare(["resnet17"], CPU, config, Progress(None), said.append)
+
+
+def test_a_class_without_any_readable_image_is_named(tree: Tree, prepare: Prepare) -> None:
     root = tree(train=20, val=2)
     for number in range(2):
         (root / "val" / "dog" / f"{number}.jpg").write_bytes(b"")
     with pytest.raises(UsageError, match=r"no image of .*val/dog in the test split can be read \("):
-        prepare(open_folder(str(root)), bad_images="skip")
+        prepare(root, bad_images="skip")
 
 
 def test_files_that_are_not_called_images_are_named(
     tree: Tree, caplog: pytest.LogCaptureFixture
 ) -> None:
     root = tree(train=20, val=2)
-    before = open_folder(str(root)).fingerprint
+    before = undecoded(root).fingerprint
     assert not caplog.records
     for name in ("0.heic", ".DS_Store", "._0.jpg"):
         (root / "val" / "dog" / name).write_bytes(b"x")
-    assert open_folder(str(root)).fingerprint == before
+    assert undecoded(root).fingerprint == before
     assert caplog.messages == [
         f"not used, as their names are not those of images: {root / 'val'}: dog/0.heic"
     ]

@@ -3,8 +3,8 @@ from itertools import chain
 import pytest
 import torch
 
-from energybench.workloads.images.data.base import Split
-from energybench.workloads.images.data.digits import open_digits
+from energybench.workloads.base import Split
+from energybench.workloads.images.data.digits import Digits
 from energybench.workloads.images.data.order import BatchOrder
 
 
@@ -27,7 +27,7 @@ def test_ranks_evaluate_every_image_once_and_in_order(split: Split) -> None:
 
 
 def test_digits_of_two_ranks_are_those_of_one() -> None:
-    data = open_digits()
+    data = Digits()
     whole = data.batches("train", 8, 64, 0)
     ranks = [data.batches("train", 8, 64, 0, (rank, 2)) for rank in range(2)]
     for (images, labels), *shares in zip(whole, *ranks, strict=True):

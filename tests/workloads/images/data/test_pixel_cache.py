@@ -179,7 +179,7 @@ def test_a_damaged_square_is_decoded_again_and_only_that(photos: Photos) -> None
         file.seek(-1, os.SEEK_CUR)
         file.write(bytes([byte[0] ^ 1]))
     found = photos.open()
-    assert photos.said[0].endswith("is damaged; what is not right is decoded again")
+    assert photos.said[0].endswith("is damaged; those images are decoded again")
     assert photos.said[1].startswith("decoding 1 images")
     photos.expect(found)
 
@@ -224,7 +224,7 @@ def test_an_image_that_changes_is_decoded_anew_and_only_that(photos: Photos) -> 
     Image.new("RGB", (50, 40), (200, 0, 0)).save(photos.root / photos.paths[3])
     found = photos.open()
     assert photos.said[0] == (
-        f"{photos.files} has images that have changed; what is not right is decoded again"
+        f"{photos.files} has images that have changed; those images are decoded again"
     )
     assert photos.said[1].startswith("decoding 1 images")
     assert found.bad == {}

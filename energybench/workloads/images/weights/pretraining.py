@@ -1,0 +1,159 @@
+"""The plan of pretraining one network on a data set's own `pretrain` split, and its cached result.
+
+The plan knows its cache key and file before anything is trained.
+"""
+
+import ast
+import hashlib
+import inspect
+import json
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from energybench.files import cache_folder
+from energybench.progress import Progress
+from energybench.workloads.images.data.base import ImageData
+from energybench.workloads.images.networks import ModelSpec
+from energybench.workloads.images.scoring import scores
+from energybench.workloads.images.vision import torchvision
+from energybench.workloads.images.weights import trainer
+from energybench.workloads.images.weights.cache import read_facts, save
+from energybench.workloads.images.weights.recipes import Recipe, recipe_for
+
+log = logging.getLogger(__name__)
+
+SEED = 0
+_TEST_BATCH = 256
+
+
+@dataclass(frozen=True, eq=False)
+class Pretraining:
+    """Pretraining of one network on one data set, on one device with a number of threads."""
+
+    spec: ModelSpec
+    data: ImageData
+    device: torch.device
+    threads: int = field(default_factory=torch.get_num_threads)
+    """Threads that PyTorch uses meanwhile: on a CPU, sums depend on them."""
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe that the network is pretrained by."""
+        return recipe_for(self.spec.name)
+
+    @property
+    def image_size(self) -> int:
+        """Pixels per side of the images."""
+        return self.spec.pixels(self.data.photographs)
+
+    @cached_property
+    def key(self) -> str:
+        """The cache key: a hash of everything that can change the resulting weights."""
+        facts = {
+            "model": self.spec.name,
+            "data": self.data.fingerprint,
+            "classes": self.data.classes,
+            "image_size": self.image_size,
+            "recipe": asdict(self.recipe),
+            "trainer": _code(trainer),
+            "seed": SEED,
+            "energybench": metadata.version("energybench"),
+            "torch": torch.__version__,
+            "torchvision": torchvision.__version__,
+            "device": self.device.type,
+            "threads": self.threads,
+        }
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def path(self) -> Path:
+        """The file of the weights in the cache, whether it exists or not."""
+        return cache_folder("pretrained") / f"{self.spec.name}-{self.key}.safetensors"
+
+    def facts(self) -> dict[str, Any] | None:
+        """Return "key" and "test_accuracy" of the cached weights; None if there are none."""
+        found = read_facts(self.path)
+        return found if found is not None and found.get("key") == self.key else None
+
+    def run(self, progress: Progress, say: Callable[[str], None] = log.info) -> None:
+        """Pretrain the network and cache its weights; `say` is told so before it starts.
+
+        Raises `CellError` when a loss is not finite, `UsageError` when the cache is not writable.
+        """
+        name, recipe = self.spec.name, self.recipe
+        say(
+            f"pretraining {name} on {self.data.name}, once, for {recipe.epochs} epochs on "
+            f"{self.device.type}; its weights are kept in {self.path}"
+        )
+        with _threads(self.threads):
+            batches = self.data.batches("pretrain", self.image_size, recipe.batch_size, SEED)
+            model = self._trained(batches, progress)
+            test = self.data.batches("test", self.image_size, _TEST_BATCH, SEED)
+            accuracy = _accuracy(model, test, self.device)
+        save(self.path, model, {"key": self.key, "test_accuracy": accuracy})
+
+    def _trained(self, batches: Iterable[tuple[Tensor, Tensor]], progress: Progress) -> nn.Module:
+        torch.manual_seed(SEED)
+        model = self.spec.build(self.data.classes)
+        with progress.bar(f"pretraining {self.spec.name}", self.recipe.epochs) as step:
+            trainer.pretrain(
+                model,
+                batches,
+                self.recipe,
+                self.device,
+                SEED,
+                lambda epoch, epochs, loss: step(f"loss {loss:.3f}"),
+            )
+        return model
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Let PyTorch use `count` threads in the block."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@torch.inference_mode()
+def _accuracy(
+    model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], device: torch.device
+) -> float:
+    """Return the share of images that `model`, in evaluation mode, classifies correctly."""
+    correct = images_seen = 0
+    for images, labels in batches:
+        found = scores(model, (images.to(device), labels.to(device)))
+        correct += int(found.metric)
+        images_seen += len(labels)
+    return correct / images_seen
+
+
+def _code(module: ModuleType) -> str:
+    """Return a module's code without comments and docstrings, whose wording changes no weights."""
+    tree = ast.parse(inspect.getsource(module))
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            body[:] = [one for one in body if not _is_text(one)]
+    return ast.unparse(tree)
+
+
+def _is_text(statement: ast.AST) -> bool:
+    return (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Constant)
+        and isinstance(statement.value.value, str)
+    )
