@@ -33,4 +33,5 @@ def read_baseline(name: str, protocol: Mapping[str, Any]) -> RunRecord | None:
         record = from_json(json.loads((cache_folder(_FOLDER) / name).read_text()))
     except (OSError, ValueError, UsageError):  # none yet, or of another version: made anew
         return None
-    return replace(record, protocol=record.protocol | {key: protocol[key] for key in REPORTING})
+    reported = {key: protocol[key] for key in REPORTING}
+    return replace(record, protocol=replace(record.protocol, **reported))

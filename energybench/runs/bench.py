@@ -22,7 +22,7 @@ from energybench.energy.readings import Preparation
 from energybench.energy.windows import MeterSet, Window
 from energybench.errors import CellError, EnergybenchError
 from energybench.progress import Progress
-from energybench.records.record import Layout, RunRecord
+from energybench.records.record import Placement, RunRecord
 from energybench.registry import MODELS
 from energybench.runs import together
 from energybench.runs.baselines import REPORTING, read_baseline, write_baseline
@@ -67,7 +67,7 @@ class Bench:
     """What an earlier run left of the cell with this key, if it is not to run again."""
     group: Group = ALONE
     """The ranks that run the cells together; the first of each machine reads its meters."""
-    layout: Layout | None = None
+    layout: Placement | None = None
     """Where they are; None for one process."""
     sources: dict[str, str] = field(default_factory=dict)
     """Domain -> how it is read, on all machines."""

@@ -11,7 +11,8 @@ from torch import nn
 from energybench.compression.base import Baseline, Compression
 from energybench.compression.compose import build
 from energybench.config import Cell
-from energybench.records.record import EpochRecord, HeldOutTest, RunRecord
+from energybench.records.metric import ACCURACY
+from energybench.records.record import EpochRecord, RunRecord, TestResult, Weights
 from energybench.runs.bench import Bench
 from energybench.runs.draft import Draft
 from energybench.training.calibrate import calibrate
@@ -89,7 +90,14 @@ def _measure(draft: Draft, weights: PretrainedModel, timer: Timer) -> None:
         draft.lay_out(model)
         if facts["head_replaced"]:
             _fit_head(draft, model, weights.spec)
-    draft.keep(weights=facts)
+    draft.keep(
+        weights=Weights(
+            source=facts["source"],
+            key=facts.get("key"),
+            head_replaced=facts["head_replaced"],
+            test_value=facts.get("test_accuracy"),
+        )
+    )
 
     compression = build(draft.cell.method)
     with draft.phase("compress"):
@@ -113,8 +121,8 @@ def _measure(draft: Draft, weights: PretrainedModel, timer: Timer) -> None:
     compression.finalize(model)
     with draft.phase("evaluate"):
         test = evaluate(model, draft.batches("test"), bench.device, draft.precision, bench.group)
-    predictions = " ".join(map(str, test.predictions.tolist()))
-    draft.keep(test=HeldOutTest(test.accuracy, test.correct, len(test.labels), predictions))
+    outcomes = " ".join(map(str, test.predictions.tolist()))
+    draft.keep(test=TestResult(ACCURACY, test.accuracy, len(test.labels), outcomes))
 
 
 def _fit_head(draft: Draft, model: nn.Module, spec: ModelSpec) -> None:

@@ -14,7 +14,15 @@ from energybench.energy.readings import EnergyReading, added
 from energybench.energy.trace import Tracer, power_trace
 from energybench.energy.windows import Window
 from energybench.errors import EnergybenchError
-from energybench.records.record import DATA_BOUND, CompressionReport, EpochRecord, RunRecord
+from energybench.records.record import (
+    DATA_BOUND,
+    CompressionReport,
+    Dataset,
+    EpochRecord,
+    Protocol,
+    RunRecord,
+    Weights,
+)
 from energybench.runs.bench import Bench
 from energybench.runs.checkpoints import Checkpoint, Saved
 from energybench.training.course import Course
@@ -211,16 +219,18 @@ class Draft:
             model=cell.model,
             method=cell.method,
             seed=cell.seed,
-            dataset={
-                "name": bench.data.name,
-                "fingerprint": bench.data.fingerprint,
-                "classes": bench.data.classes,
-                "image_size": bench.image_size(cell.model),
-                "splits": dict(bench.data.split_sizes),
-                **bench.data.served(bench.image_size(cell.model)),
-            },
-            weights=self._kept.get("weights", {}),
-            protocol=bench.protocol(),
+            dataset=Dataset(
+                name=bench.data.name,
+                fingerprint=bench.data.fingerprint,
+                splits=dict(bench.data.split_sizes),
+                details={
+                    "classes": bench.data.classes,
+                    "image_size": bench.image_size(cell.model),
+                    **bench.data.served(bench.image_size(cell.model)),
+                },
+            ),
+            weights=self._kept.get("weights", Weights(source="")),
+            protocol=Protocol(**bench.protocol()),
             machine=bench.machine.to_json(),
             status=self.status,
             error=self.error,
@@ -231,7 +241,7 @@ class Draft:
             precision=self.precision,
             memory_format=self._memory_format,
             idle_watts=bench.idle_watts,
-            layout=bench.layout,
+            placement=bench.layout,
             carbon=bench.carbon,
             trace=None if self.tracer is None else self.tracer.trace,
             **{name: value for name, value in self._kept.items() if name != "weights"},
@@ -270,11 +280,10 @@ def _compared(record: RunRecord, reference: tuple[RunRecord, str] | None) -> Run
     baseline, source = reference or (record, "this cell")
     if record.test is None or baseline.test is None:
         return record
-    mine, theirs = record.test.predictions.split(), baseline.test.predictions.split()
+    mine, theirs = record.test.outcomes.split(), baseline.test.outcomes.split()
     return replace(
         record,
-        reference_accuracy=baseline.test.accuracy,
-        reference_correct=baseline.test.correct,
+        reference_value=baseline.test.value,
         reference_source=source,
         disagreements=sum(a != b for a, b in zip(mine, theirs, strict=True)),
     )

@@ -69,7 +69,7 @@ def finetune(
     than the options did; None leaves what they say. With `--energy-resume` a cell that the journal
     has is not run again.
     """
-    from energybench.report.result_table import tolerance_failure
+    from energybench.records.verdict import failure_text
     from energybench.runs.batch_size import with_largest_batch
 
     run = pytestconfig.stash[RUN]
@@ -88,7 +88,7 @@ def finetune(
             request.session.shouldstop = (
                 f"{record.error}; --energy-resume goes on with the next cell"
             )
-        failure = tolerance_failure(record)
+        failure = failure_text(record)
         if failure is not None:
             pytest.fail(failure, pytrace=False)
         return record

@@ -14,7 +14,7 @@ from energybench.config import PRECISIONS, Cell, RunConfig
 from energybench.energy.readings import Preparation
 from energybench.errors import EnergybenchError
 from energybench.progress import Progress
-from energybench.records.record import Layout, RunRecord
+from energybench.records.record import Placement, RunRecord
 from energybench.runs.bench import Bench
 from energybench.runs.cell import run_cell
 from energybench.runs.opening import open_ranks
@@ -48,7 +48,7 @@ class Facts:
     sources: dict[str, str]
     unavailable: dict[str, str]
     resources: list[str]
-    layout: Layout | None
+    layout: Placement | None
 
 
 @dataclass(frozen=True)
