@@ -33,6 +33,10 @@ class Metric:
         """Whether the drop from `reference` to `value` is at most `tolerance`, in `unit`."""
         return self.drop(reference, value) <= tolerance + ROUNDING
 
+    def __str__(self) -> str:
+        better = "higher" if self.higher_is_better else "lower"
+        return f"{self.name} ({better} is better, unit {self.unit or 'none'}, scale {self.scale:g})"
+
     @property
     def is_share(self) -> bool:
         """Whether values are shares, which people read in percent."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from energybench.records.record import RunRecord
-from energybench.report.cells import Row, RowKey, differences
+from energybench.report.rows import Row, RowKey, differences
 
 _NAMED = 4
 """Cells named in one line; the rest are counted."""

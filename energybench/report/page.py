@@ -8,11 +8,11 @@ from typing import Any
 from energybench.records.saved import Run
 from energybench.report.caveats import caveats, facts
 from energybench.report.comparison import compare
-from energybench.report.comparison_text import comparison_rows
+from energybench.report.tables.compared import comparison_rows
 from energybench.report.figures import FIGURES
 from energybench.report.findings import finding
 from energybench.report.headline import headline
-from energybench.report.page_tables import Table, claim_table, result_table, study_tables, why_table
+from energybench.report.tables.page import Table, claim_table, result_table, study_tables, why_table
 from energybench.report.paper import Judgement, judgements, paper
 from energybench.report.savings import Saving
 from energybench.report.sections import Section, sections

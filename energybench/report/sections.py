@@ -1,4 +1,4 @@
-"""What a report says of one run on one machine: a section."""
+"""Sections of a report: the cells and studies of one run on one machine."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,14 +8,14 @@ from energybench.errors import UsageError
 from energybench.records.record import RunRecord
 from energybench.records.saved import Run
 from energybench.records.studies import Inference, Intensity, Study, Throughput, read_studies
-from energybench.report.cells import Row, RowKey, in_order, labels, rows
+from energybench.report.rows import Row, RowKey, in_order, labels, rows
 from energybench.report.comparison import machine_groups
 from energybench.report.savings import BASELINE, Saving, saved_in
 
 
 @dataclass(frozen=True)
 class Section:
-    """The cells of one run that one machine has measured; what is compared is in one section."""
+    """The cells of one run that one machine measured; cells are compared within a section."""
 
     label: str
     machine: str
@@ -31,7 +31,7 @@ class Section:
 
     @cached_property
     def labels(self) -> dict[RowKey, str]:
-        """What tells a row from the others of its model and method; mostly empty."""
+        """Row -> the settings that no other row of its model and method has; mostly empty."""
         return labels(self.rows)
 
     @cached_property
@@ -63,7 +63,7 @@ class Section:
     @cached_property
     def estimated(self) -> bool:
         """Whether any of its energies is an estimate."""
-        return any("estimate" in record.energy_source for record in self.finished) or any(
+        return any(record.estimated for record in self.finished) or any(
             one.estimated for one in self.studies
         )
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from energybench.compression.capacity import Capacity
 from energybench.errors import UsageError
-from energybench.report.capacity_text import capacity_figure, capacity_table
+from energybench.report.tables.capacity import capacity_figure, capacity_table
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -147,7 +147,7 @@ def test_the_table_has_the_bits_of_each_layer_where_they_are_known() -> None:
 def test_matplotlib_is_imported_only_for_a_figure_and_pyplot_never(tmp_path: Path) -> None:
     code = (
         "import sys, pathlib\n"
-        "from energybench.report.capacity_text import Capacity, capacity_figure\n"
+        "from energybench.report.tables.capacity import Capacity, capacity_figure\n"
         "libraries = {'matplotlib', 'matplotlib.pyplot', 'tabulate'}\n"
         "print(libraries & set(sys.modules))\n"
         "found = Capacity(1, ((0, 1.0), (1, 1.0)), 8, True, 2, 1.0, 1.0, 'zeros', 'truncate')\n"

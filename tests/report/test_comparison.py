@@ -7,7 +7,7 @@ from support.saved_runs import cell, failed
 
 from energybench.records.record import RunRecord
 from energybench.report.comparison import Comparison, compare, machine_groups
-from energybench.report.comparison_text import comparison_text, why_text
+from energybench.report.tables.compared import comparison_text, why_text
 
 
 def run(joules: float = 1000.0, seeds: int = 1, **changes: object) -> list[RunRecord]:

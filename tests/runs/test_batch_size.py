@@ -47,7 +47,7 @@ def test_it_is_found_once_for_all_methods(bench: Bench, monkeypatch: pytest.Monk
     monkeypatch.setattr(batch_size, "_search", None)
     again = with_largest_batch(bench, "resnet18")
     assert again.protocol() == first.protocol()
-    assert run_cell(Cell("resnet18", "baseline"), again).protocol["batch_size"] == 256
+    assert run_cell(Cell("resnet18", "baseline"), again).protocol.batch_size == 256
 
 
 @pytest.mark.parametrize(("free", "largest_size"), [(40, 32), (200, 128), (NEVER, 256)])

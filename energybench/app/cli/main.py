@@ -98,7 +98,7 @@ def _list(options: argparse.Namespace) -> None:
 def _capacity(options: argparse.Namespace) -> None:
     from energybench.compression.capacity import Capacity
     from energybench.progress import Progress
-    from energybench.report.capacity_text import capacity_figure, capacity_table
+    from energybench.report.tables.capacity import capacity_figure, capacity_table
     from energybench.report.style import check_figure_path
     from energybench.runs.opening import open_bench
     from energybench.runs.studies.capacities import capacities
@@ -142,7 +142,7 @@ def _doctor(options: argparse.Namespace) -> None:
     from energybench.energy.lock import exclusive_use, resources
     from energybench.energy.measurement import gpus
     from energybench.energy.opening import open_meters
-    from energybench.report.diagnosis_text import diagnosis_text
+    from energybench.report.tables.diagnosis import diagnosis_text
 
     with open_meters(("auto",), gpus()) as meters:
         names = resources(meters.sources, trains_on_cpu=True)

@@ -42,7 +42,7 @@ def _add_runs(parser: argparse.ArgumentParser) -> None:
 
 
 def _show(options: argparse.Namespace) -> None:
-    from energybench.report.result_table import result_table
+    from energybench.report.tables.results import result_table
 
     for run in _read(options.runs, need_records=True):
         print(result_table(run.records, options.format))

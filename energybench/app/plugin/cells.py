@@ -228,7 +228,7 @@ def pytest_terminal_summary(
 def _write_table(terminalreporter: pytest.TerminalReporter, run: Run) -> None:
     if run.bench is None or not run.records:
         return
-    from energybench.report.result_table import result_table
+    from energybench.report.tables.results import result_table
 
     terminalreporter.write_sep("-", "energybench: energy of fine-tuning")
     terminalreporter.write_line(result_table(run.measured, cached=run.bench.cached))

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from energybench.report.cells import RowKey
+from energybench.report.rows import RowKey
 from energybench.report.savings import Saving
 from energybench.report.style import colour, marker, percent_limits
 
