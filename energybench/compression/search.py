@@ -14,7 +14,8 @@ from torch import nn
 
 from energybench.compression.base import Score
 from energybench.errors import CellError
-from energybench.records.record import ROUNDING_PP, CompressionReport
+from energybench.records.metric import ROUNDING
+from energybench.records.record import CompressionReport
 
 
 class Trial(Protocol):
@@ -165,7 +166,7 @@ def settle(reference: float, curve: Iterable[tuple[float, float]], tolerance: fl
 
 def is_within(reference: float, value: float, tolerance: float) -> bool:
     """Whether the drop from `reference` to `value` is at most `tolerance` percentage points."""
-    return 100.0 * (reference - value) <= tolerance + ROUNDING_PP
+    return 100.0 * (reference - value) <= tolerance + ROUNDING
 
 
 def measure(model: nn.Module, score: Score) -> float:

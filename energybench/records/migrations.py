@@ -49,7 +49,9 @@ def _with_metric(data: dict[str, Any]) -> dict[str, Any]:
 
     Facts of the data, the weights and the protocol were plain dicts.
     """
-    new = _renamed(data, {"reference_accuracy": "reference_value", "layout": "placement"})
+    new: dict[str, Any] = _renamed(
+        data, {"reference_accuracy": "reference_value", "layout": "placement"}
+    )
     new.pop("reference_correct", None)
     changed: dict[str, Any] = {
         "protocol": _renamed(new.get("protocol"), {"tolerance_pp": "tolerance"}),

@@ -26,10 +26,14 @@ def failure_text(record: RunRecord) -> str | None:
     return (
         f"{cell} {_change(metric, metric.drop(record.reference_value, test.value))}, "
         f"tolerance {record.tolerance:g}: baseline {metric.show(record.reference_value)} "
-        f"({'' if reference_right is None else f'{reference_right} of '}{test.items} test {nouns}), "
+        f"({_of(reference_right)}{test.items} test {nouns}), "
         f"here {metric.show(test.value)}{'' if right is None else f' ({right})'}"
         + ("" if record.disagreements is None else f"; {record.disagreements} {nouns} {differ}")
     )
+
+
+def _of(count: int | None) -> str:
+    return "" if count is None else f"{count} of "
 
 
 def _change(metric: Metric, drop: float) -> str:

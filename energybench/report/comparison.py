@@ -8,8 +8,8 @@ from typing import Any
 
 from energybench.records.metric import ACCURACY, Metric
 from energybench.records.record import RunRecord
-from energybench.report.rows import Row, RowKey, in_order, labels, rows
 from energybench.report.mismatch import mismatches
+from energybench.report.rows import Row, RowKey, in_order, labels, rows
 from energybench.report.savings import Pair, Saving, energy_ratios, saved_in
 from energybench.report.stats import Estimate
 

@@ -7,8 +7,8 @@ from statistics import fmean
 
 from energybench.records.metric import Metric
 from energybench.records.record import RunRecord
-from energybench.report.rows import Row, RowKey, in_order, rows
 from energybench.report.factors import Factors, factors
+from energybench.report.rows import Row, RowKey, in_order, rows
 from energybench.report.stats import Estimate, means, ratios
 
 BASELINE = "baseline"

@@ -48,7 +48,7 @@ def metric_of(records: Iterable[RunRecord]) -> Metric:
 
 
 def of_one_metric(savings: Sequence[Saving]) -> list[Saving]:
-    """Of `savings` those with the first one's metric: no axis can show two."""
+    """The ones of `savings` with the first one's metric: an axis shows only one."""
     return [one for one in savings if one.metric == savings[0].metric]
 
 
@@ -61,6 +61,12 @@ def value_axis(metric: Metric) -> str:
     """The label of an axis of values: "accuracy, %", "rmse, m", "perplexity"."""
     unit = "%" if metric.is_share else metric.unit
     return f"{metric.name}, {unit}" if unit else metric.name
+
+
+def worst_within(metric: Metric, reference: float, tolerance: float) -> float:
+    """The worst value within `tolerance` of `reference`, in the unit of a drop."""
+    sign = 1.0 if metric.higher_is_better else -1.0
+    return metric.scale * reference - sign * tolerance
 
 
 def with_unit(text: str, unit: str) -> str:

@@ -8,9 +8,10 @@ from energybench.errors import UsageError
 from energybench.records.record import RunRecord
 from energybench.records.saved import Run
 from energybench.records.studies import Inference, Intensity, Study, Throughput, read_studies
-from energybench.report.rows import Row, RowKey, in_order, labels, rows
 from energybench.report.comparison import machine_groups
+from energybench.report.rows import Row, RowKey, in_order, labels, rows
 from energybench.report.savings import BASELINE, Saving, saved_in
+from energybench.report.scores import metric_names
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,17 @@ class Section:
     def methods(self) -> list[str]:
         """Without the baseline, in the order of every table."""
         return list(dict.fromkeys(key.method for key in self.rows if key.method != BASELINE))
+
+    @property
+    def metric(self) -> str:
+        """The name of its cells' metric; of several "metric"."""
+        names = metric_names(self.finished)
+        return names[0] if len(names) == 1 else "metric"
+
+    @property
+    def items(self) -> str:
+        """The plural of its data's items, such as "images"."""
+        return " or ".join(dict.fromkeys(one.dataset.items for one in self.finished)) or "items"
 
     @property
     def failed(self) -> list[RunRecord]:

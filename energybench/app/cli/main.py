@@ -98,8 +98,9 @@ def _list(options: argparse.Namespace) -> None:
 def _capacity(options: argparse.Namespace) -> None:
     from energybench.compression.capacity import Capacity
     from energybench.progress import Progress
-    from energybench.report.tables.capacity import capacity_figure, capacity_table
+    from energybench.report.figures.capacities import save_capacities
     from energybench.report.style import check_figure_path
+    from energybench.report.tables.capacity import capacity_table
     from energybench.runs.opening import open_bench
     from energybench.runs.studies.capacities import capacities
 
@@ -129,7 +130,7 @@ def _capacity(options: argparse.Namespace) -> None:
                 curves |= found
         finally:  # what is known is drawn, whatever ended the rest
             if output is not None and curves:
-                capacity_figure(curves, output, options.per_layer)
+                save_capacities(curves, output, options.per_layer)
                 _say(f"wrote {output}")
 
 

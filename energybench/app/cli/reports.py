@@ -72,7 +72,7 @@ def _plot(options: argparse.Namespace) -> None:
 
     if options.list:
         for name, kind in FIGURES.items():
-            print(f"{name:<14}{kind.title}")
+            print(f"{name:<14}{kind.named().title}")
         return
     if options.figure not in FIGURES:
         raise UsageError(f"no figure {options.figure!r}; known: {', '.join(FIGURES)}")

@@ -1,4 +1,4 @@
-"""Savings as points with their intervals, a line each, models beneath each other."""
+"""Savings as points with their intervals, one line each, model below model."""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -24,7 +24,7 @@ def ends(saving: Saving) -> list[float]:
 
 
 def saving_limits(savings: Sequence[Saving]) -> tuple[float, float]:
-    """Of an axis with these savings in percent."""
+    """The limits of an axis that shows `savings` in percent."""
     values = [100 * saving.saved for saving in savings if saving.saved is not None]
     return percent_limits(values, [end for saving in savings for end in ends(saving)])
 

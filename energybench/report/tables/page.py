@@ -6,10 +6,10 @@ from statistics import fmean
 
 from energybench.energy.units import format_kwh, format_seconds
 from energybench.records.record import RunRecord
-from energybench.report.rows import RowKey
 from energybench.report.comparison import finetune_s
 from energybench.report.factors import NAMES
 from energybench.report.paper import Judgement
+from energybench.report.rows import RowKey
 from energybench.report.savings import Saving
 from energybench.report.scores import ScoreColumn, score_column
 from energybench.report.sections import Section
@@ -45,9 +45,7 @@ def result_table(section: Section) -> Table:
     return Table(tuple(headers), tuple(rows), frozenset(range(first, len(headers) - 1)))
 
 
-def _result(
-    section: Section, key: RowKey, labelled: bool, score: ScoreColumn
-) -> tuple[str, ...]:
+def _result(section: Section, key: RowKey, labelled: bool, score: ScoreColumn) -> tuple[str, ...]:
     records = list(section.rows[key].values())
     found = section.savings.get(key)
     rates = [one.compression.compression_rate for one in records if one.compression]
@@ -72,9 +70,7 @@ def _result(
 
 def _arithmetic(records: Sequence[RunRecord]) -> str:
     """The arithmetics that the method chose, where they are not the run's own."""
-    chosen = {one.precision for one in records} - {
-        one.protocol.precision for one in records
-    }
+    chosen = {one.precision for one in records} - {one.protocol.precision for one in records}
     return f" [{', '.join(sorted(map(str, chosen)))}]" if chosen - {None} else ""
 
 

@@ -125,8 +125,8 @@ def test_a_drop_beyond_the_tolerance_fails_after_its_record_is_written(
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(
         [
-            "tiny ruin seed 0 lost * pp of accuracy, tolerance 1: baseline * % (* of 600 test images), "
-            "here * % (*); * images are classified differently"
+            "tiny ruin seed 0 lost * pp of accuracy, tolerance 1: baseline * % "
+            "(* of 600 test images), here * % (*); * images are classified differently"
         ]
     )
     ruined = load(session.path / "out.json")["benchmarks"][1]["extra_info"]
