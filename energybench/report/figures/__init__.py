@@ -72,8 +72,8 @@ FIGURES: dict[str, FigureKind] = {
     ),
     "tolerance": FigureKind(
         "What a tolerance buys",
-        "Left: energy saved at each tolerance. Right: the {metric} lost on test {items}; the search "
-        "saw validation {items} only.",
+        "Left: energy saved at each tolerance. Right: the {metric} lost on test {items}; the "
+        "search saw validation {items} only.",
         tolerance_figure,
     ),
     "compositions": FigureKind(
