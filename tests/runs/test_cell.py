@@ -16,10 +16,10 @@ from torch import nn
 
 from energybench.compression.base import Baseline
 from energybench.config import Cell, FinetuneConfig
+from energybench.energy.carbon import CarbonIntensity
 from energybench.energy.machine import gpu_id
 from energybench.energy.opening import open_meters
 from energybench.records.record import (
-    CarbonIntensity,
     EpochRecord,
     RunRecord,
     from_json,

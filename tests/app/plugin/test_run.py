@@ -48,7 +48,7 @@ def test_json_has_headline_record_and_timing(session: pytest.Pytester) -> None:
             record.phases["finetune"].duration_s, rel=0.05, abs=0.2
         )
         assert record.test is not None
-        assert record.test.total == 600
+        assert record.test.items == 600
     assert baseline["extra_info"]["accuracy_drop_pp"] == 0.0
     assert stego["extra_info"]["compression_rate"] > 0
     assert data["machine_info"]["energybench"]["python"]
