@@ -1,11 +1,11 @@
-"""What a compression found and did to one model, as it is recorded."""
+"""The recorded result of compressing one model."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
 class CompressionReport:
-    """What a compression found and did to one model."""
+    """The result of compressing one model: the setting that was found, and its effect."""
 
     method: str
     settings: dict[str, float | int | str]

@@ -1,4 +1,4 @@
-"""One epoch of fine-tuning, as it is recorded."""
+"""The record of one epoch of fine-tuning."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""The inputs of a cell: its data set and its pretrained weights, as they are recorded."""
+"""The recorded inputs of a cell: its data set and its pretrained weights."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +9,7 @@ class Dataset:
     """The data that a cell was trained and tested on."""
 
     name: str
-    """As the option names it: "digits", "folder:/photographs"."""
+    """Name as in the option: "digits", "folder:/photographs"."""
     fingerprint: str
     """Changes with the items, their labels and the splits."""
     task: str = "image classification"

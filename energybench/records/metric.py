@@ -1,4 +1,4 @@
-"""How good a model is: a named number, and which way is better."""
+"""The measure of a model's quality: a named number, with the direction that is better."""
 
 from dataclasses import dataclass
 
@@ -25,7 +25,7 @@ class Metric:
     """`unit`s per 1.0 of a value."""
 
     def drop(self, reference: float, value: float) -> float:
-        """By how much `value` is worse than `reference`, in `unit`; negative where it is better."""
+        """The change for the worse from `reference` to `value`, in `unit`; negative: better."""
         change = reference - value if self.higher_is_better else value - reference
         return self.scale * change
 
@@ -55,7 +55,7 @@ class Metric:
 
     @property
     def worsened(self) -> str:
-        """What a model that got worse did: "the accuracy dropped", "the rmse rose"."""
+        """The clause for a model that got worse: "the accuracy dropped", "the rmse rose"."""
         return f"the {self.name} {'dropped' if self.higher_is_better else 'rose'}"
 
 

@@ -103,4 +103,4 @@ MIGRATIONS: Migrations = {
     3: lambda data: _with_step(data) | {"schema_version": 4},
     4: lambda data: _with_metric(data) | {"schema_version": 5},
 }
-"""As `schema.read_versioned` takes them."""
+"""The steps of records for `schema.read_versioned`."""

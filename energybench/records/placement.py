@@ -1,4 +1,4 @@
-"""Where the ranks of a cell ran, as it is recorded."""
+"""The recorded machines and devices of a cell's ranks."""
 
 from dataclasses import dataclass
 

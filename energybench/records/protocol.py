@@ -1,4 +1,4 @@
-"""How a cell was trained and measured, as it is recorded."""
+"""The recorded protocol of a cell: how it was trained and measured."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ class Protocol:
     batch_size: int
     """Items per step, of all ranks together."""
     budget: str
-    """How long a method trains: "early-stopping", or "equal" to its baseline's epochs."""
+    """Rule for the number of epochs: "early-stopping", or "equal" to the baseline's."""
     memory_format: str
     """The one that was asked for: "auto", "contiguous" or "channels_last"."""
     compile: bool

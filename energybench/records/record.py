@@ -1,4 +1,4 @@
-"""What one cell leaves behind: `RunRecord` and its parts, in JSON and out of it.
+"""The record of one cell, `RunRecord`: its parts, to JSON and back.
 
 Energies are joules, durations seconds, accuracies fractions (0..1); a name carries its unit.
 "Not available" is None with a reason beside it, never 0.
@@ -62,7 +62,7 @@ class TestResult:
 class RunRecord:
     """One cell, start to end.
 
-    `status` is "ok", "failed" or "interrupted"; a cell that was cut short keeps what it measured.
+    `status` is "ok", "failed" or "interrupted"; a cell that was cut short keeps its measurements.
     """
 
     model: str
@@ -75,7 +75,7 @@ class RunRecord:
     """`energy.machine.Machine` as JSON, of the first machine."""
     status: str = "ok"
     error: str | None = None
-    """Why the cell did not end well, in one line; None for a status of "ok"."""
+    """The reason in one line where `status` is not "ok"; None elsewhere."""
     phases: dict[str, EnergyReading] = field(default_factory=dict)
     """`load` (with the training of a new head, if any), `compress`, `compile` where that was asked
     for, `calibrate` where there was an arithmetic to choose, `finetune`, `evaluate`."""
@@ -178,7 +178,7 @@ class RunRecord:
 
     @property
     def metric(self) -> Metric | None:
-        """What the test measured; None where there was no test."""
+        """The metric of the test; None where there was no test."""
         return self.test.metric if self.test else None
 
     @property
@@ -188,7 +188,7 @@ class RunRecord:
 
     @property
     def drop(self) -> float | None:
-        """How much worse the test is than the reference, in the metric's unit; negative: better."""
+        """The test's drop from the reference, in the metric's unit; negative where it is better."""
         if self.test is None or self.reference_value is None:
             return None
         return self.test.metric.drop(self.reference_value, self.test.value)

@@ -1,4 +1,4 @@
-"""Why a cell fails its benchmark, in one line."""
+"""The reason for which a cell fails its benchmark, in one line."""
 
 import math
 
@@ -44,6 +44,6 @@ def _change(metric: Metric, drop: float) -> str:
 
 
 def _right(metric: Metric, value: float, items: int) -> int | None:
-    """How many of `items` are right; None where the metric does not count that."""
+    """The number of `items` that are right; None where the metric does not count them."""
     counted = metric == ACCURACY and math.isfinite(value * items)
     return round(value * items) if counted else None

@@ -24,7 +24,7 @@ class Column:
     records: tuple[RunRecord, ...]
     """In the order of their seeds."""
     saving: Saving | None
-    """Against the run's own baseline; None where it has none, and for baselines."""
+    """The saving against the run's own baseline; None for baselines, and where there is none."""
     ratio: Estimate | None
     """The ratio of `kwh` to the first run's, over the seeds that both have; None for the first run,
     and where an energy is missing or the two were read in different ways."""
@@ -58,7 +58,9 @@ class ComparedRow:
     columns: dict[str, Column]
     """Run -> its cells."""
     pairs: dict[str, tuple[Pair, ...]]
-    """Run but the first -> (its record, the first run's record) by seed; no pair, no entry."""
+    """Later run -> pairs (its record, the first run's record), one per seed that both have.
+
+    A run without such a seed has no entry."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class Comparison:
 
     @property
     def letters(self) -> list[str]:
-        """A, B, ... Z, R27, ...: names of runs are too long for headers."""
+        """Short names of the runs, since labels are too long for headers: A, B, ... Z, R27, ..."""
         first = [chr(ord("A") + place) for place in range(min(26, len(self.runs)))]
         return [*first, *(f"R{place + 1}" for place in range(26, len(self.runs)))]
 
@@ -88,8 +90,8 @@ class Comparison:
 def compare(runs: Mapping[str, Sequence[RunRecord]], across: Collection[str] = ()) -> Comparison:
     """Line up `runs` (label -> records) by model x method x seed x data x protocol.
 
-    `across` names parts of the protocol that may differ. Of a cell that a run holds twice the last
-    counts.
+    `across` names parts of the protocol that may differ. Where a run holds a cell twice, the last
+    one counts.
     """
     found = {run: rows(records, across) for run, records in runs.items()}
     names = tuple(runs)
@@ -131,7 +133,7 @@ def finetune_s(record: RunRecord) -> float | None:
 
 
 def machine_groups(records: Iterable[RunRecord]) -> dict[str, list[RunRecord]]:
-    """Records by the hardware that measured them, under its name; software may differ."""
+    """Name of the hardware -> the records that it measured; software may differ."""
     found: dict[tuple[str, ...], list[RunRecord]] = {}
     for record in records:
         found.setdefault(_hardware(record), []).append(record)

@@ -24,7 +24,7 @@ _LIMIT = re.compile(r"\s*([^\s:,][^:,]*?)\s*:\s*([0-9.]+)\s*([^\W\d]\w*|%)?\s*")
 
 @dataclass(frozen=True)
 class Limit:
-    """How much worse a quantity may be than in the first run.
+    """The largest change for the worse of a quantity, against the first run.
 
     `name` is one of `COSTS`, limited in percent of the first run's, or the name of a metric,
     limited in the metric's unit: `accuracy:1pp`, `rmse:0.1`.
@@ -129,7 +129,10 @@ def _metric(pairs: Sequence[Pair]) -> Metric | None:
 
 
 def _worse(limit: Limit, rows: Sequence[Sequence[Pair]]) -> list[Estimate | None]:
-    """By how much the first of each pair is worse than the second, in the limit's unit."""
+    """Per row the mean change for the worse, of the first of each pair against the second.
+
+    It is in the unit of the limit.
+    """
     if limit.name not in COSTS:
         drops = [_drops(pairs) for pairs in rows]
         found = iter(means([row for row in drops if row]))

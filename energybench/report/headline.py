@@ -42,7 +42,7 @@ def _of_one_model(section: Section, savings: Sequence[Saving]) -> str:
 
 
 def _clause(section: Section, saving: Saving) -> str:
-    """Such as: lowrank saves 34.3 % [34.0, 34.7]."""
+    """A clause such as "lowrank saves 34.3 % [34.0, 34.7]"."""
     label = section.labels[saving.key]
     name = f"{saving.method} ({label})" if label else saving.method
     return f"{name} {change(saving.energy)}{' beyond the tolerance' if saving.beyond else ''}"

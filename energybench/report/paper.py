@@ -1,4 +1,4 @@
-"""The claims of arXiv 2506.01311 beside what a run found."""
+"""The claims of arXiv 2506.01311 beside the findings of a run."""
 
 import tomllib
 from collections.abc import Callable, Sequence

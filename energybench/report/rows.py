@@ -1,5 +1,6 @@
 """Records lined up in rows of comparable cells."""
 
+import json
 from collections.abc import Collection, Iterable
 from functools import cache
 from pathlib import Path
@@ -19,7 +20,7 @@ Setting = tuple[tuple[str, Any], ...]
 
 
 class RowKey(NamedTuple):
-    """The cells that differ by their seed only."""
+    """The key of cells that differ only in their seed."""
 
     model: str
     method: str
@@ -52,8 +53,10 @@ def setting(record: RunRecord, across: Collection[str] = ()) -> Setting:
 
 
 def _plain(value: Any) -> Any:
-    """`value` as something that can be compared and hashed."""
-    return str(value) if isinstance(value, list | dict) else value
+    """`value`, or the JSON of a list, tuple or dict: in memory and on disk the same, and hashable."""
+    if isinstance(value, list | tuple | dict):
+        return json.dumps(value, sort_keys=True, default=str)
+    return value
 
 
 @cache
@@ -111,7 +114,7 @@ def labels(keys: Iterable[RowKey]) -> dict[RowKey, str]:
 
 
 def differences(first: Setting, second: Setting) -> dict[str, tuple[Any, Any]]:
-    """Name -> its two values, where they differ."""
+    """Name -> its values in both settings, where those differ."""
     ours, theirs = dict(first), dict(second)
     names = dict.fromkeys((*ours, *theirs))
     return {

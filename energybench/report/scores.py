@@ -1,4 +1,4 @@
-"""How tables and figures show the metrics of their cells."""
+"""Texts for the metrics of cells, in tables and figures."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -48,12 +48,12 @@ class Section:
 
     @property
     def models(self) -> list[str]:
-        """In the order of the run."""
+        """The models in the order of the run."""
         return list(dict.fromkeys(key.model for key in self.rows))
 
     @property
     def methods(self) -> list[str]:
-        """Without the baseline, in the order of every table."""
+        """The methods without the baseline, in the order of every table."""
         return list(dict.fromkeys(key.method for key in self.rows if key.method != BASELINE))
 
     @property

@@ -26,7 +26,7 @@ class FigureKind:
 
     title: str
     caption: str
-    """How to read it, in a sentence or two."""
+    """A sentence or two on reading the figure."""
     draw: "Callable[[Section], Figure | None]"
     """None where the section has nothing to draw; to be called within `style.look()`."""
 

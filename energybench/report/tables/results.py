@@ -64,7 +64,7 @@ def result_table(
 
 
 def _in_order(records: Iterable[RunRecord]) -> list[RunRecord]:
-    """By model, seed and method; the run shuffled the methods."""
+    """`records` by model, seed and method: the run shuffled the methods."""
     records = list(records)
     models = list(dict.fromkeys(record.model for record in records))
     methods = METHODS.names()
