@@ -53,7 +53,7 @@ def setting(record: RunRecord, across: Collection[str] = ()) -> Setting:
 
 
 def _plain(value: Any) -> Any:
-    """`value`, or the JSON of a list, tuple or dict: in memory and on disk the same, and hashable."""
+    """`value`, or the JSON of a container: hashable, and the same in memory and on disk."""
     if isinstance(value, list | tuple | dict):
         return json.dumps(value, sort_keys=True, default=str)
     return value

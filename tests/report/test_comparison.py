@@ -69,7 +69,7 @@ def test_the_machine_may_differ_and_nothing_else() -> None:
     [
         ({"dataset": replace(DATASET, fingerprint="f01")}, "fingerprint"),
         ({"dataset": replace(DATASET, details={"image_size": 64})}, "image_size"),
-        ({"dataset": replace(DATASET, details={"languages": ["de"]})}, "languages None / ['de']"),
+        ({"dataset": replace(DATASET, details={"languages": ["de"]})}, 'languages None / ["de"]'),
         ({"weights": Weights("torchvision")}, "weights digits pretraining / torchvision"),
         ({"precision": "bf16"}, "precision fp32 / bf16"),
         ({"pue": 1.58}, "pue 1.0 / 1.58"),
