@@ -171,7 +171,7 @@ def test_the_page_says_nothing_of_accuracy(saved: str) -> None:
 
 def test_markdown_has_the_values_and_drops(saved: str) -> None:
     text = markdown(read_runs([saved]))
-    assert row(text, "stego")[7:9] == ["0.7 m", "+0.2 m"]
+    assert row(text, "stego")[8:10] == ["0.7 m", "+0.2 m"]
     assert "accuracy" not in text.partition("Against the paper")[0]
 
 
