@@ -1,1 +1,1 @@
-"""What a cell leaves on disk, and how it comes back."""
+"""Records of cells: as written to disk, and as read back."""

@@ -3,14 +3,14 @@
 from collections.abc import Iterable
 from typing import Any
 
-from energybench.records.journal import Entry
+from energybench.records.entry import Entry
 from energybench.records.record import RunRecord
 
 
 def benchmark_json(entries: Iterable[Entry], version: str) -> dict[str, Any]:
-    """What pytest-benchmark `version` reads as a saved run; cells without a timing beside it.
+    """A saved run as pytest-benchmark `version` reads it; cells without a timing stand beside it.
 
-    Facts of the machine are those of the last cell. Raises ValueError without any entry.
+    The facts of the machine are those of the last cell. Raises ValueError without any entry.
     """
     entries = list(entries)
     if not entries:
@@ -37,7 +37,7 @@ def with_record(benchmark: dict[str, Any], record: RunRecord) -> dict[str, Any]:
 
 
 def _machine_info(record: RunRecord) -> dict[str, Any]:
-    """As far as a record knows what pytest-benchmark asks the machine for."""
+    """pytest-benchmark's facts of the machine, as far as a record has them."""
     machine = record.machine
     return {
         "node": "",

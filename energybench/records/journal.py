@@ -1,11 +1,8 @@
-"""Finished cells, kept the moment they are done: an append-only file of checksummed JSON lines.
+"""Finished cells, kept the moment they end: an append-only file with one line per cell.
 
-A line is `{"sha256": "<of the entry's bytes>", "entry": {...}}`. What a power cut or another hand
-did to one line costs that line only.
+Lines are checksummed (`entry`): damage to a line, as by a power cut, costs that line only.
 """
 
-import hashlib
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,34 +12,19 @@ from pathlib import Path
 from typing import Any
 
 from energybench.errors import UsageError
-from energybench.records.record import RunRecord, from_json
+from energybench.records.entry import SCHEMA_VERSION, DamagedLineError, Entry, from_line, to_line
+from energybench.records.record import RunRecord
+
+__all__ = ["DEFAULT_PATH", "Contents", "Entry", "Journal", "Keeper"]
 
 DEFAULT_PATH = Path(".energybench", "journal.jsonl")
-SCHEMA_VERSION = 1
-
-_HEAD = b'{"sha256":"'
-_MIDDLE = b'","entry":'
-_TAIL = b"}"
 _LOCK_S = 60.0
 """Seconds to wait for another run that writes its line."""
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One cell that has ended, well or not."""
-
-    key: str
-    """Equal for cells that may stand for each other."""
-    record: RunRecord
-    benchmark: dict[str, Any] | None
-    """pytest-benchmark's entry, without the record; None where nothing was timed."""
-    written_at: str
-    """Date and time in UTC, ISO 8601."""
-
-
-@dataclass(frozen=True)
 class Contents:
-    """All of a journal that can be read."""
+    """The readable contents of a journal."""
 
     entries: tuple[Entry, ...]
     damaged: tuple[str, ...]
@@ -50,8 +32,19 @@ class Contents:
 
     @property
     def latest(self) -> dict[str, Entry]:
-        """Key -> the last entry under it, in the order of their first ones."""
+        """Key -> the last entry with that key, in the order of the first ones."""
         return {entry.key: entry for entry in self.entries}
+
+    @property
+    def outdated(self) -> int:
+        """Cells that only lines of older schemas have: no key of today finds them."""
+        now: set[tuple[str, str, int]] = set()
+        before: set[tuple[str, str, int]] = set()
+        for entry in self.entries:
+            record = entry.record
+            found = now if entry.schema_version == SCHEMA_VERSION else before
+            found.add((record.model, record.method, record.seed))
+        return len(before - now)
 
 
 class Journal:
@@ -61,11 +54,11 @@ class Journal:
         self.path = path
 
     def append(self, entry: Entry) -> None:
-        """Write `entry` and wait until the disk has it.
+        """Write `entry` and wait until it is on the disk.
 
-        Raises `UsageError` where it cannot be written; nothing of it is left behind then.
+        Raises `UsageError` where that fails; the file is then as before.
         """
-        line = _line(entry)
+        line = to_line(entry)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self._locked():
@@ -77,9 +70,9 @@ class Journal:
             ) from error
 
     def read(self) -> Contents:
-        """What is in the journal; a file that is not there is empty.
+        """The contents of the journal; a missing file counts as empty.
 
-        Raises `UsageError` where it cannot be read, or was written by a newer energybench.
+        Raises `UsageError` where the file cannot be read, or a newer energybench wrote a line.
         """
         try:
             data = self.path.read_bytes()
@@ -92,8 +85,8 @@ class Journal:
             if not line:
                 continue
             try:
-                entries.append(_entry(line))
-            except _DamagedError as error:
+                entries.append(from_line(line))
+            except DamagedLineError as error:
                 damaged.append(f"line {number}: {error}")
             except UsageError as error:
                 raise UsageError(f"{self.path}, line {number}: {error}") from error
@@ -112,42 +105,8 @@ class Journal:
             ) from None
 
 
-class _DamagedError(Exception):
-    """Why a line is not an entry."""
-
-
-def _line(entry: Entry) -> bytes:
-    data = {
-        "schema_version": SCHEMA_VERSION,
-        "key": entry.key,
-        "written_at": entry.written_at,
-        "benchmark": entry.benchmark,
-        "record": entry.record.to_json(),
-    }
-    payload = json.dumps(data, separators=(",", ":")).encode()
-    return b"".join((_HEAD, _checksum(payload), _MIDDLE, payload, _TAIL, b"\n"))
-
-
-def _checksum(payload: bytes) -> bytes:
-    return hashlib.sha256(payload).hexdigest().encode()
-
-
-def _entry(line: bytes) -> Entry:
-    """Raises `_DamagedError` for what is no line of ours, `UsageError` for a newer one."""
-    start = len(_HEAD) + 64
-    if not (line.startswith(_HEAD) and line[start:].startswith(_MIDDLE) and line.endswith(_TAIL)):
-        raise _DamagedError("not a whole entry")
-    payload = line[start + len(_MIDDLE) : -len(_TAIL)]
-    if line[len(_HEAD) : start] != _checksum(payload):
-        raise _DamagedError("its checksum is wrong")
-    data = json.loads(payload)  # which is as it was written
-    if data["schema_version"] > SCHEMA_VERSION:
-        raise UsageError("written by a newer energybench; upgrade to read it")
-    return Entry(data["key"], from_json(data["record"]), data["benchmark"], data["written_at"])
-
-
 def _without_record(benchmark: dict[str, Any] | None) -> dict[str, Any] | None:
-    """pytest-benchmark's entry without what the line has already."""
+    """pytest-benchmark's entry without the record, which the line has beside it."""
     if benchmark is None:
         return None
     extra = {key: value for key, value in benchmark["extra_info"].items() if key != "energybench"}
@@ -155,7 +114,7 @@ def _without_record(benchmark: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _append(path: Path, line: bytes) -> None:
-    """Add `line`, after the end of a torn one; on failure leave the file as it was."""
+    """Add `line`, on a new line where the last one is torn; on failure leave the file unchanged."""
     new = not path.exists()
     handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
     try:
@@ -180,7 +139,7 @@ def _write_all(handle: int, data: bytes) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """So that the file's name, too, survives a power cut."""
+    """Make the names of files in `folder` survive a power cut."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -189,7 +148,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 class Keeper:
-    """One session and its journal: what it adds, and what it need not run again."""
+    """One session and its journal: adds ended cells, and finds those that need not run again."""
 
     def __init__(self, journal: Journal, resume: bool) -> None:
         """With `resume`, read the journal now; raises `UsageError` where it cannot be read."""
@@ -198,6 +157,7 @@ class Keeper:
         contents = journal.read() if resume else Contents((), ())
         self._earlier = contents.latest
         self._damaged = contents.damaged
+        self._outdated = contents.outdated
         self._waiting: list[Entry] = []
         self._error: str | None = None
         self._complaints: list[str] = []
@@ -208,17 +168,17 @@ class Keeper:
             self._complaints.append(line)
 
     def earlier(self, key: str) -> Entry | None:
-        """What the journal has under `key`; an interrupted cell is to run again."""
+        """The journal's entry with `key`; None for an interrupted cell, which runs again."""
         entry = self._earlier.get(key)
         return None if entry is None or entry.record.status == "interrupted" else entry
 
     def finished(self, key: str) -> RunRecord | None:
-        """The record of `earlier`, of a cell that went well."""
+        """The record of `earlier` if the cell ended well."""
         entry = self.earlier(key)
         return None if entry is None or entry.record.status != "ok" else entry.record
 
     def keep(self, key: str, record: RunRecord, benchmark: dict[str, Any] | None = None) -> None:
-        """Append a cell. What cannot be written now waits, and is tried again with the next."""
+        """Append a cell; one that cannot be written now is tried again with the next one."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         self._waiting.append(Entry(key, record, _without_record(benchmark), now))
         self._error = None
@@ -230,8 +190,13 @@ class Keeper:
             self._error = str(error)
 
     def complaints(self) -> list[str]:
-        """Lines on what is not kept, or not readable where it is."""
+        """Lines on cells that are not kept, not readable, or not resumed."""
         lines = [f"{self.path}, {phrase}; that cell ran again" for phrase in self._damaged]
+        if self._outdated:
+            lines.append(
+                f"{self.path}: not resumed are {self._outdated} cells of an older energybench, "
+                "whose keys no longer match; they run again"
+            )
         lines += self._complaints
         if self._waiting:
             lines.append(f"{len(self._waiting)} cells are not in the journal: {self._error}")

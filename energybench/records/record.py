@@ -1,128 +1,90 @@
-"""What one cell leaves behind: `RunRecord` and its parts, in JSON and out of it.
+"""The record of one cell, `RunRecord`: its parts, to JSON and back.
 
-Accuracies are fractions (0..1), energies joules, durations seconds; a name carries its unit.
+Energies are joules, durations seconds, accuracies fractions (0..1); a name carries its unit.
 "Not available" is None with a reason beside it, never 0.
 """
 
 import math
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 from energybench.energy.carbon import CarbonIntensity
 from energybench.energy.readings import EnergyReading, PowerTrace
 from energybench.energy.units import kwh
 from energybench.errors import UsageError
+from energybench.records.compression_report import CompressionReport
+from energybench.records.epoch import EpochRecord
+from energybench.records.estimates import estimated
+from energybench.records.inputs import Dataset, Weights
+from energybench.records.metric import ACCURACY, Metric
 from energybench.records.migrations import MIGRATIONS
+from energybench.records.placement import Placement
+from energybench.records.protocol import Protocol
 from energybench.records.schema import read_versioned
 
-SCHEMA_VERSION = 4
+__all__ = [
+    "DATA_BOUND",
+    "SCHEMA_VERSION",
+    "CompressionReport",
+    "Dataset",
+    "EpochRecord",
+    "Placement",
+    "Protocol",
+    "RunRecord",
+    "TestResult",
+    "Weights",
+    "from_json",
+]
+
+SCHEMA_VERSION = 5
 
 DATA_BOUND = 0.05
-"""Share of the training time from which waiting for data is said of a cell."""
-ROUNDING_PP = 1e-9
-"""Percentage points forgiven, so that a drop of exactly the tolerance is within it."""
+"""A cell that waited for data in a larger share of its training time is flagged `data_bound`."""
 
 
 @dataclass(frozen=True)
-class CompressionReport:
-    """What a compression found and did to one model."""
-
-    method: str
-    settings: dict[str, float | int | str]
-    """The strongest setting within tolerance, for instance {"bits": 17} or {"fraction": 0.42}."""
-    compression_rate: float
-    """Share of the model's weight storage that is freed, 0..1 (0 for `no_effect`)."""
-    reference_score: float | None
-    """Validation accuracy before compressing, 0..1; None if nothing was searched."""
-    score: float | None
-    """Validation accuracy with `settings` applied, before any fine-tuning."""
-    curve: list[tuple[float, float]] = field(default_factory=list)
-    """Every (setting, validation accuracy) the search evaluated, in the order it did."""
-    no_effect: bool = False
-    """The search found no setting within the tolerance; the model is as it was."""
-    error: dict[str, float] = field(default_factory=dict)
-    """Layer -> relative Frobenius error of its weight, |W - W'| / |W|; empty where not computed."""
-    notes: list[str] = field(default_factory=list)
-    """What a reader should know of the search, for instance that its curve is not monotone."""
-    parts: list["CompressionReport"] = field(default_factory=list)
-    """One report per part of a composition, in the order applied."""
-
-
-@dataclass(frozen=True)
-class EpochRecord:
-    """One epoch of fine-tuning; its seconds and joules include its validation."""
-
-    epoch: int
-    train_loss: float
-    validation_loss: float
-    validation_accuracy: float
-    steps: int
-    images: int
-    duration_s: float
-    joules: float | None
-    images_per_s: float
-    """Training images over the seconds of the epoch's training part."""
-    peak_memory_bytes: int | None
-    """Largest CUDA allocation of the fine-tuning so far, on any GPU; None on CPU."""
-    data_wait_share: float | None = None
-    """Share of its training part in which the device waited for images, 0..1; None: not known.
-
-    Of several ranks, that of the one that waited longest."""
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Where the ranks of a cell ran; lists are by rank."""
-
-    nodes: list[int]
-    """Machine of each rank, numbered from 0; the record's `machine` is number 0."""
-    devices: list[str]
-    """`cpu`, or the GPU as energies have it: `gpu:<id>`."""
-    threads: list[int]
-    """PyTorch's on the CPU."""
-
-
-@dataclass(frozen=True)
-class HeldOutTest:
+class TestResult:
     """The finalized model on the held-out test split."""
 
-    accuracy: float
-    correct: int
-    total: int
-    predictions: str
-    """Class index per test image, in the split's order, in words: "7 0 3" (small, fast to read)."""
+    __test__: ClassVar[bool] = False  # no class of tests, whatever pytest makes of its name
+
+    metric: Metric
+    value: float
+    """The metric over the split: a fraction where the metric is an accuracy."""
+    items: int
+    """Items of the split."""
+    outcomes: str
+    """One word per item, in the split's order, such as its predicted class: "7 0 3"."""
 
 
 @dataclass(frozen=True)
 class RunRecord:
     """One cell, start to end.
 
-    `status` is "ok", "failed" or "interrupted"; a cell that was cut short keeps what it measured.
+    `status` is "ok", "failed" or "interrupted"; a cell that was cut short keeps its measurements.
     """
 
     model: str
     method: str
     seed: int
-    dataset: dict[str, Any]
-    """`name`, `fingerprint`, `classes`, `image_size`, and images per split in `splits`; of image
-    folders how they were `served`, and the files that were `skipped`, with the reason."""
-    weights: dict[str, Any]
-    """`source`, `key`, `head_replaced`, and for digits the pretrained `test_accuracy`."""
-    protocol: dict[str, Any]
-    """`FinetuneConfig` (`budget` among it) and what else shapes the numbers: device, precision,
-    tolerance, pue, world_size (the ranks that share every batch), ranks_per_node ("4+4")."""
+    dataset: Dataset
+    weights: Weights
+    protocol: Protocol
     machine: dict[str, Any]
+    """`energy.machine.Machine` as JSON, of the first machine."""
     status: str = "ok"
     error: str | None = None
+    """The reason in one line where `status` is not "ok"; None elsewhere."""
     phases: dict[str, EnergyReading] = field(default_factory=dict)
     """`load` (with the training of a new head, if any), `compress`, `compile` where that was asked
     for, `calibrate` where there was an arithmetic to choose, `finetune`, `evaluate`."""
     overhead: dict[str, EnergyReading] = field(default_factory=dict)
-    """Of a cell that was checkpointed, what no phase has: `checkpoint` (writing them), and where it
-    was interrupted `lost` (what was cut short) and `repeated` (what came before fine-tuning)."""
+    """Energy outside the phases of a cell with checkpoints: `checkpoint` (writing them), and after
+    an interruption `lost` (what was cut short) and `repeated` (what precedes fine-tuning)."""
     epochs: list[EpochRecord] = field(default_factory=list)
     best_epoch: int | None = None
+    """Number of the epoch whose weights are the result."""
     parameters: int | None = None
     """Trainable parameters while fine-tuning, after any structural change."""
     compression: CompressionReport | None = None
@@ -131,37 +93,37 @@ class RunRecord:
     memory_format: str | None = None
     """`contiguous` or `channels_last`, in fine-tuning and evaluation."""
     calibration: dict[str, Any] | None = None
-    """The steps in each candidate that chose `precision`, as `training.calibrate` has them; None
-    where there was nothing to choose."""
-    test: HeldOutTest | None = None
-    reference_accuracy: float | None = None
-    reference_correct: int | None = None
+    """The timed steps that chose `precision`, as `training.calibrate` has them; None where there
+    was nothing to choose."""
+    test: TestResult | None = None
+    reference_value: float | None = None
+    """The metric of the reference on the same test split."""
     reference_source: str | None = None
     """`this cell`, `this run` or `cache`."""
     disagreements: int | None = None
-    """Test images whose predicted class differs from the reference's."""
+    """Test items whose outcome differs from the reference's."""
     flags: list[str] = field(default_factory=list)
-    """Those of the fine-tuning's energy; and `data_bound`: the device waited for images in more
-    than `DATA_BOUND` of its training time."""
+    """Flags of the fine-tuning's energy, and `data_bound`: the device waited for data in more than
+    `DATA_BOUND` of the training time."""
     idle_watts: dict[str, float] = field(default_factory=dict)
     """Domain -> power of the idle machine before the run; empty where not measured."""
     carbon: CarbonIntensity | None = None
-    """Of the country that was named; None without one."""
+    """Emissions per kWh in the country that was named; None without one."""
     trace: PowerTrace | None = None
     """Power over the cell, if it was asked for."""
-    layout: Layout | None = None
-    """Of a cell that several ranks ran together; None for one process."""
+    placement: Placement | None = None
+    """Where several ranks ran the cell together; None for one process."""
     schema_version: int = SCHEMA_VERSION
 
     @property
     def pue(self) -> float:
         """Power usage effectiveness that turns IT energy into facility energy."""
-        return float(self.protocol["pue"])
+        return self.protocol.pue
 
     @property
     def tolerance(self) -> float:
-        """Largest drop allowed, in percentage points."""
-        return float(self.protocol["tolerance"])
+        """Largest drop allowed, in the unit of the metric."""
+        return self.protocol.tolerance
 
     @cached_property
     def kwh(self) -> float | None:
@@ -170,9 +132,9 @@ class RunRecord:
 
     @cached_property
     def kwh_total(self) -> float | None:
-        """Facility energy of fine-tuning and all that prepared it but loading, kWh.
+        """Facility energy of fine-tuning and of all its preparation except loading, kWh.
 
-        That is the compression's own search, compiling and calibrating.
+        The preparation is the compression's own search, compiling and calibrating.
         """
         optional = (name for name in ("compile", "calibrate") if name in self.phases)
         return self._facility_kwh("compress", *optional, "finetune")
@@ -200,11 +162,11 @@ class RunRecord:
 
     @property
     def data_wait_share(self) -> float | None:
-        """Share of all epochs' training time in which the device waited for images, 0..1.
+        """Share of all epochs' training time in which the device waited for data, 0..1.
 
         None where there was no epoch, or one does not say.
         """
-        seconds = [epoch.images / epoch.images_per_s for epoch in self.epochs]
+        seconds = [epoch.items / epoch.items_per_s for epoch in self.epochs]
         shares = [epoch.data_wait_share for epoch in self.epochs]
         waited = [share * s for share, s in zip(shares, seconds, strict=True) if share is not None]
         return sum(waited) / sum(seconds) if waited and len(waited) == len(seconds) else None
@@ -215,21 +177,28 @@ class RunRecord:
         return kwh(sum(known), self.pue) if len(known) == len(phases) else None
 
     @property
-    def accuracy(self) -> float | None:
-        """Test accuracy of the finalized model, 0..1."""
-        return self.test.accuracy if self.test else None
+    def metric(self) -> Metric | None:
+        """The metric of the test; None where there was no test."""
+        return self.test.metric if self.test else None
 
     @property
-    def drop_pp(self) -> float | None:
-        """Reference accuracy minus this cell's, in percentage points."""
-        if self.accuracy is None or self.reference_accuracy is None:
+    def value(self) -> float | None:
+        """The metric of the finalized model on the test split."""
+        return self.test.value if self.test else None
+
+    @property
+    def drop(self) -> float | None:
+        """The test's drop from the reference, in the metric's unit; negative where it is better."""
+        if self.test is None or self.reference_value is None:
             return None
-        return 100.0 * (self.reference_accuracy - self.accuracy)
+        return self.test.metric.drop(self.reference_value, self.test.value)
 
     @property
     def within_tolerance(self) -> bool | None:
         """Whether the drop is at most the tolerance; None when the drop is not known."""
-        return None if self.drop_pp is None else self.drop_pp <= self.tolerance + ROUNDING_PP
+        if self.test is None or self.reference_value is None:
+            return None
+        return self.test.metric.is_within(self.reference_value, self.test.value, self.tolerance)
 
     @cached_property
     def energy_source(self) -> str:
@@ -237,8 +206,15 @@ class RunRecord:
         phase = self.phases.get("finetune")
         return "+".join(sorted(set(phase.sources.values()))) if phase and phase.sources else "none"
 
+    @property
+    def estimated(self) -> bool:
+        """Whether any of the fine-tuning's energy is an estimate instead of a measurement."""
+        phase = self.phases.get("finetune")
+        return phase is not None and estimated(phase.sources.values())
+
     def headline(self) -> dict[str, Any]:
         """The flat keys of pytest-benchmark's `extra_info`, for jq and eyes."""
+        metric = self.metric
         return {
             "kwh": self.kwh,
             "kwh_total": self.kwh_total,
@@ -246,8 +222,15 @@ class RunRecord:
             **({"kwh_overhead": self.kwh_overhead} if self.overhead else {}),
             **({} if self.carbon is None else {"kg_co2e": self.kg_co2e}),
             "epochs": len(self.epochs),
-            "accuracy": self.accuracy,
-            "accuracy_drop_pp": self.drop_pp,
+            **(
+                {"accuracy": self.value, "accuracy_drop_pp": self.drop}
+                if metric in (None, ACCURACY)
+                else {}
+            ),
+            "metric": metric.name if metric else None,
+            "value": self.value,
+            "drop": self.drop,
+            "drop_unit": metric.unit if metric else None,
             "within_tolerance": self.within_tolerance,
             "energy_source": self.energy_source,
             "compression_rate": self.compression.compression_rate if self.compression else None,
@@ -263,17 +246,10 @@ class RunRecord:
 def from_json(data: Any) -> RunRecord:
     """The inverse of `RunRecord.to_json`, for this schema version and, by migration, older ones.
 
-    Raises `UsageError` for a record of a newer version or of another shape.
+    Raises `UsageError` for another shape, and its subclass `NewerSchemaError` for a newer version.
     """
     record = read_versioned(data, RunRecord, "record", SCHEMA_VERSION, MIGRATIONS)
-    for name in ("pue", "tolerance"):
-        if not _is_finite(record.protocol.get(name)):
+    for name, value in (("pue", record.pue), ("tolerance", record.tolerance)):
+        if not math.isfinite(value):
             raise UsageError(f"not an energybench record: protocol.{name} is not a finite number")
     return record
-
-
-def _is_finite(value: Any) -> bool:
-    try:
-        return math.isfinite(value)
-    except (TypeError, OverflowError):  # no number, or an integer larger than any float
-        return False

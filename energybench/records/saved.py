@@ -19,23 +19,24 @@ STORAGE = Path(".benchmarks")
 
 @dataclass(frozen=True)
 class Run:
-    """What one file holds."""
+    """The contents of one file."""
 
     label: str
-    """What tells the run from the others that were asked for."""
+    """A name that no other of the files asked for has."""
     path: Path
     records: tuple[RunRecord, ...]
-    """Those of its benchmarks and those that no benchmark carries."""
+    """Records of its benchmarks, and of cells that no benchmark carries."""
     extras: tuple[dict[str, Any], ...] = ()
-    """`extra_info` of the benchmarks that are no cells."""
+    """`extra_info` of the benchmarks that are not cells."""
     notes: tuple[str, ...] = ()
-    """What of the file cannot be read, a line each."""
+    """A line per part of the file that cannot be read."""
 
 
 def read_runs(names: Sequence[str], need_records: bool = True) -> list[Run]:
     """Every run that `names` name: JSON files, journals, or ids in `.benchmarks/` such as `0001`.
 
-    Raises `UsageError` for what cannot be read and, with `need_records`, for a file without any.
+    Raises `UsageError` for a file that cannot be read and, with `need_records`, for one without
+    records.
     """
     paths = [path for name in names for path in _paths(name)]
     paths = list(dict.fromkeys(paths))
@@ -50,7 +51,7 @@ def read_run(path: str | Path) -> list[RunRecord]:
 
 
 def _paths(name: str) -> list[Path]:
-    """The files that `name` stands for: itself, or the stored runs of that id or beginning."""
+    """The file called `name`, or the stored runs whose names begin with that id."""
     path = Path(name)
     if path.exists() or path.suffix or len(path.parts) > 1 or not STORAGE.is_dir():
         return [path]
@@ -61,7 +62,7 @@ def _paths(name: str) -> list[Path]:
 
 
 def _labels(paths: Sequence[Path]) -> list[str]:
-    """File names without their suffix, as long a path as makes them differ."""
+    """File names without their suffix, after as many folders as make them differ."""
     labels = [path.stem for path in paths]
     depth = 1
     while len(set(labels)) < len(labels) and depth < max(len(path.parts) for path in paths):
@@ -94,7 +95,7 @@ def _read(path: Path, label: str, need_records: bool) -> Run:
 
 
 def _read_journal(path: Path, label: str) -> Run:
-    """The last of each cell; raises `UsageError` where there is none."""
+    """The last record of each cell; raises `UsageError` where there is none."""
     contents = Journal(path).read()
     if not contents.entries:
         raise UsageError(f"{path} holds no finished cell")
@@ -115,7 +116,7 @@ def _json(path: Path) -> Any:
 
 @contextmanager
 def _no_garbage() -> Iterator[None]:
-    """Spare the collector: a large file makes millions of objects, and they all stay."""
+    """Switch the garbage collector off: a large file makes millions of objects that all stay."""
     was_on = gc.isenabled()
     gc.disable()
     try:

@@ -8,6 +8,11 @@ from energybench.errors import UsageError
 
 T = TypeVar("T")
 
+
+class NewerSchemaError(UsageError):
+    """The data were written by a newer energybench, which can read them."""
+
+
 Migrations = Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]]
 """Schema version -> the step that turns such data into data of the next version."""
 
@@ -17,16 +22,17 @@ def read_versioned(
 ) -> T:
     """The dataclass `kind` out of plain dicts, lists and numbers with a `schema_version`.
 
-    Data of an older version goes through `migrations` up to version `newest`. Raises `UsageError`,
-    which calls the data a `noun`, for a newer version or another shape.
+    Data of an older version go through `migrations` up to version `newest`. Raises
+    `NewerSchemaError` for a newer version, and `UsageError` for another shape; the messages call
+    the data a `noun`.
     """
     from pydantic import ValidationError
 
     version = data.get("schema_version") if isinstance(data, dict) else None
-    if not isinstance(version, int):
+    if not isinstance(version, int) or isinstance(version, bool):
         raise UsageError(f"not an energybench {noun}: it has no schema_version; record it again")
     if version > newest:
-        raise UsageError(
+        raise NewerSchemaError(
             f"the {noun} has schema version {version}, this energybench reads up to {newest}; "
             "upgrade energybench to read it"
         )

@@ -1,6 +1,6 @@
-"""What the studies of hardware leave in a benchmark's `extra_info`, and back out of it.
+"""Results of the studies of hardware: into a benchmark's `extra_info`, and back out of it.
 
-Durations in seconds, energies in joules of the machine (IT), "not available" is None.
+Durations are seconds, energies joules of the machine (IT energy); "not available" is None.
 """
 
 from collections.abc import Iterable
@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from energybench.errors import UsageError
+from energybench.records.estimates import estimated
 from energybench.records.schema import read_versioned
 
 KEY = "energybench_study"
@@ -16,7 +17,7 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True)
 class Intensity:
-    """One training step of one model and method, against what its device can do at most."""
+    """One training step of one model and method, against the measured ceilings of its device."""
 
     model: str
     method: str
@@ -28,16 +29,16 @@ class Intensity:
     flops_per_step: float
     """Floating-point operations of forward and backward; a multiplication with its addition is 2.
 
-    As PyTorch's `FlopCounterMode` counts them: matrix products and convolutions, nothing else.
+    PyTorch's `FlopCounterMode` counts them: matrix products and convolutions, nothing else.
     """
     bytes_per_step: float
-    """An estimate: what every operation of the step reads and writes, as if no cache held it."""
+    """An estimate: the bytes that all operations of the step read and write, without caches."""
     seconds_per_step: float
     joules_per_step: float | None
     ceiling_flops_per_s: float
-    """Measured: of a large matrix product in this precision."""
+    """Measured with a large matrix product in this precision."""
     ceiling_bytes_per_s: float
-    """Measured: of copying a buffer far larger than the caches; reads and writes both count."""
+    """Measured by copying a buffer far larger than the caches; reads and writes both count."""
     sources: dict[str, str] = field(default_factory=dict)
     """Domain -> how its energy was read."""
     flags: list[str] = field(default_factory=list)
@@ -47,12 +48,12 @@ class Intensity:
 
     @property
     def flops_per_s(self) -> float:
-        """Achieved."""
+        """Achieved floating-point operations per second."""
         return self.flops_per_step / self.seconds_per_step
 
     @property
     def bytes_per_s(self) -> float:
-        """Achieved, of the estimated bytes: caches can lift it above the ceiling."""
+        """Achieved rate of the estimated bytes; caches can lift it above the ceiling."""
         return self.bytes_per_step / self.seconds_per_step
 
     @property
@@ -62,7 +63,7 @@ class Intensity:
 
     @property
     def joules_per_flop(self) -> float | None:
-        """None where the energy is not known."""
+        """IT energy per floating-point operation; None where the energy is not known."""
         if self.joules_per_step is None or self.flops_per_step <= 0:
             return None
         return self.joules_per_step / self.flops_per_step
@@ -70,12 +71,12 @@ class Intensity:
     @property
     def estimated(self) -> bool:
         """Whether the energy is an estimate instead of a measurement."""
-        return any("estimate" in source for source in self.sources.values())
+        return estimated(self.sources.values())
 
 
 @dataclass(frozen=True)
 class InferencePoint:
-    """One batch size."""
+    """Time and energy of inference at one batch size."""
 
     batch_size: int
     seconds_per_1000_images: float
@@ -84,7 +85,7 @@ class InferencePoint:
 
 @dataclass(frozen=True)
 class Inference:
-    """A finalized model that only answers."""
+    """Inference with a finalized model, at several batch sizes."""
 
     model: str
     method: str
@@ -102,7 +103,7 @@ class Inference:
     @property
     def estimated(self) -> bool:
         """Whether the energy is an estimate instead of a measurement."""
-        return any("estimate" in source for source in self.sources.values())
+        return estimated(self.sources.values())
 
 
 @dataclass(frozen=True)
@@ -121,9 +122,9 @@ class Throughput:
     flops_per_image: float
     """Forward and backward, as in `Intensity`."""
     ceiling_flops_per_s: float
-    """Measured in the same session: of a large matrix product in this precision."""
+    """Measured in the same session with a large matrix product in this precision."""
     timm_images_per_s: float | None = None
-    """Of timm's loop on the same batch; None where timm is not installed."""
+    """Rate of timm's loop on the same batch; None where timm is not installed."""
     timm_joules_per_image: float | None = None
     window_s: float = 0.0
     sources: dict[str, str] = field(default_factory=dict)
@@ -145,7 +146,7 @@ class Throughput:
     @property
     def estimated(self) -> bool:
         """Whether the energy is an estimate instead of a measurement."""
-        return any("estimate" in source for source in self.sources.values())
+        return estimated(self.sources.values())
 
 
 Study = Intensity | Inference | Throughput
@@ -158,14 +159,14 @@ _KINDS: dict[str, type[Intensity] | type[Inference] | type[Throughput]] = {
 
 
 def to_extra_info(found: Study) -> dict[str, Any]:
-    """For a benchmark's `extra_info`."""
+    """`found` as an entry of a benchmark's `extra_info`."""
     return {KEY: asdict(found)}
 
 
 def read_studies(extras: Iterable[dict[str, Any]]) -> list[Study]:
-    """What is in the `extra_info` of benchmarks; others are passed over.
+    """The studies in the `extra_info` of benchmarks; benchmarks without one are passed over.
 
-    Raises `UsageError` for what a newer energybench wrote, or of another shape.
+    Raises `UsageError` for a study of a newer energybench, or of another shape.
     """
     found: list[Study] = []
     for extra in extras:

@@ -1,8 +1,9 @@
-"""What a reader must know before believing a section, and what it was measured with."""
+"""Caveats of a section, and the facts of its machine, meters, data and protocol."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from energybench.records.metric import ACCURACY
 from energybench.records.record import DATA_BOUND, RunRecord
 from energybench.report.sections import Section
 from energybench.report.text import number
@@ -12,7 +13,7 @@ _NAMED = 6
 _OF_RECORDS: tuple[tuple[str, Callable[[RunRecord], bool]], ...] = (
     (
         "estimated: the energy is a formula of load and time, not a measurement",
-        lambda record: "estimate" in record.energy_source,
+        lambda record: record.estimated,
     ),
     (
         "no energy: a meter gave no reading",
@@ -31,11 +32,12 @@ _OF_RECORDS: tuple[tuple[str, Callable[[RunRecord], bool]], ...] = (
         lambda record: "contaminated" in record.flags,
     ),
     (
-        f"data bound: the device waited for images in over {100 * DATA_BOUND:g} % of the training",
+        f"data bound: the device waited for {{items}} in over {100 * DATA_BOUND:g} % "
+        "of the training",
         lambda record: "data_bound" in record.flags,
     ),
     (
-        "beyond tolerance: the accuracy dropped by more than allowed",
+        "beyond tolerance: {worsened} by more than allowed",
         lambda record: record.within_tolerance is False,
     ),
     (
@@ -48,23 +50,34 @@ _OF_RECORDS: tuple[tuple[str, Callable[[RunRecord], bool]], ...] = (
     ),
     (
         "new head: the classes differ from the weights', so the last layer was replaced",
-        lambda record: bool(record.weights.get("head_replaced")),
+        lambda record: record.weights.head_replaced,
     ),
 )
 
 
 def caveats(section: Section) -> list[str]:
-    """A line each; with the cells that it is about, or how many."""
+    """One line per caveat, with the names of its cells, or their number."""
     records = section.finished
     lines = []
     for text, applies in _OF_RECORDS:
         found = [record for record in records if applies(record)]
         if found:
-            lines.append(f"{text} ({_cells(found, len(records))})")
+            words = text.format(items=_items(found), worsened=_worsened(found))
+            lines.append(f"{words} ({_cells(found, len(records))})")
     lines += [f"{record.status}: {_name(record)}: {record.error}" for record in section.failed]
     lines += _search_notes(records)
     lines += _of_studies(section)
     return [*lines, *section.notes]
+
+
+def _items(records: Iterable[RunRecord]) -> str:
+    return " and ".join(dict.fromkeys(record.dataset.items for record in records))
+
+
+def _worsened(records: Iterable[RunRecord]) -> str:
+    """ "the accuracy dropped", "the rmse rose", or both."""
+    metrics = (record.metric or ACCURACY for record in records)
+    return " or ".join(dict.fromkeys(metric.worsened for metric in metrics))
 
 
 def _of_studies(section: Section) -> list[str]:
@@ -101,7 +114,7 @@ def _name(record: RunRecord) -> str:
 
 
 def facts(section: Section) -> list[tuple[str, str]]:
-    """(name, value) of machine, meters, data and protocol; what differs between cells is listed."""
+    """(name, value) of machine, meters, data and protocol; values that differ are all listed."""
     records = [*section.finished, *section.failed]
     return [
         (name, "; ".join(found))
@@ -153,20 +166,24 @@ def _idle(record: RunRecord) -> str:
 
 
 def _data(record: RunRecord) -> str:
-    splits = record.dataset.get("splits") or {}
-    sizes = ", ".join(f"{count} {split}" for split, count in splits.items())
-    size = record.dataset.get("image_size")
-    return f"{record.dataset.get('name')} at {size} pixels ({sizes})"
+    data = record.dataset
+    sizes = ", ".join(f"{count} {split}" for split, count in data.splits.items())
+    if "image_size" in data.details:
+        return f"{data.name} at {data.details['image_size']} pixels ({sizes})"
+    plain = (item for item in data.details.items() if not isinstance(item[1], list | dict))
+    details = "".join(f", {name} {value}" for name, value in plain)
+    return f"{data.name}{details} ({sizes} {data.items})"
 
 
 def _protocol(record: RunRecord) -> str:
     left_out = ("device", "device_name", "pue")
-    kept = {name: value for name, value in record.protocol.items() if name not in left_out}
+    protocol = vars(record.protocol)
+    kept = {name: value for name, value in protocol.items() if name not in left_out}
     return ", ".join(f"{name} {value}" for name, value in kept.items())
 
 
 _FACTS: tuple[tuple[str, Callable[[RunRecord], str]], ...] = (
-    ("device", lambda record: str(record.protocol.get("device_name") or "")),
+    ("device", lambda record: record.protocol.device_name),
     ("GPU", _gpus),
     ("CPU and memory", _cpu),
     ("software", _versions),
@@ -175,6 +192,6 @@ _FACTS: tuple[tuple[str, Callable[[RunRecord], str]], ...] = (
     ("idle power", _idle),
     ("PUE", lambda record: number(record.pue)),
     ("data", _data),
-    ("weights", lambda record: str(record.weights.get("source") or "")),
+    ("weights", lambda record: record.weights.source),
     ("protocol", _protocol),
 )

@@ -1,4 +1,4 @@
-"""Runs side by side: the same cells of each, lined up, and what does not line up said plainly."""
+"""Runs side by side: the cells that they share, lined up, and notes on the others."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,9 +6,10 @@ from functools import cached_property
 from statistics import fmean
 from typing import Any
 
+from energybench.records.metric import ACCURACY, Metric
 from energybench.records.record import RunRecord
-from energybench.report.cells import Row, RowKey, in_order, labels, rows
 from energybench.report.mismatch import mismatches
+from energybench.report.rows import Row, RowKey, in_order, labels, rows
 from energybench.report.savings import Pair, Saving, energy_ratios, saved_in
 from energybench.report.stats import Estimate
 
@@ -23,23 +24,28 @@ class Column:
     records: tuple[RunRecord, ...]
     """In the order of their seeds."""
     saving: Saving | None
-    """Against the run's own baseline; None where it has none, and for baselines."""
+    """The saving against the run's own baseline; None for baselines, and where there is none."""
     ratio: Estimate | None
-    """Of `kwh` to the first run's, over the seeds both have; None for the first run, and where
-    an energy is missing or the two were read in different ways."""
+    """The ratio of `kwh` to the first run's, over the seeds that both have; None for the first run,
+    and where an energy is missing or the two were read in different ways."""
 
     @cached_property
     def means(self) -> dict[str, float | None]:
         """Name -> mean over the seeds: `kwh`, `epochs`, `seconds`, `watts` (of the machine),
-        `accuracy` (0..1), `drop_pp`."""
+        `value` of the metric, `drop` in its unit."""
         return {
             "kwh": _mean([record.kwh for record in self.records]),
             "epochs": _mean([float(len(record.epochs)) for record in self.records]),
             "seconds": _mean([finetune_s(record) for record in self.records]),
             "watts": _mean([_watts(record) for record in self.records]),
-            "accuracy": _mean([record.accuracy for record in self.records]),
-            "drop_pp": _mean([record.drop_pp for record in self.records]),
+            "value": _mean([record.value for record in self.records]),
+            "drop": _mean([record.drop for record in self.records]),
         }
+
+    @property
+    def metric(self) -> Metric | None:
+        """The metric of the tests; None where there was none."""
+        return self.records[0].metric
 
 
 @dataclass(frozen=True)
@@ -48,28 +54,30 @@ class ComparedRow:
 
     key: RowKey
     label: str
-    """What tells it from the other settings of this model and method; mostly empty."""
+    """The settings that no other row of this model and method has; mostly empty."""
     columns: dict[str, Column]
     """Run -> its cells."""
     pairs: dict[str, tuple[Pair, ...]]
-    """Run but the first -> (its record, the first run's record) by seed; no pair, no entry."""
+    """Later run -> pairs (its record, the first run's record), one per seed that both have.
+
+    A run without such a seed has no entry."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs lined up; the first is what the others are compared with."""
+    """Runs lined up; the others are compared with the first."""
 
     runs: tuple[str, ...]
     rows: tuple[ComparedRow, ...]
-    """With several runs those that at least two have."""
+    """The rows of one run, or those that at least two of several runs have."""
     notes: tuple[str, ...]
-    """What was not compared and why, a line each."""
+    """A line for each thing that was not compared, with the reason."""
     failed: dict[str, tuple[RunRecord, ...]]
     """Run -> its failed cells."""
 
     @property
     def letters(self) -> list[str]:
-        """A, B, ... Z, R27, ...: names of runs are too long for headers."""
+        """Short names of the runs, since labels are too long for headers: A, B, ... Z, R27, ..."""
         first = [chr(ord("A") + place) for place in range(min(26, len(self.runs)))]
         return [*first, *(f"R{place + 1}" for place in range(26, len(self.runs)))]
 
@@ -82,8 +90,8 @@ class Comparison:
 def compare(runs: Mapping[str, Sequence[RunRecord]], across: Collection[str] = ()) -> Comparison:
     """Line up `runs` (label -> records) by model x method x seed x data x protocol.
 
-    `across` names parts of the protocol that may differ. Of a cell that a run holds twice the last
-    counts.
+    `across` names parts of the protocol that may differ. Where a run holds a cell twice, the last
+    one counts.
     """
     found = {run: rows(records, across) for run, records in runs.items()}
     names = tuple(runs)
@@ -125,7 +133,7 @@ def finetune_s(record: RunRecord) -> float | None:
 
 
 def machine_groups(records: Iterable[RunRecord]) -> dict[str, list[RunRecord]]:
-    """Records by the hardware that measured them, under its name; software may differ."""
+    """Name of the hardware -> the records that it measured; software may differ."""
     found: dict[tuple[str, ...], list[RunRecord]] = {}
     for record in records:
         found.setdefault(_hardware(record), []).append(record)
@@ -137,12 +145,12 @@ def machine_groups(records: Iterable[RunRecord]) -> dict[str, list[RunRecord]]:
 
 
 def _hardware(record: RunRecord) -> tuple[str, ...]:
-    """The device's name, then what tells two of that name apart."""
+    """The device's name, then the facts that tell two devices of that name apart."""
     reading = record.phases.get("finetune")
     machine = record.machine
     gpus = sorted(domain for domain in (reading.sources if reading else ()) if "gpu:" in domain)
     host = f"{machine.get('cpu')}, {machine.get('logical_cores')} cores"
-    name = str(record.protocol.get("device_name") or machine.get("cpu"))
+    name = record.protocol.device_name or str(machine.get("cpu"))
     return (name, *gpus, host, f"{machine.get('ram_gib')} GiB")
 
 
@@ -166,7 +174,7 @@ def _draft(key: RowKey, runs: Sequence[str], found: Mapping[str, Mapping[RowKey,
 
 
 def _ratios(drafts: Sequence[_Draft]) -> dict[tuple[RowKey, str], Estimate]:
-    """(row, run) -> ratio to the first run; the rows of all at once, for the bootstrap's sake."""
+    """(row, run) -> ratio to the first run; one bootstrap serves all rows."""
     places = [(key, run, pairs) for key, _, found in drafts for run, pairs in found.items()]
     estimates = energy_ratios([pairs for _, _, pairs in places], "kwh")
     return {
@@ -177,7 +185,7 @@ def _ratios(drafts: Sequence[_Draft]) -> dict[tuple[RowKey, str], Estimate]:
 
 
 def _unlike_sources(found: Iterable[ComparedRow]) -> list[str]:
-    """One line per two ways of reading that stand side by side."""
+    """One line per pair of energy sources that stand side by side."""
     unlike: dict[tuple[str, str, str], int] = {}
     for row in found:
         for run, pairs in row.pairs.items():
@@ -220,10 +228,17 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
 
 
 def _column_json(column: Column) -> dict[str, Any]:
-    saving = column.saving
+    saving, metric = column.saving, column.metric
+    means = dict(column.means)
+    value, drop = means.pop("value"), means.pop("drop")
     return {
         "seeds": [record.seed for record in column.records],
-        **column.means,
+        **means,
+        **({"accuracy": value, "drop_pp": drop} if metric in (None, ACCURACY) else {}),
+        "metric": metric.name if metric else None,
+        "value": value,
+        "drop": drop,
+        "drop_unit": metric.unit if metric else None,
         "ratio": _estimate_json(column.ratio),
         "ratio_to_baseline": _estimate_json(saving.energy if saving else None),
         "ratio_to_baseline_with_search": _estimate_json(saving.with_search if saving else None),

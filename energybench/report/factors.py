@@ -1,4 +1,4 @@
-"""Why a ratio of energies is what it is: epochs, steps per epoch, seconds per step, watts."""
+"""The factors of a ratio of energies: epochs, steps per epoch, seconds per step, watts."""
 
 import math
 from collections.abc import Sequence
@@ -48,8 +48,8 @@ class Factors:
 def parts(record: RunRecord) -> dict[str, float] | None:
     """Name in `NAMES` -> value in `record`; None where one is not known or zero.
 
-    A step's seconds and the watts are of the whole fine-tuning, with its validations: only so is
-    their product its energy.
+    A step's seconds and the watts include validations, so that the product is the energy of the
+    whole fine-tuning.
     """
     reading = record.phases.get("finetune")
     steps = sum(epoch.steps for epoch in record.epochs)
@@ -61,9 +61,10 @@ def parts(record: RunRecord) -> dict[str, float] | None:
 
 
 def factors(pairs: Sequence[tuple[RunRecord, RunRecord]]) -> Factors | None:
-    """Of the geometric mean of energies first / second; None where a part is not known.
+    """The factors of the geometric mean of energies first / second; None where a part is not known.
 
-    The mean of each factor's logarithm over the pairs: their sum is exactly the log of that mean.
+    Each is the mean of the factor's logarithm over the pairs, so that their sum is exactly the
+    logarithm of that mean.
     """
     logs: dict[str, list[float]] = {name: [] for name in NAMES}
     for record, base in pairs:

@@ -1,17 +1,18 @@
-"""What the studies found, in sentences made from their numbers."""
+"""The findings of the studies, in sentences made from their numbers."""
 
 from collections.abc import Callable
 
+from energybench.records.metric import ACCURACY
 from energybench.records.studies import InferencePoint
 from energybench.report.figures.studies import CONTROLS, by_tolerance, compared_controls, equalized
 from energybench.report.headline import change, listed
 from energybench.report.savings import Saving
 from energybench.report.sections import Section
-from energybench.report.text import number, points
+from energybench.report.text import number
 
 
 def finding(name: str, section: Section) -> str:
-    """What the figure `name` shows of `section`, in a few sentences; "" where it has none."""
+    """The finding in the figure `name` of `section`, in a few sentences; "" where it has none."""
     return " ".join(_FINDINGS[name](section)) if name in _FINDINGS else ""
 
 
@@ -20,9 +21,12 @@ def _tolerance(section: Section) -> list[str]:
     lines = []
     for (model, method), savings in by_tolerance(section).items():
         first, last = savings[0], savings[-1]
-        drop = "" if last.drop_pp is None else f", at a drop of {points(last.drop_pp.value)}"
+        metric = last.metric or ACCURACY
+        drop = "" if last.drop is None else f", at a drop of {metric.show_drop(last.drop.value)}"
+        unit = "points" if metric.is_share else metric.unit
+        least = f"{first.pairs[0][0].tolerance:g} {unit}".rstrip()
         lines.append(
-            f"{model} {method}: at {first.pairs[0][0].tolerance:g} points it "
+            f"{model} {method}: at {least} it "
             f"{change(first.energy)}, at {last.pairs[0][0].tolerance:g} it "
             f"{change(last.energy)}{drop}."
         )
@@ -56,10 +60,10 @@ def _saved(saving: Saving) -> float:
 def _budget(section: Section) -> list[str]:
     return [
         f"{one.model} {one.method}, in the baseline's epochs, {change(one.energy)} and drops by "
-        f"{points(one.drop_pp.value)} in the mean"
-        + (", beyond the tolerance." if one.drop_pp.value > one.pairs[0][0].tolerance else ".")
+        f"{(one.metric or ACCURACY).show_drop(one.drop.value)} in the mean"
+        + (", beyond the tolerance." if one.drop.value > one.pairs[0][0].tolerance else ".")
         for one in equalized(section)
-        if one.drop_pp is not None
+        if one.drop is not None
     ]
 
 

@@ -6,50 +6,55 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from energybench.errors import UsageError
+from energybench.records.metric import ACCURACY, Metric
 from energybench.records.record import RunRecord
-from energybench.report.comparison import Comparison, finetune_s
+from energybench.report.comparison import ComparedRow, Comparison, finetune_s
 from energybench.report.savings import Pair
 from energybench.report.stats import Estimate, means, ratios
 
-METRICS: dict[str, Callable[[RunRecord], float | None]] = {
+COSTS: dict[str, Callable[[RunRecord], float | None]] = {
     "kwh": lambda record: record.kwh,
     "kwh_total": lambda record: record.kwh_total,
     "duration": finetune_s,
     "epochs": lambda record: float(len(record.epochs)) or None,
-    "accuracy": lambda record: record.accuracy,
 }
-"""What can be limited. More is worse, except of accuracy."""
-_LIMIT = re.compile(r"\s*(\w+)\s*:\s*([0-9.]+)\s*(%|pp)\s*")
+"""Quantities that every task has, limited in percent; more is worse. Others are metrics."""
+_LIMIT = re.compile(r"\s*([^\s:,][^:,]*?)\s*:\s*([0-9.]+)\s*([^\W\d]\w*|%)?\s*")
 
 
 @dataclass(frozen=True)
 class Limit:
-    """How much worse `metric` may be: percent of the first run's, or percentage points."""
+    """The largest change for the worse of a quantity, against the first run.
 
-    metric: str
+    `name` is one of `COSTS`, limited in percent of the first run's, or the name of a metric,
+    limited in the metric's unit: `accuracy:1pp`, `rmse:0.1`.
+    """
+
+    name: str
     allowed: float
+    unit: str = ""
+    """`%` of a cost; of a metric its unit, or "" for whatever unit it has."""
 
     def __str__(self) -> str:
-        return f"{self.metric}:{self.allowed:g}{self.unit}"
+        return f"{self.name}:{self.allowed:g}{self.unit}"
 
-    @property
-    def unit(self) -> str:
-        """`pp` of an accuracy, `%` of everything else."""
-        return "pp" if self.metric == "accuracy" else "%"
+    def fits(self, metric: Metric | None) -> bool:
+        """Whether it limits `metric`; an unknown metric counts as accuracy."""
+        return self.name == (metric or ACCURACY).name
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a comparison says about limits."""
+    """The result of applying limits to a comparison."""
 
     offences: tuple[str, ...]
-    """A line per row and limit that is exceeded, or per cell that failed."""
+    """A line per row and limit that is exceeded, per failed cell, and per limit of no cell."""
     unknown: tuple[str, ...]
-    """A line per limit that could not be applied, and to how many rows."""
+    """A line per limit that could not be applied to some rows, with their number."""
 
 
 def parse_limits(text: str) -> tuple[Limit, ...]:
-    """Limits out of `metric:number%` or `accuracy:number pp`, comma-separated.
+    """Limits out of `cost:number%` or `metric:number unit`, comma-separated.
 
     Raises `UsageError` in one line for anything else.
     """
@@ -58,72 +63,104 @@ def parse_limits(text: str) -> tuple[Limit, ...]:
 
 def _limit(text: str) -> Limit:
     found = _LIMIT.fullmatch(text)
-    known = ", ".join(METRICS)
     if found is None:
         raise UsageError(f"{text!r} is no limit; write METRIC:N% or accuracy:Npp, as in kwh:5%")
-    metric, value, unit = found.groups()
-    if metric not in METRICS:
-        raise UsageError(f"no metric {metric!r} in {text!r}; known: {known}")
+    name, value, unit = found[1], found[2], found[3] or ""
     try:
-        limit = Limit(metric, float(value))
+        limit = Limit(name, float(value), unit)
     except ValueError:
         raise UsageError(f"{value!r} in {text!r} is not a number") from None
-    if unit != limit.unit:
-        raise UsageError(f"{text!r}: a limit of {metric} is in {limit.unit}, as in {limit}")
+    if unit == "%" and name not in COSTS and name != ACCURACY.name:
+        known = ", ".join((*COSTS, ACCURACY.name))
+        raise UsageError(f"no metric {name!r} in {text!r}; known: {known}")
+    needed = "%" if name in COSTS else ACCURACY.unit if name == ACCURACY.name else unit
+    if unit != needed:
+        example = Limit(name, limit.allowed, needed)
+        raise UsageError(f"{text!r}: a limit of {name} is in {needed}, as in {example}")
     return limit
 
 
 def judge(comparison: Comparison, limits: Sequence[Limit]) -> Verdict:
     """Apply `limits` to every run but the first.
 
-    With five or more seeds a limit is exceeded when the interval lies beyond it, with fewer when
-    the mean does. A cell that finished in the first run and failed in another is an offence.
+    With five or more seeds a limit is exceeded when the whole interval lies beyond it, with fewer
+    when the mean does. A cell that finished in the first run and failed in another is an offence,
+    and so is a limit of a metric that no cell has.
     """
     places = [(row, run, pairs) for row in comparison.rows for run, pairs in row.pairs.items()]
     offences = list(_newly_failed(comparison))
     unknown = []
     for limit in limits:
-        worse = _worse(limit.metric, [pairs for _, _, pairs in places])
+        own = [place for place in places if limit.name in COSTS or limit.fits(_metric(place[2]))]
+        if places and not own:
+            offences.append(f"limit {limit}: no cell has the metric {limit.name!r}")
         missing = 0
-        for (row, run, pairs), estimate in zip(places, worse, strict=True):
+        for (row, run, pairs), estimate in zip(
+            own, _worse(limit, [pairs for _, _, pairs in own]), strict=True
+        ):
             if estimate is None:
                 missing += 1
-                continue
-            least = estimate.value if estimate.low is None else estimate.low
-            if least > limit.allowed:
-                label = f" ({row.label})" if row.label else ""
-                offences.append(
-                    f"{row.key}{label} in {run}: {limit.metric} {_change(estimate, limit)}, "
-                    f"limit {limit.allowed:g} {limit.unit} ({_seeds(pairs)})"
-                )
+            else:
+                offences += _exceeded(limit, row, run, pairs, estimate)
         if missing:
-            unknown.append(f"{limit} not applied to {missing} of {len(places)} rows: not known")
+            unknown.append(f"{limit} not applied to {missing} of {len(own)} rows: not known")
     return Verdict(tuple(offences), tuple(unknown))
 
 
-def _worse(metric: str, rows: Sequence[Sequence[Pair]]) -> list[Estimate | None]:
-    """By how much the first of each pair is worse than the second, in the limit's unit."""
-    values = [_values(metric, pairs) for pairs in rows]
-    known = [row for row in values if row]
-    if metric == "accuracy":
-        found = means([[100.0 * (base - ours) for ours, base in row] for row in known])
-    else:
-        found = [_as_percent(ratio) for ratio in ratios(known)]
-    estimates = iter(found)
-    return [next(estimates) if row else None for row in values]
-
-
-def _values(metric: str, pairs: Sequence[Pair]) -> list[tuple[float, float]]:
-    """The metric of each pair; empty where one is not known or the two are not comparable."""
-    if metric.startswith("kwh") and any(a.energy_source != b.energy_source for a, b in pairs):
+def _exceeded(
+    limit: Limit, row: ComparedRow, run: str, pairs: Sequence[Pair], estimate: Estimate
+) -> list[str]:
+    """The line that says so, if the limit is exceeded; also where it is in another unit."""
+    metric = None if limit.name in COSTS else _metric(pairs) or ACCURACY
+    label = f" ({row.label})" if row.label else ""
+    where = f"{row.key}{label} in {run}: {limit.name}"
+    unit = limit.unit if metric is None else metric.unit
+    if limit.unit not in ("", unit):
+        return [f"{where} is in {unit or 'no unit'}, and the limit {limit} is not"]
+    least = estimate.value if estimate.low is None else estimate.low
+    if least <= limit.allowed:
         return []
-    read = METRICS[metric]
+    allowed = f"{limit.allowed:g} {unit}".rstrip()
+    return [f"{where} {_change(estimate, metric)}, limit {allowed} ({_seeds(pairs)})"]
+
+
+def _metric(pairs: Sequence[Pair]) -> Metric | None:
+    return pairs[0][0].metric
+
+
+def _worse(limit: Limit, rows: Sequence[Sequence[Pair]]) -> list[Estimate | None]:
+    """Per row the mean change for the worse, of the first of each pair against the second.
+
+    It is in the unit of the limit.
+    """
+    if limit.name not in COSTS:
+        drops = [_drops(pairs) for pairs in rows]
+        found = iter(means([row for row in drops if row]))
+        return [next(found) if row else None for row in drops]
+    values = [_values(limit.name, pairs) for pairs in rows]
+    estimates = iter(ratios([row for row in values if row]))
+    return [_as_percent(next(estimates)) if row else None for row in values]
+
+
+def _drops(pairs: Sequence[Pair]) -> list[float]:
+    """The drop of each pair in the metric's unit; empty where a value is not known."""
+    row = []
+    for ours, base in pairs:
+        if ours.metric is None or ours.value is None or base.value is None:
+            return []
+        row.append(ours.metric.drop(base.value, ours.value))
+    return row
+
+
+def _values(name: str, pairs: Sequence[Pair]) -> list[tuple[float, float]]:
+    """The cost of each pair; empty where one is not known or the two are not comparable."""
+    if name.startswith("kwh") and any(a.energy_source != b.energy_source for a, b in pairs):
+        return []
+    read = COSTS[name]
     row = []
     for ours, base in pairs:
         first, second = read(ours), read(base)
-        if first is None or second is None:
-            return []
-        if metric != "accuracy" and min(first, second) <= 0.0:
+        if first is None or second is None or min(first, second) <= 0.0:
             return []
         row.append((first, second))
     return row
@@ -147,14 +184,19 @@ def _newly_failed(comparison: Comparison) -> list[str]:
     ]
 
 
-def _change(estimate: Estimate, limit: Limit) -> str:
-    """`+7.3 % [+6.1, +8.4]`; of an accuracy, how much lower it is."""
-    sign = -1.0 if limit.metric == "accuracy" else 1.0
-    text = f"{sign * estimate.value:+.2f} {limit.unit}"
+def _change(estimate: Estimate, metric: Metric | None) -> str:
+    """The change of the quantity itself: "+7.30 % [+6.10, +8.40]", "-2.00 pp" of an accuracy.
+
+    `metric` is None for a cost.
+    """
+    sign = -1.0 if metric is not None and metric.higher_is_better else 1.0
+    digits = ".2f" if metric is None or metric.is_share else ".3g"
+    unit = "%" if metric is None else metric.unit
+    text = f"{sign * estimate.value:+{digits}} {unit}".rstrip()
     if estimate.low is None or estimate.high is None or math.isinf(estimate.high):
         return text
     ends = sorted((sign * estimate.low, sign * estimate.high))
-    return f"{text} [{ends[0]:+.2f}, {ends[1]:+.2f}]"
+    return f"{text} [{ends[0]:+{digits}}, {ends[1]:+{digits}}]"
 
 
 def _seeds(pairs: Sequence[Pair]) -> str:

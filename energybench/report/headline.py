@@ -1,4 +1,4 @@
-"""A section in a sentence or two, all of it from its numbers."""
+"""A section in a sentence or two, made from its numbers."""
 
 from collections.abc import Sequence
 from statistics import median
@@ -10,11 +10,11 @@ from energybench.report.text import saving as saving_text
 
 _ESTIMATE = "Energy is an estimate here, not a measurement."
 _CLAUSES = 5
-"""As many results are named one by one."""
+"""Up to so many results are named one by one."""
 
 
 def headline(section: Section) -> str:
-    """What saved how much, on how many models, and how far it can be believed."""
+    """Sentences on the methods that saved energy: how much, on how many models, how surely."""
     savings = section.known
     if not section.rows and section.studies:
         text = "What single steps and answers cost, without any fine-tuning."
@@ -42,7 +42,7 @@ def _of_one_model(section: Section, savings: Sequence[Saving]) -> str:
 
 
 def _clause(section: Section, saving: Saving) -> str:
-    """Such as: lowrank saves 34.3 % [34.0, 34.7]."""
+    """A clause such as "lowrank saves 34.3 % [34.0, 34.7]"."""
     label = section.labels[saving.key]
     name = f"{saving.method} ({label})" if label else saving.method
     return f"{name} {change(saving.energy)}{' beyond the tolerance' if saving.beyond else ''}"
@@ -93,7 +93,7 @@ def _reservations(section: Section, savings: Sequence[Saving]) -> list[str]:
 
 
 def listed(clauses: Sequence[str]) -> str:
-    """Joined by commas and a last "and"."""
+    """`clauses` joined by commas and a last "and"."""
     if len(clauses) < 2:
         return "".join(clauses)
     return f"{', '.join(clauses[:-1])} and {clauses[-1]}"

@@ -1,9 +1,9 @@
-"""What of several runs does not line up, in sentences."""
+"""The cells of several runs that do not line up, in sentences."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
 from energybench.records.record import RunRecord
-from energybench.report.cells import Row, RowKey, differences
+from energybench.report.rows import Row, RowKey, differences
 
 _NAMED = 4
 """Cells named in one line; the rest are counted."""
@@ -69,7 +69,7 @@ def _unlike(
     other: str,
     theirs: Mapping[CellId, Mapping[RowKey, RunRecord]],
 ) -> list[str]:
-    """Cells that both have, under settings that differ: one line per difference."""
+    """Lines on cells that both runs have under other settings: one line per difference."""
     reasons: dict[str, list[CellId]] = {}
     for cell, records in ours.items():
         unmatched = theirs.get(cell, {}).keys() - records.keys()
@@ -94,14 +94,13 @@ def _other_weights(
     other: str,
     theirs: Mapping[CellId, Mapping[RowKey, RunRecord]],
 ) -> list[str]:
-    """Models pretrained apart on either machine start from weights that are alike, not equal."""
+    """A line on models that were pretrained twice: their weights are alike, not equal."""
     models = sorted(
         {
             cell[0]
             for cell, records in ours.items()
             for key, record in records.items()
-            if key in theirs.get(cell, {})
-            and record.weights.get("key") != theirs[cell][key].weights.get("key")
+            if key in theirs.get(cell, {}) and record.weights.key != theirs[cell][key].weights.key
         }
     )
     if not models:

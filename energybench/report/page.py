@@ -8,15 +8,15 @@ from typing import Any
 from energybench.records.saved import Run
 from energybench.report.caveats import caveats, facts
 from energybench.report.comparison import compare
-from energybench.report.comparison_text import comparison_rows
 from energybench.report.figures import FIGURES
 from energybench.report.findings import finding
 from energybench.report.headline import headline
-from energybench.report.page_tables import Table, claim_table, result_table, study_tables, why_table
 from energybench.report.paper import Judgement, judgements, paper
 from energybench.report.savings import Saving
 from energybench.report.sections import Section, sections
 from energybench.report.style import inline_svg, look
+from energybench.report.tables.compared import comparison_rows
+from energybench.report.tables.page import Table, claim_table, result_table, study_tables, why_table
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,11 @@ def markdown(runs: Sequence[Run]) -> str:
             parts += [result_table(section).markdown()]
         for title, table in study_tables(section):
             parts += [f"### {title}", table.markdown()]
-        found_by = [(kind.title, finding(name, section)) for name, kind in FIGURES.items()]
+        figures = FIGURES.items()
+        found_by = [
+            (kind.named(section.metric, section.items).title, finding(name, section))
+            for name, kind in figures
+        ]
         parts += [f"{title}. {text}" for title, text in found_by if text]
         parts += ["\n".join(f"- {line}" for line in caveats(section))]
     comparison, _ = _side_by_side(runs)
@@ -76,9 +80,10 @@ def _section(number: int, section: Section) -> dict[str, Any]:
         for name, kind in FIGURES.items():
             figure = kind.draw(section)
             if figure is not None:
-                description = f"{kind.title}. {kind.caption}"
+                words = kind.named(section.metric, section.items)
+                description = f"{words.title}. {words.caption}"
                 svg = inline_svg(figure, f"s{number}-{name}", description)
-                drawn.append(_Drawn(kind.title, kind.caption, svg, finding(name, section)))
+                drawn.append(_Drawn(words.title, words.caption, svg, finding(name, section)))
     return {
         "label": section.label,
         "machine": section.machine,
@@ -93,7 +98,7 @@ def _section(number: int, section: Section) -> dict[str, Any]:
 
 
 def _side_by_side(runs: Sequence[Run]) -> tuple[Table | None, Sequence[str]]:
-    """What several runs have in common; None for one run, or nothing."""
+    """The cells that several runs share, and notes; None for one run, or no shared cell."""
     if len(runs) < 2:
         return None, ()
     found = compare({run.label: run.records for run in runs})
@@ -107,7 +112,7 @@ def _side_by_side(runs: Sequence[Run]) -> tuple[Table | None, Sequence[str]]:
 
 
 def _claims(found: Sequence[Section]) -> tuple[str, list[Judgement]]:
-    """The claims by the first section that has something to say of each, and which those are."""
+    """Each claim as judged by the first section with cells for it; the labels of those sections."""
     judged: list[Judgement] = []
     used: list[str] = []
     by_section = [(section, judgements(_as_in_the_paper(section))) for section in found]
@@ -120,10 +125,10 @@ def _claims(found: Sequence[Section]) -> tuple[str, list[Judgement]]:
 
 
 def _as_in_the_paper(section: Section) -> list[Saving]:
-    """Cells with early stopping, kept within a drop of 1 point."""
+    """The savings of cells that stop early and have a tolerance of 1 point, as in the paper."""
     return [saving for saving in section.known if _protocol(saving) == (1.0, "early-stopping")]
 
 
 def _protocol(saving: Saving) -> tuple[float, str]:
     record = saving.pairs[0][0]
-    return record.tolerance, str(record.protocol.get("budget"))
+    return record.tolerance, record.protocol.budget

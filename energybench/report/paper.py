@@ -1,4 +1,4 @@
-"""The claims of arXiv 2506.01311 beside what a run found."""
+"""The claims of arXiv 2506.01311 beside the findings of a run."""
 
 import tomllib
 from collections.abc import Callable, Sequence
@@ -7,6 +7,7 @@ from functools import cache
 from importlib.resources import files
 from statistics import fmean
 
+from energybench.records.metric import ACCURACY
 from energybench.report.comparison import finetune_s
 from energybench.report.savings import Saving
 from energybench.report.text import percent, points
@@ -26,7 +27,7 @@ class Claim:
     low: float | None = None
     method: str | None = None
     models: tuple[str, ...] = ()
-    """The models that it is about; none: all that were measured."""
+    """The models that the claim names; () for all that were measured."""
 
 
 @dataclass(frozen=True)
@@ -41,23 +42,23 @@ class Paper:
 
 @dataclass(frozen=True)
 class Judgement:
-    """A claim, and what the run says to it."""
+    """A claim, and the run's verdict on it."""
 
     claim: Claim
     verdict: str
     """`REPRODUCED`, `PARTLY` (on some of the models), `NOT` or `NOT_MEASURED`."""
     found: str
-    """Our figures for the same thing."""
+    """Our figures for the same quantity."""
 
     @property
     def measured(self) -> bool:
-        """Whether there was anything to judge it by."""
+        """Whether the run has cells to judge the claim by."""
         return self.verdict != NOT_MEASURED
 
 
 @cache
 def paper() -> Paper:
-    """The paper as far as its text is known."""
+    """The paper's claims, out of `paper.toml`."""
     data = tomllib.loads(files(__package__).joinpath("paper.toml").read_text(encoding="utf-8"))
     claims = tuple(
         Claim(**(claim | {"models": tuple(claim.get("models", ()))})) for claim in data["claim"]
@@ -66,8 +67,12 @@ def paper() -> Paper:
 
 
 def judgements(savings: Sequence[Saving]) -> list[Judgement]:
-    """Every claim, judged by `savings` alone, whatever their data and hardware."""
-    return [_CHECKS[claim.check](claim, savings) for claim in paper().claims]
+    """Every claim, judged by `savings` alone, whatever their data and hardware.
+
+    The paper classifies images: cells with another metric than accuracy are left out.
+    """
+    accurate = [one for one in savings if one.metric in (None, ACCURACY)]
+    return [_CHECKS[claim.check](claim, accurate) for claim in paper().claims]
 
 
 def _per_model(
@@ -77,7 +82,7 @@ def _per_model(
     holds: Callable[[float], bool],
     show: Callable[[float], str],
 ) -> Judgement:
-    """A claim that holds, or does not, for each model by itself."""
+    """Judge a claim model by model."""
     found = {
         saving.model: measured
         for saving in savings
@@ -122,7 +127,7 @@ def _time_at_most(claim: Claim, savings: Sequence[Saving]) -> Judgement:
 
 
 def _drop(saving: Saving) -> float | None:
-    return None if saving.drop_pp is None else saving.drop_pp.value
+    return None if saving.drop is None else saving.drop.value
 
 
 def _drop_at_most(claim: Claim, savings: Sequence[Saving]) -> Judgement:
@@ -130,7 +135,7 @@ def _drop_at_most(claim: Claim, savings: Sequence[Saving]) -> Judgement:
 
 
 def _drop_beyond(claim: Claim, savings: Sequence[Saving]) -> Judgement:
-    """It falls by more than the bound; at its own compression rate, which is shown."""
+    """The accuracy falls by more than the bound, at our compression rate, which is shown."""
 
     def show(drop: float) -> str:
         rates = {_drop(one): _rate(one) for one in savings if one.method == claim.method}
@@ -165,7 +170,7 @@ def _bits_kept_at_most(claim: Claim, savings: Sequence[Saving]) -> Judgement:
 
 
 def _not_on_every_model(claim: Claim, savings: Sequence[Saving]) -> Judgement:
-    """Of at least two models, there is one on which it does not save."""
+    """There is a model, of two or more, on which the method does not save."""
     found = {one.model: one.saved for one in savings if one.method == claim.method}
     known = {model: saved for model, saved in found.items() if saved is not None}
     if len(known) < 2:
@@ -179,7 +184,7 @@ def _not_on_every_model(claim: Claim, savings: Sequence[Saving]) -> Judgement:
 
 
 def _many_epochs_cost(claim: Claim, savings: Sequence[Saving]) -> Judgement:
-    """Of the cells beyond that many epochs, less than half save."""
+    """Less than half of the cells with more epochs than the bound save."""
 
     def epochs(saving: Saving) -> float:
         ours = fmean(len(record.epochs) for record, _ in saving.pairs)

@@ -1,22 +1,23 @@
-"""What each method saved against its baseline, paired by seed, and what speaks against it."""
+"""The energy that each method saved against its baseline, paired by seed, with its caveats."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import fmean
 
+from energybench.records.metric import Metric
 from energybench.records.record import RunRecord
-from energybench.report.cells import Row, RowKey, in_order, rows
 from energybench.report.factors import Factors, factors
+from energybench.report.rows import Row, RowKey, in_order, rows
 from energybench.report.stats import Estimate, means, ratios
 
 BASELINE = "baseline"
 CONTROL = "baseline-"
-"""How the names of uncompressed controls in another arithmetic begin."""
+"""The names of uncompressed controls in another arithmetic begin with it."""
 MANY_EPOCHS = 1.5
-"""Times the baseline's epochs, beyond which the paper finds that a method is unlikely to save."""
+"""Beyond so many times the baseline's epochs a method is unlikely to save (arXiv 2506.01311)."""
 _OF_THE_METHOD = ("tolerance", "budget")
-"""Of a setting, what a baseline does not depend on."""
+"""Parts of a setting that a baseline does not depend on."""
 
 Pair = tuple[RunRecord, RunRecord]
 """A record and its baseline, of one seed."""
@@ -31,14 +32,14 @@ class Saving:
 
     key: RowKey
     base: str
-    """The method it is compared with."""
+    """The method in the ratio's denominator."""
     pairs: tuple[Pair, ...]
     energy: Estimate | None
     """Ratio of `kwh`; None where an energy is not known or the two were read differently."""
     control: str | None = None
     """The strongest control measured: the cheapest uncompressed arithmetic within tolerance."""
     control_pairs: tuple[Pair, ...] = ()
-    """With that control's records."""
+    """Each record with that control's record of the same seed."""
     against_control: Estimate | None = None
     """Ratio of `kwh` to the control's."""
 
@@ -49,7 +50,7 @@ class Saving:
 
     @property
     def method(self) -> str:
-        """What was done to it."""
+        """The compression."""
         return self.key.method
 
     @property
@@ -58,8 +59,13 @@ class Saving:
         return None if self.energy is None else 1.0 - self.energy.value
 
     @property
+    def metric(self) -> Metric | None:
+        """The metric of the tests; None where there was no test."""
+        return self.pairs[0][0].metric
+
+    @property
     def beyond(self) -> int:
-        """In how many seeds the accuracy dropped by more than the tolerance."""
+        """How many seeds dropped by more than the tolerance."""
         return sum(ours.within_tolerance is False for ours, _ in self.pairs)
 
     @cached_property
@@ -68,31 +74,31 @@ class Saving:
         return energy_ratios([self.pairs], "kwh_total")[0]
 
     @cached_property
-    def drop_pp(self) -> Estimate | None:
-        """Mean accuracy drop, percentage points; None where an accuracy is not known."""
-        drops = [record.drop_pp for record, _ in self.pairs]
+    def drop(self) -> Estimate | None:
+        """Mean drop in the metric's unit, positive: worse; None where a value is not known."""
+        drops = [record.drop for record, _ in self.pairs]
         known = [drop for drop in drops if drop is not None]
         return means([known])[0] if len(known) == len(drops) else None
 
     @cached_property
     def flags(self) -> tuple[str, ...]:
-        """What a reader must know, each a phrase: the paper's signatures of failure, and more."""
+        """Phrases of caution, such as "1.8 x the baseline's epochs", "drop beyond tolerance"."""
         return tuple(_flags(self))
 
     @cached_property
     def factors(self) -> Factors | None:
-        """Of the ratio to the baseline; None where `energy` is."""
+        """The factors of `energy`; None where `energy` is."""
         return None if self.energy is None else factors(self.pairs)
 
     @cached_property
     def control_factors(self) -> Factors | None:
-        """Of the ratio to the control; None where `against_control` is."""
+        """The factors of `against_control`; None where `against_control` is."""
         return None if self.against_control is None else factors(self.control_pairs)
 
     @property
     def estimated(self) -> bool:
         """Whether any energy is an estimate instead of a measurement."""
-        return any("estimate" in record.energy_source for pair in self.pairs for record in pair)
+        return any(record.estimated for pair in self.pairs for record in pair)
 
 
 def savings(records: Iterable[RunRecord]) -> list[Saving]:
@@ -101,7 +107,7 @@ def savings(records: Iterable[RunRecord]) -> list[Saving]:
 
 
 def saved_in(found: Mapping[RowKey, Row]) -> list[Saving]:
-    """`savings`, of records that are lined up already."""
+    """`savings` of records that are already lined up in rows."""
     by_core: dict[RowKey, dict[str, Row]] = {}
     for key, row in found.items():
         by_core.setdefault(_core(key), {}).setdefault(key.method, {}).update(row)
@@ -115,7 +121,7 @@ def saved_in(found: Mapping[RowKey, Row]) -> list[Saving]:
 
 
 def _core(key: RowKey) -> RowKey:
-    """What a row shares with its baseline and its controls."""
+    """The part of a row's key that its baseline and its controls share."""
     core = tuple(item for item in key.setting if item[0] not in _OF_THE_METHOD)
     return RowKey(key.model, "", core)
 
@@ -125,17 +131,17 @@ def _pairs(row: Row, base: Row) -> tuple[Pair, ...]:
 
 
 def _against(base: str, paired: dict[RowKey, tuple[Pair, ...]]) -> list[Saving]:
-    """All at once: the bootstrap of many rows takes hardly longer than that of one."""
+    """Savings of all rows at once: the bootstrap of many takes hardly longer than that of one."""
     keys = list(paired)
     energy = energy_ratios([paired[key] for key in keys], "kwh")
     return [Saving(key, base, paired[key], ratio) for key, ratio in zip(keys, energy, strict=True)]
 
 
 def energy_ratios(paired: Sequence[Sequence[Pair]], name: str) -> list[Estimate | None]:
-    """Per row of pairs the ratio of the energy `name`, a property of the record.
+    """For each row of pairs the ratio of the energies `name`, a property of the record.
 
-    None where there is no pair, one of the energies is not known or not positive, or the two of a
-    pair were read in different ways: a measurement and an estimate are not comparable.
+    None where there is no pair, where an energy is not known or not positive, or where the two of
+    a pair were read in different ways: a measurement and an estimate are not comparable.
     """
     values: list[list[tuple[float, float]]] = []
     for pairs in paired:
@@ -204,7 +210,7 @@ def _flags(saving: Saving) -> list[str]:
 
 
 def _payback(saving: Saving) -> list[str]:
-    """How many fine-tunings it takes until the saving covers the search, where one does not."""
+    """After how many fine-tunings the saving covers the search, where one is not enough."""
     if saving.energy is None or saving.energy.value >= 1.0 or saving.with_search is None:
         return []
     cost = fmean((ours.kwh_total or 0.0) - (ours.kwh or 0.0) for ours, _ in saving.pairs)

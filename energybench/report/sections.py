@@ -1,4 +1,4 @@
-"""What a report says of one run on one machine: a section."""
+"""Sections of a report: the cells and studies of one run on one machine."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,14 +8,15 @@ from energybench.errors import UsageError
 from energybench.records.record import RunRecord
 from energybench.records.saved import Run
 from energybench.records.studies import Inference, Intensity, Study, Throughput, read_studies
-from energybench.report.cells import Row, RowKey, in_order, labels, rows
 from energybench.report.comparison import machine_groups
+from energybench.report.rows import Row, RowKey, in_order, labels, rows
 from energybench.report.savings import BASELINE, Saving, saved_in
+from energybench.report.scores import metric_names
 
 
 @dataclass(frozen=True)
 class Section:
-    """The cells of one run that one machine has measured; what is compared is in one section."""
+    """The cells of one run that one machine measured; cells are compared within a section."""
 
     label: str
     machine: str
@@ -31,7 +32,7 @@ class Section:
 
     @cached_property
     def labels(self) -> dict[RowKey, str]:
-        """What tells a row from the others of its model and method; mostly empty."""
+        """Row -> the settings that no other row of its model and method has; mostly empty."""
         return labels(self.rows)
 
     @cached_property
@@ -47,13 +48,24 @@ class Section:
 
     @property
     def models(self) -> list[str]:
-        """In the order of the run."""
+        """The models in the order of the run."""
         return list(dict.fromkeys(key.model for key in self.rows))
 
     @property
     def methods(self) -> list[str]:
-        """Without the baseline, in the order of every table."""
+        """The methods without the baseline, in the order of every table."""
         return list(dict.fromkeys(key.method for key in self.rows if key.method != BASELINE))
+
+    @property
+    def metric(self) -> str:
+        """The name of its cells' metric; of several "metric"."""
+        names = metric_names(self.finished)
+        return names[0] if len(names) == 1 else "metric"
+
+    @property
+    def items(self) -> str:
+        """The plural of its data's items, such as "images"."""
+        return " or ".join(dict.fromkeys(one.dataset.items for one in self.finished)) or "items"
 
     @property
     def failed(self) -> list[RunRecord]:
@@ -63,7 +75,7 @@ class Section:
     @cached_property
     def estimated(self) -> bool:
         """Whether any of its energies is an estimate."""
-        return any("estimate" in record.energy_source for record in self.finished) or any(
+        return any(record.estimated for record in self.finished) or any(
             one.estimated for one in self.studies
         )
 

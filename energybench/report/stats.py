@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 MIN_PAIRS = 5
-"""Fewer pairs get no interval: resampling cannot tell their spread."""
+"""Fewer pairs have no interval: resampling cannot estimate their spread."""
 CONFIDENCE = 0.95
 RESAMPLES = 1999
 _SEED = 20250601
@@ -23,7 +23,7 @@ class Estimate:
     pairs: int
 
     def exp(self) -> "Estimate":
-        """Of a mean of logarithms, the geometric mean."""
+        """The geometric mean, where this is a mean of logarithms."""
         low = None if self.low is None else _exp(self.low)
         high = None if self.high is None else _exp(self.high)
         return Estimate(_exp(self.value), low, high, self.pairs)

@@ -1,4 +1,4 @@
-"""How every figure looks: colours, markers, and SVG that takes the colours of its page."""
+"""The look of all figures: colours, markers, and SVG that takes the colours of its page."""
 
 import io
 import re
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C8C8C")
-"""Of M. Okabe and K. Ito, told apart by any kind of colour vision. Grey stands for black, and the
-yellow is left out: both would be lost on one of the page's two backgrounds."""
+"""The colours of M. Okabe and K. Ito, distinct for any kind of colour vision. Grey replaces black,
+and yellow is left out: each would vanish on one of the page's two backgrounds."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
-"""Seven colours and nine markers: 63 things differ in one or the other."""
+"""Seven colours and nine markers make 63 distinct pairs."""
 _COMPOSED_MARKERS = ("<", ">", "p", "h", "*", "d")
 SUFFIXES = (".svg", ".png")
 
 _INK, _GRID = "#123457", "#c1c2c3"
-"""Stand for the page's text and its faint lines; no palette has them."""
+"""Placeholders for the page's text and faint lines; no palette has these colours."""
 _STYLE: dict[Any, Any] = {
     "font.size": 10,
     "font.family": ["DejaVu Sans"],
@@ -76,7 +76,7 @@ def _ranks() -> dict[str, int]:
 
 
 def colour(method: str) -> str:
-    """The same for a method everywhere; no composition has that of `stego`, `prune`, `lowrank`."""
+    """The colour of a method in all figures; no composition has that of `stego` or `prune`."""
     if "+" in method:
         return PALETTE[3 + sum(_place(part) for part in method.split("+")) % 4]
     return PALETTE[_place(method) % len(PALETTE)]
@@ -91,7 +91,7 @@ def marker(method: str) -> str:
 
 
 _ORDER = ("stego", "prune", "lowrank", "baseline-bf16", "stego-fp32", "prune-channels", "baseline")
-"""What is most often seen together is most unlike."""
+"""Methods that often stand together come first: their colours and markers differ most."""
 
 
 def _place(method: str) -> int:
@@ -115,9 +115,9 @@ def legend_below(figure: "Figure", axes: "Iterable[Axes]", columns: int = 4) -> 
 
 
 def inline_svg(figure: "Figure", name: str, description: str) -> str:
-    """`figure` for a page: its ids begin with `name`, its text has the page's colour.
+    """`figure` as SVG for a page: its ids begin with `name`, its text has the page's colour.
 
-    A reader of the screen hears `description`.
+    Screen readers speak `description`.
     """
     out = io.StringIO()
     figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
@@ -156,9 +156,9 @@ def save_figure(figure: "Figure", path: Path) -> None:
 
 
 def percent_limits(values: Sequence[float], ends: Sequence[float]) -> tuple[float, float]:
-    """Limits of an axis: 0, all `values`, and of the `ends` of their intervals what is not far off.
+    """Limits of an axis with 0, all `values`, and the `ends` of their intervals that are near.
 
-    An interval of few seeds can be so wide that nothing else would be seen.
+    An interval of few seeds can be so wide that it would hide everything else.
     """
     low, high = min([0.0, *values]), max([0.0, *values])
     reach = max(high - low, 30.0)

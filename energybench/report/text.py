@@ -1,5 +1,7 @@
 """Numbers as people read them."""
 
+import math
+
 from energybench.report.stats import Estimate
 
 
@@ -14,7 +16,10 @@ def points(value: float | None) -> str:
 
 
 def saving(ratio: Estimate | None) -> str:
-    """What a ratio of energies saves, in percent, with its interval: "+34.0 % [30.1, 37.5]"."""
+    """The energy saved, in percent, with its interval: "+34.0 % [30.1, 37.5]"; "-" for None.
+
+    `ratio` is the ratio of the energies.
+    """
     if ratio is None:
         return "-"
     text = f"{100 * (1 - ratio.value):+.1f} %"
@@ -34,7 +39,17 @@ def times(ratio: Estimate | None) -> str:
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """With that many significant digits; whole numbers as such; "-" for None."""
+    """A number with `digits` significant digits, a whole one without a point; "-" for None."""
     if value is None:
         return "-"
-    return f"{value:.0f}" if value == int(value) else f"{value:.{digits}g}"
+    whole = math.isfinite(value) and value == int(value)
+    return f"{value:.0f}" if whole else f"{value:.{digits}g}"
+
+
+def size(count: float) -> str:
+    """A number of bytes with a decimal prefix: "26.5 MB"."""
+    for unit in ("bytes", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} GB"

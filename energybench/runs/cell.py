@@ -14,7 +14,8 @@ from torch import nn
 from energybench.compression.base import Baseline, Compression
 from energybench.compression.compose import build
 from energybench.errors import EnergybenchError
-from energybench.records.record import EpochRecord, HeldOutTest, RunRecord
+from energybench.records.record import EpochRecord, RunRecord, TestResult
+from energybench.records.record import Weights as WeightsRecord
 from energybench.runs.checkpoints import Checkpoint
 from energybench.runs.facts import Facts, Prepared
 from energybench.runs.jobs import Job, Outcome
@@ -152,7 +153,12 @@ class _RunningCell:
             self._lay_out(model)
             if facts["head_replaced"]:
                 self._fit_head(model, self.session.task(self.job.cell.model).head)
-        self.measured.weights = facts
+        self.measured.weights = WeightsRecord(
+            source=facts["source"],
+            key=facts.get("key"),
+            head_replaced=facts["head_replaced"],
+            test_value=facts.get("test_accuracy"),
+        )
         return model
 
     def _fit_head(self, model: nn.Module, head: str) -> None:
@@ -242,10 +248,8 @@ class _RunningCell:
             task, batches = session.task(self.job.cell.model), self._batches("test")
             precision = self._precision()
             test = evaluate(model, task, batches, session.device, precision, session.group)
-        predictions = " ".join(map(str, test.outcomes.tolist()))
-        self.measured.test = HeldOutTest(
-            test.value, round(test.value * test.items), test.items, predictions
-        )
+        outcomes = " ".join(map(str, test.outcomes.tolist()))
+        self.measured.test = TestResult(task.metric, test.value, test.items, outcomes)
 
     def _plan(self) -> Finetuning:
         """Describe how this cell's model is trained; nobody watches its epochs yet."""

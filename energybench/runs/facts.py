@@ -9,7 +9,7 @@ from typing import Any
 from energybench.config import Cell, RunConfig
 from energybench.energy.machine import Machine
 from energybench.energy.readings import Preparation
-from energybench.records.record import Layout
+from energybench.records.record import Dataset, Placement, Protocol
 
 REPORTING = ("tolerance", "budget", "pue")
 """Protocol fields that change no measurement of a baseline."""
@@ -37,21 +37,21 @@ class Facts:
     """Arithmetic -> reason why the device does not offer it."""
     resources: list[str] = field(default_factory=list)
     """Names of the devices to lock, see `energy.lock`."""
-    placement: Layout | None = None
+    placement: Placement | None = None
     """Where the ranks run; None for a single process."""
 
-    def protocol(self, config: RunConfig) -> dict[str, Any]:
+    def protocol(self, config: RunConfig) -> Protocol:
         """Collect everything that shapes the numbers of a cell under `config`."""
-        return {
+        return Protocol(
             **config.protocol(),
-            "device": self.device,
-            "device_name": self.device_name,
-            "precision": config.precision,
-            "evaluation_batch_size": self.evaluated_at_once * config.finetune.batch_size,
-            "threads": self.threads,
-            "world_size": len(self.nodes),
-            "ranks_per_node": "+".join(map(str, Counter(self.nodes).values())),
-        }
+            device=self.device,
+            device_name=self.device_name,
+            precision=config.precision,
+            evaluation_batch_size=self.evaluated_at_once * config.finetune.batch_size,
+            threads=self.threads,
+            world_size=len(self.nodes),
+            ranks_per_node="+".join(map(str, Counter(self.nodes).values())),
+        )
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,7 @@ class Prepared:
     """One model, ready to run: its data are served, its weights are there."""
 
     model: str
-    dataset: dict[str, Any]
-    """As the record has it."""
+    dataset: Dataset
     weights_key: str
     """Changes with the pretrained weights."""
     batch_size: int | None = None
@@ -82,7 +81,7 @@ def cell_key(cell: Cell, config: RunConfig, facts: Facts, prepared: Prepared) ->
         _base(facts, prepared)
         | {
             "cell": asdict(cell),
-            "protocol": facts.protocol(config),
+            "protocol": asdict(facts.protocol(config)),
             "sources": facts.sources,
             "measure": [measure.replay, measure.country, measure.trace],
         }
@@ -94,7 +93,7 @@ def baseline_file(cell: Cell, config: RunConfig, facts: Facts, prepared: Prepare
 
     The name changes with everything that can change a baseline's metric.
     """
-    protocol = facts.protocol(config)
+    protocol = asdict(facts.protocol(config))
     for name in REPORTING:
         del protocol[name]
     key = _hash(_base(facts, prepared) | {"protocol": protocol})
@@ -103,7 +102,7 @@ def baseline_file(cell: Cell, config: RunConfig, facts: Facts, prepared: Prepare
 
 def _base(facts: Facts, prepared: Prepared) -> dict[str, Any]:
     return {
-        "dataset": prepared.dataset,
+        "dataset": asdict(prepared.dataset),
         "weights": prepared.weights_key,
         "machine": facts.machine.fingerprint,
     }

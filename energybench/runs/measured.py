@@ -10,9 +10,11 @@ from energybench.energy.readings import EnergyReading, PowerTrace, added
 from energybench.records.record import (
     DATA_BOUND,
     CompressionReport,
+    Dataset,
     EpochRecord,
-    HeldOutTest,
     RunRecord,
+    TestResult,
+    Weights,
 )
 from energybench.runs.facts import Facts
 from energybench.runs.jobs import Reference
@@ -28,13 +30,13 @@ class Measured:
     overhead: dict[str, EnergyReading] = field(default_factory=dict)
     epochs: list[EpochRecord] = field(default_factory=list)
     best_epoch: int | None = None
-    weights: dict[str, Any] | None = None
+    weights: Weights = field(default_factory=lambda: Weights(source=""))
     parameters: int | None = None
     compression: CompressionReport | None = None
     precision: str | None = None
     memory_format: str | None = None
     calibration: dict[str, Any] | None = None
-    test: HeldOutTest | None = None
+    test: TestResult | None = None
     trace: PowerTrace | None = None
 
     def add_phase(self, name: str, *readings: EnergyReading) -> None:
@@ -53,7 +55,7 @@ class Context:
     cell: Cell
     config: RunConfig
     facts: Facts
-    dataset: Mapping[str, Any]
+    dataset: Dataset
     idle_watts: Mapping[str, float] = field(default_factory=dict)
     carbon: CarbonIntensity | None = None
 
@@ -68,8 +70,8 @@ def record_of(context: Context, measured: Measured, reference: Reference | None)
         model=cell.model,
         method=cell.method,
         seed=cell.seed,
-        dataset=dict(context.dataset),
-        weights=measured.weights or {},
+        dataset=context.dataset,
+        weights=measured.weights,
         protocol=context.facts.protocol(context.config),
         machine=context.facts.machine.to_json(),
         status=measured.status,
@@ -88,7 +90,7 @@ def record_of(context: Context, measured: Measured, reference: Reference | None)
         idle_watts=dict(context.idle_watts),
         carbon=context.carbon,
         trace=measured.trace,
-        layout=context.facts.placement,
+        placement=context.facts.placement,
     )
     own = cell == cell.reference
     return _compared(_with_data_flag(record), Reference(record, "this cell") if own else reference)
@@ -107,11 +109,10 @@ def _compared(record: RunRecord, reference: Reference | None) -> RunRecord:
     baseline = None if reference is None else reference.record.test
     if record.test is None or baseline is None or reference is None:
         return record
-    own, theirs = record.test.predictions.split(), baseline.predictions.split()
+    own, theirs = record.test.outcomes.split(), baseline.outcomes.split()
     return replace(
         record,
-        reference_accuracy=baseline.accuracy,
-        reference_correct=baseline.correct,
+        reference_value=baseline.value,
         reference_source=reference.source,
         disagreements=sum(a != b for a, b in zip(own, theirs, strict=True)),
     )

@@ -2,14 +2,14 @@
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from energybench.config import Cell
 from energybench.errors import EnergybenchError, UsageError
 from energybench.files import cache_folder, publish
-from energybench.records.record import RunRecord, from_json
+from energybench.records.record import Protocol, RunRecord, from_json
 from energybench.runs.facts import REPORTING
 from energybench.runs.jobs import Reference
 
@@ -48,9 +48,7 @@ class References:
         self._known[record.model, record.seed] = reference
         return reference
 
-    def find(
-        self, baseline: Cell, key: str, file: str, protocol: Mapping[str, Any]
-    ) -> Reference | None:
+    def find(self, baseline: Cell, key: str, file: str, protocol: Protocol) -> Reference | None:
         """Look up `baseline`; None where it has to run.
 
         `key` is its cache key in the journal, `file` its name in the cache. `protocol` is this
@@ -61,9 +59,7 @@ class References:
             self._known[baseline.model, baseline.seed] = found
         return found
 
-    def _find(
-        self, baseline: Cell, key: str, file: str, protocol: Mapping[str, Any]
-    ) -> Reference | None:
+    def _find(self, baseline: Cell, key: str, file: str, protocol: Protocol) -> Reference | None:
         known = self._known.get((baseline.model, baseline.seed))
         if known is not None:
             return known
@@ -83,10 +79,11 @@ def write_baseline(file: str, record: RunRecord) -> None:
         log.warning("the baseline of %s is not cached: %s", record.model, error)
 
 
-def read_baseline(file: str, protocol: Mapping[str, Any]) -> RunRecord | None:
+def read_baseline(file: str, protocol: Protocol) -> RunRecord | None:
     """Read a cached baseline under this run's `protocol`; None where none can be read."""
     try:
         record = from_json(json.loads((cache_folder(_FOLDER) / file).read_text()))
     except (OSError, ValueError, UsageError):  # missing, or of another version: made anew
         return None
-    return replace(record, protocol=record.protocol | {name: protocol[name] for name in REPORTING})
+    reported = {name: getattr(protocol, name) for name in REPORTING}
+    return replace(record, protocol=replace(record.protocol, **reported))

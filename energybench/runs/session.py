@@ -20,7 +20,7 @@ from energybench.energy.readings import Preparation
 from energybench.energy.windows import MeterSet, Window
 from energybench.errors import EnergybenchError
 from energybench.progress import Progress
-from energybench.records.record import Layout
+from energybench.records.record import Placement
 from energybench.runs import across_ranks
 from energybench.runs.facts import Facts
 from energybench.training.device import gpu_uuid, with_all_threads
@@ -54,7 +54,7 @@ class Session:
     """Emissions of the grid; None where no country was named."""
     group: Group = ALONE
     """The ranks that run every cell together."""
-    placement: Layout | None = None
+    placement: Placement | None = None
     """Machine, device and threads of each rank; None for a single process."""
     sources: Mapping[str, str] = field(default_factory=dict)
     """Domain -> meter source, over all machines."""

@@ -16,7 +16,7 @@ from energybench.energy.opening import open_meters
 from energybench.energy.windows import MeterSet
 from energybench.errors import UsageError
 from energybench.progress import Progress
-from energybench.records.record import Layout
+from energybench.records.record import Placement
 from energybench.registry import DATASETS
 from energybench.runs.session import Session
 from energybench.training.compiled import check_compiler
@@ -154,10 +154,10 @@ def _kind(uuid: str | None) -> str:
     return "CPU" if uuid is None else "GPU"
 
 
-def _placement(device: torch.device, group: Group) -> Layout | None:
+def _placement(device: torch.device, group: Group) -> Placement | None:
     if group.world_size == 1:
         return None
     uuid = gpu_uuid(device)
     name = "cpu" if uuid is None else f"gpu:{gpu_id(f'GPU-{uuid}')}"
     devices, threads = zip(*group.all_gather((name, torch.get_num_threads())), strict=True)
-    return Layout(list(group.nodes), list(devices), list(threads))
+    return Placement(list(group.nodes), list(devices), list(threads))

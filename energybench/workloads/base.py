@@ -84,6 +84,11 @@ class Task(Protocol):
     """
 
     @property
+    def name(self) -> str:
+        """The kind of task in records, such as "image classification"."""
+        ...
+
+    @property
     def metric(self) -> Metric:
         """The metric of searches, drops and tolerances."""
         ...

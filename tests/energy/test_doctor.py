@@ -11,7 +11,7 @@ from energybench.energy import doctor
 from energybench.energy.machine import gpu_id
 from energybench.energy.meters import rapl
 from energybench.energy.meters.base import MeterContext
-from energybench.report.diagnosis_text import diagnosis_text, format_time
+from energybench.report.tables.diagnosis import diagnosis_text, format_time
 
 
 @pytest.fixture

@@ -1,9 +1,11 @@
-"""Whatever stands in a file of records or a journal: a value or one line of ours, and soon."""
+"""Reading any file of records or journal soon ends in a value or in one line of error."""
 
 import copy
+import hashlib
 import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,13 +14,17 @@ from hypothesis import strategies as st
 from support.saved_runs import cell
 
 from energybench.errors import EnergybenchError
+from energybench.records.entry import DamagedLineError, Entry, from_line, to_line
 from energybench.records.journal import Journal
 from energybench.records.record import RunRecord, from_json
 from energybench.records.saved import read_run
+from energybench.records.verdict import failure_text
 from energybench.report.comparison import compare
+from energybench.report.tables.compared import comparison_text
+from energybench.report.tables.results import result_table
 
 MANY = settings(
-    max_examples=4000, deadline=10_000, suppress_health_check=list(HealthCheck), database=None
+    max_examples=1500, deadline=10_000, suppress_health_check=list(HealthCheck), database=None
 )
 WHOLE = json.dumps({"benchmarks": [{"extra_info": {"energybench": cell().to_json()}}]}).encode()
 
@@ -36,7 +42,7 @@ def outcome(work: Callable[[], Any]) -> Any:
     """What `work` returns, or the one line that it says instead."""
     try:
         return work()
-    except EnergybenchError as error:
+    except (DamagedLineError, EnergybenchError) as error:
         return str(error)
 
 
@@ -52,26 +58,72 @@ def paths_of(data: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return found
 
 
+def changed(whole: Any, paths: list[tuple[Any, ...]], data: st.DataObject) -> Any:
+    """A copy of `whole` with anything in one to three of `paths`, or nothing there."""
+    whole = copy.deepcopy(whole)
+    for path in data.draw(st.lists(st.sampled_from(paths), min_size=1, max_size=3)):
+        parent: Any = whole
+        try:
+            for step in path[:-1]:
+                parent = parent[step]
+            if data.draw(st.booleans()):
+                parent[path[-1]] = data.draw(anything)
+            else:
+                del parent[path[-1]]
+        except (TypeError, KeyError, IndexError):
+            continue  # an earlier change took that place away
+    return whole
+
+
+def shown(record: RunRecord) -> list[Any]:
+    """All that is said of a record in text."""
+    found = compare({"a": [record]})
+    return [record.headline(), failure_text(record), result_table([record]), comparison_text(found)]
+
+
+GOLDEN = Path(__file__).parent / "golden"
 RECORD = json.loads(json.dumps(cell("stego").to_json()))
 PATHS = paths_of(RECORD)
+OLD = [
+    json.loads(path.read_text())["benchmarks"][0]["extra_info"]["energybench"]
+    for path in sorted(GOLDEN.glob("run-v*.json"))
+]
+BENCHMARK = {"name": "test_finetune", "stats": {"total": 2.5}, "extra_info": {"kwh": 1.0}}
+ENTRY = json.loads(to_line(Entry("key", cell("stego"), BENCHMARK, "2026")))["entry"]
+ENTRY_PATHS = paths_of(ENTRY)
 
 
 @given(data=st.data())
 @MANY
 def test_a_record_with_anything_in_any_place(data: st.DataObject) -> None:
-    record = copy.deepcopy(RECORD)
-    for path in data.draw(st.lists(st.sampled_from(PATHS), min_size=1, max_size=3)):
-        parent: Any = record
-        try:
-            for step in path[:-1]:
-                parent = parent[step]
-            parent[path[-1]] = data.draw(anything)
-        except (TypeError, KeyError, IndexError):
-            continue  # an earlier change took that place away
+    record = changed(RECORD, PATHS, data)
     found = outcome(lambda: from_json(record))
     if isinstance(found, RunRecord):
-        found = outcome(lambda: (compare({"a": [found]}), found.headline()))
+        found = outcome(lambda: shown(found))
     assert not isinstance(found, str) or "\n" not in found
+
+
+@given(data=st.data())
+@MANY
+def test_a_record_of_an_older_version_with_anything_in_any_place(data: st.DataObject) -> None:
+    old = data.draw(st.sampled_from(OLD))
+    found = outcome(lambda: from_json(changed(old, paths_of(old), data)))
+    assert isinstance(found, RunRecord) or "\n" not in found
+
+
+@given(data=st.data())
+@MANY
+def test_a_journal_line_with_a_right_checksum_and_anything_in_it(data: st.DataObject) -> None:
+    entry = changed(ENTRY, ENTRY_PATHS, data) if data.draw(st.booleans()) else data.draw(anything)
+    content = json.dumps(entry).encode()
+    checksum = hashlib.sha256(content).hexdigest().encode()
+    line = b'{"sha256":"' + checksum + b'","entry":' + content + b"}"
+    found = outcome(lambda: from_line(line))
+    if isinstance(found, Entry):
+        assert isinstance(found.key, str)
+        assert found.benchmark is None or found.benchmark["stats"]["total"] is not None
+    else:
+        assert "\n" not in found
 
 
 @given(data=anything)

@@ -1,8 +1,10 @@
+import hashlib
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 from support.saved_runs import cell, failed
 
 from energybench.errors import UsageError
+from energybench.records.entry import DamagedLineError, from_line, to_line
 from energybench.records.journal import Contents, Entry, Journal, Keeper
 from energybench.records.record import RunRecord
 
@@ -103,9 +106,107 @@ def test_whatever_is_in_the_file_reading_it_ends_well(
     assert Journal(path).read().entries == ()
 
 
+def line_of(payload: bytes) -> bytes:
+    """A line with the right checksum, whatever the payload is."""
+    checksum = hashlib.sha256(payload).hexdigest().encode()
+    return b'{"sha256":"' + checksum + b'","entry":' + payload + b"}\n"
+
+
+def payload(**changes: Any) -> bytes:
+    """The payload of a whole entry with other values; Ellipsis leaves a field out."""
+    data = json.loads(to_line(entry()))["entry"] | changes
+    return json.dumps({key: one for key, one in data.items() if one is not ...}).encode()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"{}", "its entry has no schema_version"),
+        (b"5", "its entry is not an object"),
+        (b"[]", "its entry is not an object"),
+        (b"null", "its entry is not an object"),
+        (b"{", "its entry is not JSON"),
+        (b"[" * 100_000, "its entry is not JSON"),
+        (b"1" * 10_000, "its entry is not"),
+        (b"\xff", "its entry is not JSON"),
+        (payload(schema_version=True), "its entry has no schema_version"),
+        (payload(schema_version="2"), "its entry has no schema_version"),
+        (payload(key=...), "its key is not a text"),
+        (payload(key=7), "its key is not a text"),
+        (payload(written_at=None), "its written_at is not a text"),
+        (payload(benchmark={}), "its benchmark is not an entry of pytest-benchmark's"),
+        (payload(benchmark=[]), "its benchmark is not an entry of pytest-benchmark's"),
+        (
+            payload(benchmark={"extra_info": {}, "stats": {"total": "x"}}),
+            "its benchmark is not an entry of pytest-benchmark's",
+        ),
+        (payload(record=...), "not an energybench record: it has no schema_version"),
+        (payload(record=[]), "not an energybench record: it has no schema_version"),
+        (payload(record={"schema_version": 5}), "not an energybench record: model: "),
+        (payload(record={"schema_version": 0}), "no migration from schema version 0"),
+    ],
+    ids=range(20),
+)
+def test_a_right_checksum_of_wrong_contents_is_a_damaged_line(
+    journal: Journal, content: bytes, says: str
+) -> None:
+    journal.append(entry("a"))
+    with journal.path.open("ab") as file:
+        file.write(line_of(content))
+    journal.append(entry("b"))
+    found = journal.read()
+    assert [one.key for one in found.entries] == ["a", "b"]
+    (phrase,) = found.damaged
+    assert phrase.startswith(f"line 2: {says}")
+    assert "\n" not in phrase
+    (complaint,) = Keeper(journal, resume=True).complaints()
+    assert complaint.startswith(f"{journal.path}, line 2: {says}")
+
+
+def test_a_line_that_is_whole_is_read_though_its_cell_was_not_timed() -> None:
+    untimed = from_line(line_of(payload(benchmark=None))[:-1])
+    assert untimed.benchmark is None
+    with pytest.raises(DamagedLineError, match="not a whole entry"):
+        from_line(b"")
+
+
+def test_cells_of_an_older_journal_are_named_when_they_cannot_be_resumed(journal: Journal) -> None:
+    for method in ("baseline", "stego"):
+        record = cell(method)
+        journal.append(Entry(f"old {method}", record, BENCHMARK, "2025", schema_version=1))
+    journal.append(entry("new", cell("stego")))
+    found = journal.read()
+    assert (len(found.entries), found.outdated, found.damaged) == (3, 1, ())
+    keeper = Keeper(journal, resume=True)
+    assert keeper.complaints() == [
+        f"{journal.path}: not resumed are 1 cells of an older energybench, whose keys no longer "
+        "match; they run again"
+    ]
+    assert Keeper(journal, resume=False).complaints() == []
+    journal.append(entry("also new", cell("baseline")))
+    assert Keeper(journal, resume=True).complaints() == []
+
+
+def test_an_old_line_with_a_record_of_its_time_is_read(journal: Journal) -> None:
+    golden = json.loads((Path(__file__).parent / "golden" / "run-v4.json").read_text())
+    old = golden["benchmarks"][0]["extra_info"]["energybench"]
+    journal.append(entry("a"))
+    with journal.path.open("ab") as file:
+        file.write(line_of(payload(schema_version=1, key="old", record=old)))
+    _, found = journal.read().entries
+    assert (found.schema_version, found.record.method) == (1, "lowrank")
+    assert found.record.metric is not None
+
+
 def test_an_entry_of_a_newer_energybench_is_refused(journal: Journal) -> None:
     newer = cell(changes={"schema_version": 99})
     journal.append(entry("a", newer))
+    with pytest.raises(UsageError, match=r"journal\.jsonl, line 1: .*upgrade energybench"):
+        journal.read()
+
+
+def test_a_line_of_a_newer_journal_is_refused(journal: Journal) -> None:
+    journal.append(Entry("a", cell(), None, "2030", schema_version=99))
     with pytest.raises(UsageError, match=r"journal\.jsonl, line 1: .*upgrade energybench"):
         journal.read()
 

@@ -4,19 +4,28 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.saved_runs import RMSE, cell, regression
 
 from energybench.energy.carbon import CarbonIntensity
 from energybench.energy.readings import EnergyReading
 from energybench.errors import UsageError
+from energybench.records.metric import ACCURACY
 from energybench.records.record import (
     SCHEMA_VERSION,
     CompressionReport,
+    Dataset,
     EpochRecord,
-    HeldOutTest,
+    Placement,
     RunRecord,
+    TestResult,
+    Weights,
     from_json,
 )
-from energybench.records.saved import read_run
+from energybench.records.saved import read_run, read_runs
+from energybench.report.comparison import compare
+
+GOLDEN = Path(__file__).parent / "golden"
+RESULTS = Path(__file__).parents[2] / "results"
 
 
 def reading(joules: float | None = 360.0) -> EnergyReading:
@@ -25,22 +34,14 @@ def reading(joules: float | None = 360.0) -> EnergyReading:
 
 def record(**changes: Any) -> RunRecord:
     fields: dict[str, Any] = {
-        "model": "resnet18",
-        "method": "stego",
-        "seed": 0,
-        "dataset": {"name": "digits"},
-        "weights": {"source": "here"},
-        "protocol": {"pue": 1.5, "tolerance": 1.0},
-        "machine": {},
         "phases": {"compress": reading(200.0), "finetune": reading()},
         "epochs": [EpochRecord(1, 0.5, 0.4, 0.9, 7, 448, 1.0, 50.0, 448.0, None)],
         "best_epoch": 1,
         "compression": CompressionReport("stego", {"bits": 8}, 0.25, 0.9, 0.89, [(8, 0.89)]),
-        "test": HeldOutTest(0.89, 89, 100, "1 2 3"),
-        "reference_accuracy": 0.9,
-        "reference_correct": 90,
+        "test": TestResult(ACCURACY, 0.89, 100, "1 2 3"),
+        "reference_value": 0.9,
     }
-    return RunRecord(**{**fields, **changes})
+    return cell("stego", pue=1.5, changes=fields | changes)
 
 
 def test_json_and_back() -> None:
@@ -54,7 +55,9 @@ def test_headline_keys_and_units() -> None:
     headline = record().headline()
     assert headline["kwh"] == pytest.approx(400 * 1.5 / 3.6e6)
     assert headline["kwh_total"] == pytest.approx(640 * 1.5 / 3.6e6)
-    assert headline["accuracy_drop_pp"] == pytest.approx(1.0)
+    assert headline["accuracy"] == headline["value"] == 0.89
+    assert headline["accuracy_drop_pp"] == headline["drop"] == pytest.approx(1.0)
+    assert (headline["metric"], headline["drop_unit"]) == ("accuracy", "pp")
     assert headline["within_tolerance"] is True
     assert headline["epochs"] == 1
     assert headline["compression_rate"] == 0.25
@@ -62,9 +65,9 @@ def test_headline_keys_and_units() -> None:
 
 
 def test_the_drop_is_compared_without_rounding_noise() -> None:
-    assert record(reference_accuracy=0.9).within_tolerance is True  # 0.9 - 0.89 > 0.01 in floats
-    assert record(reference_accuracy=0.9001).within_tolerance is False
-    assert record(reference_accuracy=None).within_tolerance is None
+    assert record(reference_value=0.9).within_tolerance is True  # 0.9 - 0.89 > 0.01 in floats
+    assert record(reference_value=0.9001).within_tolerance is False
+    assert record(reference_value=None).within_tolerance is None
 
 
 def test_energy_that_was_not_read_is_none_never_zero() -> None:
@@ -98,7 +101,7 @@ def test_a_record_with_a_wrong_field_names_it() -> None:
 
 
 def golden(version: int) -> list[RunRecord]:
-    return read_run(Path(__file__).parent / "golden" / f"run-v{version}.json")
+    return read_run(GOLDEN / f"run-v{version}.json")
 
 
 def test_records_of_the_first_version_still_read() -> None:
@@ -106,30 +109,99 @@ def test_records_of_the_first_version_still_read() -> None:
     assert (baseline.method, stego.method) == ("baseline", "stego")
     assert baseline.schema_version == stego.schema_version == SCHEMA_VERSION
     assert stego.kwh == pytest.approx(4.06e-5, rel=0.02)
-    assert stego.drop_pp == pytest.approx(0.5)
+    assert stego.drop == pytest.approx(0.5)
     assert (stego.carbon, stego.trace, stego.kwh_net) == (None, None, None)
     assert stego.test is not None
-    assert len(stego.test.predictions.split()) == stego.test.total
+    assert len(stego.test.outcomes.split()) == stego.test.items
 
 
 def test_records_of_the_second_version_still_read() -> None:
     (prune,) = golden(2)
     assert prune.schema_version == SCHEMA_VERSION
-    assert prune.protocol["budget"] == "early-stopping"
+    assert prune.protocol.budget == "early-stopping"
     assert prune.kwh == pytest.approx(1.2207e-4, rel=1e-4)
     assert prune.test is not None
-    assert prune.test.predictions.startswith("1 4 0 1")
+    assert prune.test.outcomes.startswith("1 4 0 1")
 
 
 def test_records_of_the_third_version_still_read() -> None:
     (lowrank,) = golden(3)
     assert lowrank.schema_version == SCHEMA_VERSION
     assert lowrank.memory_format == "contiguous"
-    step = {name: lowrank.protocol[name] for name in ("memory_format", "compile")}
-    assert step == {"memory_format": "auto", "compile": False}
-    assert lowrank.protocol["evaluation_batch_size"] == lowrank.protocol["batch_size"] == 64
+    assert (lowrank.protocol.memory_format, lowrank.protocol.compile) == ("auto", False)
+    assert lowrank.protocol.evaluation_batch_size == lowrank.protocol.batch_size == 64
     assert lowrank.data_wait_share is None
     assert lowrank.kwh == pytest.approx(3.85e-5, rel=0.01)
+
+
+def test_records_of_the_fourth_version_still_read() -> None:
+    lowrank, baseline = golden(4)
+    assert lowrank.schema_version == SCHEMA_VERSION
+    assert lowrank.test is not None
+    assert lowrank.metric == ACCURACY
+    assert (lowrank.value, lowrank.test.items) == (0.9816666666666667, 600)
+    assert lowrank.reference_value == pytest.approx(0.9916666)
+    assert lowrank.drop == pytest.approx(1.0)
+    assert lowrank.tolerance == 1.0
+    assert lowrank.weights == Weights(
+        "digits pretraining", "2f0a616ca570efad", False, 0.9916666666666667
+    )
+    splits = {"pretrain": 450, "train": 450, "validation": 297, "test": 600}
+    details = {"classes": 10, "image_size": 32}
+    assert lowrank.dataset == Dataset("digits", "d5db998743db62f5", splits=splits, details=details)
+    assert [epoch.items for epoch in lowrank.epochs] == [448, 448]
+    assert 0.9 < lowrank.epochs[0].validation_metric <= 1.0
+    assert lowrank.epochs[0].items_per_s > 0
+    assert baseline.placement == Placement([0, 0], ["cpu", "cpu"], [1, 1])
+    assert (baseline.protocol.world_size, baseline.protocol.ranks_per_node) == (2, "2")
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("**/*.json")), ids=lambda path: path.stem)
+def test_every_published_result_reads(path: Path) -> None:
+    for record in read_runs([str(path)], need_records=False)[0].records:
+        assert record.schema_version == SCHEMA_VERSION
+        assert from_json(json.loads(json.dumps(record.to_json()))) == record
+
+
+@pytest.mark.parametrize("version", [1, 2, 3, 4])
+def test_an_old_record_compares_with_the_same_cell_of_today(version: int) -> None:
+    old = golden(version)
+    today = [replace(one, schema_version=SCHEMA_VERSION) for one in old]
+    today = [from_json(json.loads(json.dumps(one.to_json()))) for one in today]
+    found = compare({"old": old, "today": today})
+    assert len(found.rows) == len(old)
+    assert found.notes == ()
+
+
+def test_a_failed_cell_of_the_fourth_version_that_loaded_nothing_reads() -> None:
+    data = json.loads((GOLDEN / "run-v4.json").read_text())["benchmarks"][0]["extra_info"]
+    old = data["energybench"] | {"status": "failed", "weights": {}, "test": None, "epochs": []}
+    found = from_json(old)
+    assert (found.weights, found.test) == (Weights(""), None)
+
+
+def test_a_metric_whose_lower_values_are_better_there_and_back() -> None:
+    worse = regression("stego", rmse=0.7)
+    again = from_json(json.loads(json.dumps(worse.to_json())))
+    assert again == worse
+    assert again.metric == RMSE
+    assert again.drop == pytest.approx(0.2)
+    assert again.within_tolerance is False
+    assert regression("stego", rmse=0.6).within_tolerance is True
+    better = regression("stego", rmse=0.3)
+    assert better.drop == pytest.approx(-0.2)
+    assert better.within_tolerance is True
+    headline = worse.headline()
+    assert "accuracy" not in headline
+    assert "accuracy_drop_pp" not in headline
+    assert (headline["metric"], headline["value"], headline["drop_unit"]) == ("rmse", 0.7, "m")
+    assert headline["drop"] == pytest.approx(0.2)
+
+
+def test_a_failed_cell_has_the_keys_of_a_finished_one() -> None:
+    nothing = record(test=None, status="failed", error="no memory")
+    assert nothing.headline().keys() == record().headline().keys()
+    assert nothing.headline()["metric"] is None
 
 
 def test_calibration_counts_as_the_methods_own_cost() -> None:
@@ -142,7 +214,7 @@ def test_calibration_counts_as_the_methods_own_cost() -> None:
 
 def test_waiting_is_weighed_by_training_time() -> None:
     one = EpochRecord(1, 0.5, 0.4, 0.9, 7, 448, 1.0, 50.0, 448.0, None, data_wait_share=0.4)
-    slow = replace(one, images_per_s=112.0, data_wait_share=0.1)
+    slow = replace(one, items_per_s=112.0, data_wait_share=0.1)
     assert record(epochs=[one, slow]).data_wait_share == pytest.approx((0.4 + 4 * 0.1) / 5)
     assert record(epochs=[one, replace(one, data_wait_share=None)]).data_wait_share is None
     assert record(epochs=[]).data_wait_share is None
@@ -157,8 +229,8 @@ def test_emissions_are_there_only_where_a_country_was_named() -> None:
 
 
 def test_image_folders_were_decoded_as_they_were_read_until_version_4() -> None:
-    dataset = {"name": "folder:/photographs"}
-    old = record().to_json() | {"schema_version": 3, "dataset": dataset}
-    assert from_json(old).dataset["served"] == "decoded as read"
-    digits = record().to_json() | {"schema_version": 3, "dataset": {"name": "digits"}}
-    assert "served" not in from_json(digits).dataset
+    file = json.loads((GOLDEN / "run-v3.json").read_text())
+    old = file["benchmarks"][0]["extra_info"]["energybench"]
+    assert "served" not in from_json(old).dataset.details
+    old["dataset"]["name"] = "folder:/photographs"
+    assert from_json(old).dataset.details["served"] == "decoded as read"

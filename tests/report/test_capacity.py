@@ -12,7 +12,8 @@ from PIL import Image
 
 from energybench.compression.capacity import Capacity
 from energybench.errors import UsageError
-from energybench.report.capacity_text import capacity_figure, capacity_table
+from energybench.report.figures.capacities import save_capacities
+from energybench.report.tables.capacity import capacity_table
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -46,7 +47,7 @@ def layers(count: int) -> dict[str, Capacity]:
 
 def test_the_figure_says_what_was_found(tmp_path: Path) -> None:
     path = tmp_path / "capacity.svg"
-    capacity_figure({"resnet18": found(19), "nearest": found(21, rounding="nearest")}, path)
+    save_capacities({"resnet18": found(19), "nearest": found(21, rounding="nearest")}, path)
     written = texts(path)
     assert "resnet18: 19 bits, 26.1 MB" in written
     assert "nearest: 21 bits, 28.9 MB" in written
@@ -64,13 +65,13 @@ def drawn(path: Path, number: int) -> int:
 def test_every_point_evaluated_is_drawn(tmp_path: Path) -> None:
     path = tmp_path / "capacity.svg"
     bisected = found(19, counts=[0, 16, 18, 19, 20, 24])
-    capacity_figure({"sweep": found(19), "bisect": bisected}, path)
+    save_capacities({"sweep": found(19), "bisect": bisected}, path)
     assert (drawn(path, 0), drawn(path, 1)) == (32, 6)
 
 
 def test_png_has_a_picture(tmp_path: Path) -> None:
     path = tmp_path / "capacity.PNG"
-    capacity_figure({"resnet18": found()}, path)
+    save_capacities({"resnet18": found()}, path)
     with Image.open(path) as image:
         assert image.size == (1050, 660)
         colours = {colour for _, colour in image.convert("RGB").getcolors(100_000) or []}
@@ -80,14 +81,14 @@ def test_png_has_a_picture(tmp_path: Path) -> None:
 def test_the_same_numbers_give_the_same_file(tmp_path: Path) -> None:
     paths = [tmp_path / name for name in ("one.svg", "two.svg")]
     for path in paths:
-        capacity_figure({"resnet18": found()}, path)
+        save_capacities({"resnet18": found()}, path)
     assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
 def test_per_layer_names_the_layers_while_there_is_room(tmp_path: Path) -> None:
     path = tmp_path / "layers.svg"
     few, many = found(17, layers=layers(20)), found(18, layers=layers(105))
-    capacity_figure({"resnet18": few, "resnet101": many}, path, per_layer=True)
+    save_capacities({"resnet18": few, "resnet101": many}, path, per_layer=True)
     written = texts(path)
     assert {"block0.conv", "block19.conv", "layer, from input to output"} <= set(written)
     assert "block20.conv" not in written
@@ -98,17 +99,17 @@ def test_per_layer_names_the_layers_while_there_is_room(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["capacity.pdf", "capacity", "capacity.svgz"])
 def test_another_suffix_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"\A[^\n]*neither \.svg nor \.png[^\n]*\Z"):
-        capacity_figure({"resnet18": found()}, tmp_path / name)
+        save_capacities({"resnet18": found()}, tmp_path / name)
     assert not list(tmp_path.iterdir())
 
 
 def test_nothing_to_show_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no capacity to draw"):
-        capacity_figure({}, tmp_path / "capacity.svg")
+        save_capacities({}, tmp_path / "capacity.svg")
     with pytest.raises(UsageError, match="no capacity to show"):
         capacity_table({})
     with pytest.raises(UsageError, match="resnet18 has no capacity per layer"):
-        capacity_figure({"resnet18": found()}, tmp_path / "layers.svg", per_layer=True)
+        save_capacities({"resnet18": found()}, tmp_path / "layers.svg", per_layer=True)
 
 
 def test_the_table_has_every_bit_count_and_a_summary() -> None:
@@ -147,11 +148,11 @@ def test_the_table_has_the_bits_of_each_layer_where_they_are_known() -> None:
 def test_matplotlib_is_imported_only_for_a_figure_and_pyplot_never(tmp_path: Path) -> None:
     code = (
         "import sys, pathlib\n"
-        "from energybench.report.capacity_text import Capacity, capacity_figure\n"
+        "from energybench.report.figures.capacities import Capacity, save_capacities\n"
         "libraries = {'matplotlib', 'matplotlib.pyplot', 'tabulate'}\n"
         "print(libraries & set(sys.modules))\n"
         "found = Capacity(1, ((0, 1.0), (1, 1.0)), 8, True, 2, 1.0, 1.0, 'zeros', 'truncate')\n"
-        f"capacity_figure({{'one': found}}, pathlib.Path({str(tmp_path / 'one.png')!r}))\n"
+        f"save_capacities({{'one': found}}, pathlib.Path({str(tmp_path / 'one.png')!r}))\n"
         "print(libraries & set(sys.modules))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -162,5 +163,5 @@ def test_settings_of_matplotlib_are_as_before(tmp_path: Path) -> None:
     import matplotlib as mpl
 
     before = dict(mpl.rcParams)
-    capacity_figure({"resnet18": found()}, tmp_path / "capacity.png")
+    save_capacities({"resnet18": found()}, tmp_path / "capacity.png")
     assert dict(mpl.rcParams) == before

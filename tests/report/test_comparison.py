@@ -1,13 +1,14 @@
 import csv
 import io
 import json
+from dataclasses import replace
 
 import pytest
-from support.saved_runs import cell, failed
+from support.saved_runs import DATASET, cell, failed
 
-from energybench.records.record import RunRecord
+from energybench.records.record import RunRecord, Weights
 from energybench.report.comparison import Comparison, compare, machine_groups
-from energybench.report.comparison_text import comparison_text, why_text
+from energybench.report.tables.compared import comparison_text, why_text
 
 
 def run(joules: float = 1000.0, seeds: int = 1, **changes: object) -> list[RunRecord]:
@@ -66,9 +67,10 @@ def test_the_machine_may_differ_and_nothing_else() -> None:
 @pytest.mark.parametrize(
     ("unlike", "reason"),
     [
-        ({"dataset": {"name": "digits", "fingerprint": "f01", "image_size": 32}}, "fingerprint"),
-        ({"dataset": {"name": "digits", "fingerprint": "f00", "image_size": 64}}, "image_size"),
-        ({"weights": {"source": "torchvision"}}, "weights digits pretraining / torchvision"),
+        ({"dataset": replace(DATASET, fingerprint="f01")}, "fingerprint"),
+        ({"dataset": replace(DATASET, details={"image_size": 64})}, "image_size"),
+        ({"dataset": replace(DATASET, details={"languages": ["de"]})}, 'languages None / ["de"]'),
+        ({"weights": Weights("torchvision")}, "weights digits pretraining / torchvision"),
         ({"precision": "bf16"}, "precision fp32 / bf16"),
         ({"pue": 1.58}, "pue 1.0 / 1.58"),
     ],
@@ -85,14 +87,14 @@ def test_across_lets_a_part_of_the_protocol_differ() -> None:
 
 
 def test_a_checkpoint_is_the_same_in_another_folder() -> None:
-    here, there = ({"source": f"/{place}/resnet18.pth", "key": "k"} for place in ("x", "y/z"))
+    here, there = (Weights(f"/{place}/resnet18.pth", "k") for place in ("x", "y/z"))
     found = compare({"a": run(weights=here), "b": run(weights=there)})
     assert len(found.rows) == 2
     assert found.notes == ()
 
 
 def test_separately_pretrained_weights_are_named() -> None:
-    found = compare({"a": run(), "b": run(weights={"source": "digits pretraining", "key": "k01"})})
+    found = compare({"a": run(), "b": run(weights=Weights("digits pretraining", "k01"))})
     assert found.notes == ("a and b started from separately pretrained weights: resnet18",)
 
 

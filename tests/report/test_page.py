@@ -8,12 +8,11 @@ import pytest
 from support.saved_runs import cell, failed, save
 
 from energybench.energy.readings import PowerTrace
-from energybench.records.record import CompressionReport, EpochRecord, RunRecord
-from energybench.records.saved import read_runs
+from energybench.records.record import CompressionReport, Dataset, EpochRecord, RunRecord, Weights
+from energybench.records.saved import Run, read_runs
 from energybench.report.figures import FIGURES
 from energybench.report.page import markdown, page
 
-RESULTS = Path(__file__).parents[2] / "results" / "digits-cpu-2core.json"
 EVIL = "<script>alert(1)</script>&\"'$x$"
 
 
@@ -50,8 +49,8 @@ class Reader(HTMLParser):
         assert self._open.pop() == tag
 
 
-def test_the_page_of_the_matrix_stands_alone() -> None:
-    text = page(read_runs([str(RESULTS)]))
+def test_the_page_of_the_matrix_stands_alone(matrix_page: str) -> None:
+    text = matrix_page
     found = Reader(text)
     assert found.tags["script"] == 0
     assert found.tags["svg"] == 5
@@ -72,9 +71,8 @@ def test_the_page_of_the_matrix_stands_alone() -> None:
     assert "@media print" in text
 
 
-def test_the_same_run_makes_the_same_page() -> None:
-    runs = read_runs([str(RESULTS)])
-    assert page(runs) == page(runs)
+def test_the_same_run_makes_the_same_page(matrix: list[Run], matrix_page: str) -> None:
+    assert page(matrix) == matrix_page
 
 
 def test_names_with_markup_in_them_are_text(tmp_path: Path) -> None:
@@ -82,8 +80,8 @@ def test_names_with_markup_in_them_are_text(tmp_path: Path) -> None:
         "model": EVIL,
         "machine": {"cpu": EVIL, "gpus": [{"name": EVIL}]},
         "source": "rapl",
-        "weights": {"source": EVIL},
-        "dataset": {"name": EVIL},
+        "weights": Weights(EVIL),
+        "dataset": Dataset(EVIL, "f00", item=EVIL, details={EVIL: EVIL}),
     }
     records = [cell(**odd), cell("prune", joules=500.0, **odd), failed("stego", error=EVIL)]  # type: ignore[arg-type]
     records.append(cell("a+" + EVIL, joules=700.0, **odd))  # type: ignore[arg-type]
@@ -93,19 +91,17 @@ def test_names_with_markup_in_them_are_text(tmp_path: Path) -> None:
     assert "<script" not in text
 
 
-def test_every_figure_has_a_name_for_those_who_cannot_see_it() -> None:
-    text = page(read_runs([str(RESULTS)]))
-    for svg in re.findall(r"<svg[^>]*>", text):
+def test_every_figure_has_a_name_for_those_who_cannot_see_it(matrix_page: str) -> None:
+    for svg in re.findall(r"<svg[^>]*>", matrix_page):
         assert 'role="img"' in svg
         assert re.search(r'aria-label="[^"]{20,}"', svg)
         assert " width=" not in svg  # as wide as its column
 
 
-def test_the_text_of_figures_takes_the_colour_of_the_page() -> None:
-    text = page(read_runs([str(RESULTS)]))
-    assert "currentColor" in text
-    assert "#123457" not in text
-    assert re.search(r"<text[^>]*>[^<]*resnet18[^<]*</text>", text)
+def test_the_text_of_figures_takes_the_colour_of_the_page(matrix_page: str) -> None:
+    assert "currentColor" in matrix_page
+    assert "#123457" not in matrix_page
+    assert re.search(r"<text[^>]*>[^<]*resnet18[^<]*</text>", matrix_page)
 
 
 def test_figures_are_there_where_there_is_something_to_draw(tmp_path: Path) -> None:
@@ -114,7 +110,7 @@ def test_figures_are_there_where_there_is_something_to_draw(tmp_path: Path) -> N
         return {
             name
             for name, kind in FIGURES.items()
-            if f"<h3>{escape(kind.title).replace('&#x27;', '&#39;')}</h3>" in text
+            if f"<h3>{escape(kind.named().title).replace('&#x27;', '&#39;')}</h3>" in text
         }
 
     assert drawn(cell()) == set()
@@ -145,7 +141,7 @@ def test_figures_are_there_where_there_is_something_to_draw(tmp_path: Path) -> N
         ({"changes": {"flags": ["data_bound"]}}, "data bound: "),
         ({"correct": 90}, "beyond tolerance: "),
         ({"changes": {"reference_source": "cache"}}, "cached baseline: "),
-        ({"weights": {"source": "x", "head_replaced": True}}, "new head: "),
+        ({"weights": Weights("x", head_replaced=True)}, "new head: "),
         (
             {"compression": CompressionReport("stego", {}, 0.0, None, None, no_effect=True)},
             "no effect: ",
@@ -157,12 +153,19 @@ def test_figures_are_there_where_there_is_something_to_draw(tmp_path: Path) -> N
     ],
 )
 def test_every_caveat_is_said(tmp_path: Path, changes: dict[str, object], says: str) -> None:
-    clean = made(tmp_path, [cell(), cell("stego")])
-    assert says not in clean
-    assert "No caveat was recorded." in clean
-    text = made(tmp_path, [cell(), cell("stego", **changes)])  # type: ignore[arg-type]
+    def said(stego: RunRecord) -> str:
+        return markdown(read_runs([save(tmp_path / "run.json", [cell(), stego])]))
+
+    assert says not in said(cell("stego"))
+    text = said(cell("stego", **changes))  # type: ignore[arg-type]
     assert says in text
     assert "resnet18 stego seed 0" in text
+
+
+def test_a_clean_run_has_no_caveat_and_a_doubtful_one_has_a_list(tmp_path: Path) -> None:
+    assert "No caveat was recorded." in made(tmp_path, [cell(), cell("stego")])
+    text = made(tmp_path, [cell(), cell("stego", correct=90)])
+    assert "<li>beyond tolerance: the accuracy dropped by more than allowed (resnet18 stego" in text
 
 
 def test_failed_cells_and_the_machine_are_named(tmp_path: Path) -> None:
@@ -198,8 +201,8 @@ def test_only_cells_of_the_papers_protocol_are_held_against_it(tmp_path: Path) -
     assert "Judged here: run0." in made(tmp_path, strict)
 
 
-def test_markdown_has_the_sentence_and_the_tables() -> None:
-    text = markdown(read_runs([str(RESULTS)]))
+def test_markdown_has_the_sentence_and_the_tables(matrix: list[Run]) -> None:
+    text = markdown(matrix)
     assert "on 6 of 9 models" in text
     assert "| alexnet       | lowrank" in text
     assert "| the paper" in text

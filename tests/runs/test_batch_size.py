@@ -44,7 +44,7 @@ def test_it_is_found_once_for_all_methods_and_is_in_the_protocol(
     monkeypatch.setattr("energybench.runs.executors.in_process.largest_batch", None)
     run.prepare(["resnet18"])
     record = run.result(Cell("resnet18", "baseline")).record
-    assert record.protocol["batch_size"] == 256
+    assert record.protocol.batch_size == 256
 
 
 def test_a_number_that_was_given_stays(session: Session) -> None:
@@ -52,7 +52,7 @@ def test_a_number_that_was_given_stays(session: Session) -> None:
     run = tiny_run(given)
     record = run.result(Cell("resnet18", "baseline")).record
     assert run.batch_sizes == {}
-    assert record.protocol["batch_size"] == 64
+    assert record.protocol.batch_size == 64
 
 
 def test_a_model_that_does_not_fit_fails_its_cells_and_no_others(

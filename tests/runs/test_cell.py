@@ -305,7 +305,7 @@ def test_compiling_is_a_phase_and_on_the_bill(
     joules = [record.phases[name].it_joules or 0.0 for name in phases]
     assert record.kwh_total == pytest.approx(sum(joules[1:5]) * record.pue / 3.6e6)
     assert record.kwh == pytest.approx(joules[4] * record.pue / 3.6e6)
-    assert record.protocol["compile"] is True
+    assert record.protocol.compile is True
 
 
 def test_a_network_that_does_not_compile_fails_its_cell(
@@ -328,7 +328,7 @@ def test_the_memory_format_is_in_the_record(session: Session) -> None:
     asked = replace(session, config=replace(session.config, memory_format="channels_last"))
     assert run_cell(CELL.reference, asked).memory_format == "channels_last"
     record = run_cell(CELL.reference, session)
-    assert (record.protocol["memory_format"], record.memory_format) == ("auto", "contiguous")
+    assert (record.protocol.memory_format, record.memory_format) == ("auto", "contiguous")
     keys = []
     for one in (asked, session):
         executor = InProcess(one)

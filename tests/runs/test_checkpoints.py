@@ -107,7 +107,7 @@ def course(record: RunRecord) -> tuple[Any, ...]:
     """All that does not depend on clocks."""
     assert record.test is not None
     losses = [(epoch.train_loss, epoch.validation_loss) for epoch in record.epochs]
-    return losses, record.test.predictions, record.best_epoch
+    return losses, record.test.outcomes, record.best_epoch
 
 
 def test_a_cell_that_was_cut_short_twice_ends_as_if_it_had_not_been(

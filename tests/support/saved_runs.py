@@ -6,12 +6,30 @@ from pathlib import Path
 from typing import Any
 
 from energybench.energy.readings import EnergyReading
-from energybench.records.record import CompressionReport, EpochRecord, HeldOutTest, RunRecord
+from energybench.records.metric import ACCURACY, Metric
+from energybench.records.record import (
+    CompressionReport,
+    Dataset,
+    EpochRecord,
+    Protocol,
+    RunRecord,
+    TestResult,
+    Weights,
+)
 
-PROTOCOL = {
+DATASET = Dataset("digits", "f00", details={"image_size": 32})
+WEIGHTS = Weights("digits pretraining", "k00")
+PROTOCOL: dict[str, Any] = {
     "learning_rate": 0.01,
+    "momentum": 0.9,
+    "weight_decay": 1e-4,
+    "patience": 3,
+    "min_delta": 0.05,
     "max_epochs": 50,
+    "batch_size": 64,
     "budget": "early-stopping",
+    "memory_format": "auto",
+    "compile": False,
     "tolerance": 1.0,
     "pue": 1.0,
     "precision": "fp32",
@@ -19,6 +37,9 @@ PROTOCOL = {
     "device_name": "a processor",
     "threads": 2,
 }
+RMSE = Metric("rmse", higher_is_better=False, unit="m", scale=1.0)
+"""A regression's metric: lower is better."""
+HEIGHTS = Dataset("heights", "h00", "regression", "tree", {"test": 100}, {"features": 7})
 
 
 def reading(joules: float | None, seconds: float, source: str) -> EnergyReading:
@@ -34,25 +55,29 @@ def cell(
     seconds: float = 10.0,
     epochs: int = 4,
     steps: int = 7,
-    correct: int = 98,
-    reference: int = 98,
+    metric: Metric = ACCURACY,
+    correct: float = 98,
+    reference: float = 98,
     search_joules: float = 0.0,
     source: str = "rapl",
     compression: CompressionReport | None = None,
-    dataset: dict[str, Any] | None = None,
-    weights: dict[str, Any] | None = None,
+    dataset: Dataset = DATASET,
+    weights: Weights = WEIGHTS,
     machine: dict[str, Any] | None = None,
     changes: dict[str, Any] | None = None,
     **protocol: Any,
 ) -> RunRecord:
-    """A finished cell of 100 test images; `changes` replace whole fields of the record."""
+    """A finished cell of 100 test items; `changes` replace whole fields of the record.
+
+    `correct` and `reference` are hundredths of the metric's value: items of an accuracy.
+    """
     fields: dict[str, Any] = {
         "model": model,
         "method": method,
         "seed": seed,
-        "dataset": dataset or {"name": "digits", "fingerprint": "f00", "image_size": 32},
-        "weights": weights or {"source": "digits pretraining", "key": "k00"},
-        "protocol": PROTOCOL | protocol,
+        "dataset": dataset,
+        "weights": weights,
+        "protocol": Protocol(**(PROTOCOL | protocol)),
         "machine": machine or {"cpu": "a processor", "logical_cores": 2, "ram_gib": 8},
         "phases": {
             "compress": reading(search_joules, 1.0, source),
@@ -64,11 +89,24 @@ def cell(
         ],
         "best_epoch": 1,
         "compression": compression or CompressionReport(method, {}, 0.0, None, None),
-        "test": HeldOutTest(correct / 100, correct, 100, ""),
-        "reference_accuracy": reference / 100,
-        "reference_correct": reference,
+        "test": TestResult(metric, correct / 100, 100, ""),
+        "reference_value": reference / 100,
     }
     return RunRecord(**(fields | (changes or {})))
+
+
+def regression(
+    method: str = "baseline", seed: int = 0, rmse: float = 0.5, **rest: Any
+) -> RunRecord:
+    """A finished cell whose metric is an error in metres: 0.5 in the reference, 0.6 at most."""
+    fields: dict[str, Any] = {
+        "metric": RMSE,
+        "correct": 100 * rmse,
+        "reference": 50.0,
+        "dataset": HEIGHTS,
+        "tolerance": 0.1,
+    }
+    return cell(method, seed, **(fields | rest))
 
 
 def failed(method: str, seed: int = 0, error: str = "the loss is not finite") -> RunRecord:

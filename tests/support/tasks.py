@@ -168,6 +168,7 @@ class NextToken:
     """
 
     metric = Metric("next-token accuracy")
+    name = "next-token prediction"
     item = "token"
     vocabulary, width, blocks, length = 32, 32, 1, 16
     pretraining_steps = 50
@@ -233,6 +234,7 @@ class Regression:
     """
 
     metric = Metric("rmse", higher_is_better=False, unit="", scale=1.0)
+    name = "regression"
     item = "sample"
     inputs, width = 8, 48
     pretraining_steps = 150

@@ -37,6 +37,7 @@ class NextLetter:
 
     LETTERS, LENGTH = 5, 7
     metric = Metric("perplexity", higher_is_better=False, unit="perplexity", scale=1.0)
+    name = "next-letter prediction"
     item = "letter"
 
     def model(self, seed: int) -> nn.Module:

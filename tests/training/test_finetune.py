@@ -51,8 +51,8 @@ def test_it_learns_and_records_every_epoch() -> None:
     after = evaluate(model, TASK, blobs(40, 1), CPU)
     assert after.loss < before.loss
     assert [epoch.epoch for epoch in epochs] == list(range(1, len(epochs) + 1))
-    assert all(epoch.images == 64 and epoch.steps == 8 for epoch in epochs)
-    assert all(epoch.joules == 50.0 and epoch.images_per_s == 64.0 for epoch in epochs)
+    assert all(epoch.items == 64 and epoch.steps == 8 for epoch in epochs)
+    assert all(epoch.joules == 50.0 and epoch.items_per_s == 64.0 for epoch in epochs)
 
 
 def test_the_best_validation_epochs_weights_are_the_result() -> None:

@@ -41,11 +41,11 @@ def plan(**changes: Any) -> Finetuning:
 def test_a_task_whose_batches_are_dicts_is_trained_and_judged() -> None:
     model = LETTERS.model(0)
     epochs: list[EpochRecord] = finetune(model, Baseline(), plan())
-    assert [epoch.images for epoch in epochs] == [64 * 7] * 4, "items are letters"
+    assert [epoch.items for epoch in epochs] == [64 * 7] * 4, "items are letters"
     assert [epoch.steps for epoch in epochs] == [4] * 4
     assert epochs[-1].train_loss < epochs[0].train_loss
     for epoch in epochs:
-        assert epoch.validation_accuracy == pytest.approx(math.exp(epoch.validation_loss))
+        assert epoch.validation_metric == pytest.approx(math.exp(epoch.validation_loss))
     test = evaluate(model, LETTERS, LETTERS.batches("test", 16, 2), CPU)
     assert test.value == pytest.approx(math.exp(test.loss))
     assert 1.0 < test.value < NextLetter.LETTERS

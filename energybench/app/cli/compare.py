@@ -48,8 +48,8 @@ def add_command(commands: "argparse._SubParsersAction[Any]") -> None:
 def _compare(options: argparse.Namespace) -> int:
     from energybench.records.saved import read_runs
     from energybench.report.comparison import compare
-    from energybench.report.comparison_text import comparison_text
     from energybench.report.gate import judge, parse_limits
+    from energybench.report.tables.compared import comparison_text
 
     across = _across(options.across)
     limits = parse_limits(options.fail_on) if options.fail_on else ()
@@ -92,7 +92,7 @@ def _across(text: str) -> frozenset[str]:
 
 
 def _print_why(found: "Comparison", layout: str) -> None:
-    from energybench.report.comparison_text import FORMATS, why_text
+    from energybench.report.tables.compared import FORMATS, why_text
 
     table = FORMATS[layout]
     if table is None:

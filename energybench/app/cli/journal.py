@@ -36,7 +36,7 @@ def _add_path(parser: argparse.ArgumentParser) -> None:
 
 
 def _journal(options: argparse.Namespace) -> None:
-    from energybench.report.journal_text import journal_table
+    from energybench.report.tables.journaled import journal_table
 
     contents = _contents(options.journal)
     print(journal_table(contents.latest.values()))

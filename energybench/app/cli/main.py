@@ -98,8 +98,9 @@ def _list(options: argparse.Namespace) -> None:
 def _capacity(options: argparse.Namespace) -> None:
     from energybench.compression.capacity import Capacity
     from energybench.progress import Progress
-    from energybench.report.capacity_text import capacity_figure, capacity_table
+    from energybench.report.figures.capacities import save_capacities
     from energybench.report.style import check_figure_path
+    from energybench.report.tables.capacity import capacity_table
     from energybench.runs.startup import open_session
     from energybench.runs.studies.capacity_curves import capacity_curves
 
@@ -129,7 +130,7 @@ def _capacity(options: argparse.Namespace) -> None:
                 curves |= found
         finally:  # what is known is drawn, whatever ended the rest
             if output is not None and curves:
-                capacity_figure(curves, output, options.per_layer)
+                save_capacities(curves, output, options.per_layer)
                 _say(f"wrote {output}")
 
 
@@ -142,7 +143,7 @@ def _doctor(options: argparse.Namespace) -> None:
     from energybench.energy.lock import exclusive_use, resources
     from energybench.energy.measurement import gpus
     from energybench.energy.opening import open_meters
-    from energybench.report.diagnosis_text import diagnosis_text
+    from energybench.report.tables.diagnosis import diagnosis_text
 
     with open_meters(("auto",), gpus()) as meters:
         names = resources(meters.sources, trains_on_cpu=True)

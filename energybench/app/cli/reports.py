@@ -42,7 +42,7 @@ def _add_runs(parser: argparse.ArgumentParser) -> None:
 
 
 def _show(options: argparse.Namespace) -> None:
-    from energybench.report.result_table import result_table
+    from energybench.report.tables.results import result_table
 
     for run in _read(options.runs, need_records=True):
         print(result_table(run.records, options.format))
@@ -72,7 +72,7 @@ def _plot(options: argparse.Namespace) -> None:
 
     if options.list:
         for name, kind in FIGURES.items():
-            print(f"{name:<14}{kind.title}")
+            print(f"{name:<14}{kind.named().title}")
         return
     if options.figure not in FIGURES:
         raise UsageError(f"no figure {options.figure!r}; known: {', '.join(FIGURES)}")

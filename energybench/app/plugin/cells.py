@@ -92,7 +92,7 @@ def _cell_runner(
     def run_cell(
         cell: Cell, tolerance: float | None = None, budget: str | None = None
     ) -> "RunRecord":
-        from energybench.report.result_table import tolerance_failure
+        from energybench.records.verdict import failure_text
 
         benchmark.group = cell.model
         try:
@@ -105,7 +105,7 @@ def _cell_runner(
             request.session.shouldstop = (
                 f"{record.error}; --energy-resume goes on with the next cell"
             )
-        failure = tolerance_failure(record)
+        failure = failure_text(record)
         if failure is not None:
             pytest.fail(failure, pytrace=False)
         return record
@@ -191,7 +191,7 @@ def _write_table(terminalreporter: pytest.TerminalReporter, state: PytestRun) ->
     run = state.run
     if run is None or not state.records:
         return
-    from energybench.report.result_table import result_table
+    from energybench.report.tables.results import result_table
 
     terminalreporter.write_sep("-", "energybench: energy of fine-tuning")
     terminalreporter.write_line(result_table(state.measured, cached=run.references.cached))

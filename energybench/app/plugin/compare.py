@@ -88,7 +88,7 @@ def pytest_terminal_summary(
 def _write(
     terminal: pytest.TerminalReporter, compare: _Compare, found: "Comparison", verdict: "Verdict"
 ) -> None:
-    from energybench.report.comparison_text import comparison_text
+    from energybench.report.tables.compared import comparison_text
 
     terminal.write_sep("-", f"energybench: compared with {compare.label}")
     terminal.write_line(comparison_text(found))

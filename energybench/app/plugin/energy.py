@@ -109,7 +109,7 @@ def pytest_terminal_summary(
     session = config.stash.get(SESSION, None)
     if session is None or not session.results:
         return
-    from energybench.report.per_call_text import per_call_table
+    from energybench.report.tables.calls import per_call_table
 
     terminalreporter.write_sep("-", "energybench: energy per call")
     terminalreporter.write_line(per_call_table(session.results))

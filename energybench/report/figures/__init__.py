@@ -1,9 +1,10 @@
 """Every figure of a report by name."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from energybench.records.metric import ACCURACY
 from energybench.report.figures.course import capacity_figure, epoch_figure, power_figure
 from energybench.report.figures.hardware import inference_figure, roofline_figure
 from energybench.report.figures.savings import factor_figure, pareto_figure, saving_figure
@@ -21,13 +22,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FigureKind:
-    """One figure that a run may have."""
+    """One figure that a run may have; its texts have "{metric}" and "{items}" to be filled in."""
 
     title: str
     caption: str
-    """How to read it, in a sentence or two."""
+    """A sentence or two on reading the figure."""
     draw: "Callable[[Section], Figure | None]"
     """None where the section has nothing to draw; to be called within `style.look()`."""
+
+    def named(self, metric: str = ACCURACY.name, items: str = "images") -> "FigureKind":
+        """The figure with the names of a metric and of the data's items in its texts."""
+        names = {"metric": metric, "items": items}
+        title, caption = self.title.format(**names), self.caption.format(**names)
+        return replace(self, title=title, caption=caption)
 
 
 FIGURES: dict[str, FigureKind] = {
@@ -39,8 +46,8 @@ FIGURES: dict[str, FigureKind] = {
         saving_figure,
     ),
     "pareto": FigureKind(
-        "Energy against accuracy",
-        "Up saves energy, right loses accuracy. No point beats one on the dashed front in both.",
+        "Energy against {metric}",
+        "Up saves energy, right loses {metric}. No point beats one on the dashed front in both.",
         pareto_figure,
     ),
     "factors": FigureKind(
@@ -57,7 +64,7 @@ FIGURES: dict[str, FigureKind] = {
     "capacity": FigureKind(
         "Capacity",
         "What the search for cleared bits saw, first seed and setting. Dotted: the bits that it "
-        "cleared. Dashed: the least accuracy within the tolerance.",
+        "cleared. Dashed: the worst {metric} within the tolerance.",
         capacity_figure,
     ),
     "power": FigureKind(
@@ -65,8 +72,8 @@ FIGURES: dict[str, FigureKind] = {
     ),
     "tolerance": FigureKind(
         "What a tolerance buys",
-        "Left: energy saved at each tolerance. Right: the accuracy lost on test images; the search "
-        "saw validation images only.",
+        "Left: energy saved at each tolerance. Right: the {metric} lost on test {items}; the "
+        "search saw validation {items} only.",
         tolerance_figure,
     ),
     "compositions": FigureKind(

@@ -1,9 +1,11 @@
-"""What happened within the cells: epochs, the search for capacity, power over time."""
+"""The course of single cells: epochs, the search for capacity, power over time."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from energybench.records.metric import ACCURACY
 from energybench.records.record import RunRecord
+from energybench.report.scores import metric_of, value_axis, worst_within
 from energybench.report.sections import Section
 from energybench.report.style import colour, legend_below, marker, panels
 
@@ -39,9 +41,14 @@ def _draw_epochs(axes: "Axes", record: RunRecord, label: str) -> None:
 
 
 def capacity_figure(section: Section) -> "Figure | None":
-    """Validation accuracy against the bits that a search cleared, of the first seed's cells."""
-    found = _first_seeds(section, _has_bits)
-    return _per_model(found, _draw_capacity, "low-order bits cleared", "validation accuracy, %")
+    """The validation score against the bits that a search cleared, of the first seed's cells.
+
+    Cells with another metric than the first one's are left out.
+    """
+    metric = metric_of(one for row in section.rows.values() for one in row.values())
+    found = _first_seeds(section, lambda one: _has_bits(one) and (one.metric or ACCURACY) == metric)
+    beside = f"validation {value_axis(metric)}"
+    return _per_model(found, _draw_capacity, "low-order bits cleared", beside)
 
 
 def _has_bits(record: RunRecord) -> bool:
@@ -54,10 +61,10 @@ def _draw_capacity(axes: "Axes", record: RunRecord, label: str) -> None:
     if report is None:
         return
     bits, scores = zip(*sorted(report.curve), strict=True)
-    own = colour(record.method)
+    own, metric = colour(record.method), record.metric or ACCURACY
     axes.plot(
         bits,
-        [100 * score for score in scores],
+        [metric.scale * score for score in scores],
         color=own,
         marker=marker(record.method),
         markersize=4,
@@ -67,11 +74,12 @@ def _draw_capacity(axes: "Axes", record: RunRecord, label: str) -> None:
     chosen = float(report.settings["bits"])
     axes.axvline(chosen, color=own, linestyle=":", linewidth=1.4, label=f"{label}: bits cleared")
     if report.reference_score is not None:
-        least = 100 * report.reference_score - record.tolerance
+        worst = worst_within(metric, report.reference_score, record.tolerance)
         ink = axes.xaxis.label.get_color()
-        axes.axhline(least, color=ink, linestyle="--", linewidth=1.0, label="tolerance")
+        axes.axhline(worst, color=ink, linestyle="--", linewidth=1.0, label="tolerance")
     axes.set_xlim(0, 32)
-    axes.set_ylim(0, 103)
+    if metric.is_share:
+        axes.set_ylim(0, 103)
 
 
 def power_figure(section: Section) -> "Figure | None":

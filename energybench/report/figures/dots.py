@@ -1,10 +1,10 @@
-"""Savings as points with their intervals, a line each, models beneath each other."""
+"""Savings as points with their intervals, one line each, model below model."""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from energybench.report.cells import RowKey
+from energybench.report.rows import RowKey
 from energybench.report.savings import Saving
 from energybench.report.style import colour, marker, percent_limits
 
@@ -24,7 +24,7 @@ def ends(saving: Saving) -> list[float]:
 
 
 def saving_limits(savings: Sequence[Saving]) -> tuple[float, float]:
-    """Of an axis with these savings in percent."""
+    """The limits of an axis that shows `savings` in percent."""
     values = [100 * saving.saved for saving in savings if saving.saved is not None]
     return percent_limits(values, [end for saving in savings for end in ends(saving)])
 

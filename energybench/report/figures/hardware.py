@@ -1,4 +1,4 @@
-"""What single steps and answers cost on the device."""
+"""Figures of single training steps and of inference on the device."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING

@@ -1,10 +1,12 @@
-"""What was saved, at what accuracy, and why."""
+"""Figures of the energy saved: how much, at which drop, and by which factors."""
 
 from typing import TYPE_CHECKING
 
+from energybench.records.metric import ACCURACY, Metric
 from energybench.report.factors import NAMES
 from energybench.report.figures.dots import LINE, draw_dots, lines_of
 from energybench.report.savings import Saving
+from energybench.report.scores import of_one_metric, unit_in_words, with_unit
 from energybench.report.sections import Section
 from energybench.report.style import colour, legend_below, marker, new_figure
 
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 _FACTOR_COLOURS = ("#332288", "#999933", "#44AA99", "#CC6677")
 
 _HATCHES = ("", "....", "////", "xxxx")
-"""Of P. Tol's muted scheme, so that no factor looks like a method; the hatch is the second cue."""
+"""A second cue beside the colours, which are of P. Tol's muted scheme: no method has them."""
 _FAR_PP = 4.0
 """Percentage points from 0 beyond which the axis of drops becomes logarithmic."""
 
@@ -31,8 +33,12 @@ def saving_figure(section: Section) -> "Figure | None":
 
 
 def pareto_figure(section: Section) -> "Figure | None":
-    """Energy saved against accuracy lost, and the points that no other beats in both."""
-    points = [(one, one.drop_pp.value) for one in section.known if one.drop_pp is not None]
+    """Energy saved against the drop, and the points that no other beats in both.
+
+    Cells with another metric than the first one's are left out.
+    """
+    comparable = of_one_metric(section.known)
+    points = [(one, one.drop.value) for one in comparable if one.drop is not None]
     if not points:
         return None
     figure = new_figure(7.2, 4.6)
@@ -57,16 +63,23 @@ def pareto_figure(section: Section) -> "Figure | None":
     axes.axhline(0.0, color=axes.xaxis.label.get_color(), linewidth=1.0)
     axes.axvline(0.0, color=axes.xaxis.label.get_color(), linewidth=1.0)
     axes.margins(0.08)
-    if max(abs(drop) for _, drop in points) > _FAR_PP:
+    metric = points[0][0].metric or ACCURACY
+    if metric.is_share and max(abs(drop) for _, drop in points) > _FAR_PP:
         _compress_far_drops(axes)
-    axes.set_xlabel("accuracy drop, percentage points (left of 0: it gained)")
+    axes.set_xlabel(
+        f"{with_unit(f'{metric.name} drop', unit_in_words(metric))} (left of 0: {_better(metric)})"
+    )
     axes.set_ylabel("energy saved, %")
     legend_below(figure, [axes], columns=3)
     return figure
 
 
+def _better(metric: Metric) -> str:
+    return "it gained" if metric.higher_is_better else "it fell"
+
+
 def _compress_far_drops(axes: "Axes") -> None:
-    """Beyond 2 points a logarithmic axis: one broken cell must not hide the others."""
+    """Make the axis logarithmic beyond 2 points: one broken cell must not hide the others."""
     axes.set_xscale("symlog", linthresh=2.0)
     shown = (-20, -5, -2, -1, 0, 1, 2, 5, 10, 20, 50, 100)
     low, high = axes.get_xlim()
@@ -92,7 +105,7 @@ def _scatter(axes: "Axes", method: str, points: list[tuple[float, float]], withi
 
 
 def pareto(points: list[tuple[float, float, Saving]]) -> list[tuple[float, float, Saving]]:
-    """Of (drop, saved, ...) those with no other of a smaller drop and a larger saving."""
+    """The points (drop, saved, ...) that no other beats by a smaller drop and a larger saving."""
     front: list[tuple[float, float, Saving]] = []
     for point in sorted(points, key=lambda one: (one[0], -one[1])):
         if not front or point[1] > front[-1][1]:
@@ -137,7 +150,7 @@ def factor_figure(section: Section) -> "Figure | None":
 
 
 def _stack(axes: "Axes", place: int, saving: Saving) -> None:
-    """Factors that save to the left, those that cost to the right; they add up to the total."""
+    """Draw factors that save to the left, others to the right; they add up to the total."""
     if saving.factors is None:
         return
     ends = {True: 0.0, False: 0.0}
@@ -158,7 +171,7 @@ def _stack(axes: "Axes", place: int, saving: Saving) -> None:
 
 
 def _ratio_ticks(axes: "Axes") -> None:
-    """Natural logarithms labelled as the ratios that they are."""
+    """Label natural logarithms with their ratios."""
     from math import log
 
     low, high = axes.get_xlim()

@@ -1,9 +1,11 @@
-"""The figures of the studies; each is there where a run has the cells for it."""
+"""Figures of the studies; each is drawn where a run has the cells for it."""
 
 from typing import TYPE_CHECKING, Any
 
+from energybench.records.metric import ACCURACY
 from energybench.report.figures.dots import LINE, draw_dots, ends, lines_of, saving_limits
 from energybench.report.savings import Saving
+from energybench.report.scores import of_one_metric, unit_in_words, with_unit
 from energybench.report.sections import Section
 from energybench.report.style import colour, legend_below, marker, new_figure
 
@@ -15,7 +17,7 @@ CONTROLS = ("stego", "stego-fp32", "baseline-tf32", "baseline-bf16")
 
 
 def tolerance_figure(section: Section) -> "Figure | None":
-    """What each tolerance buys: energy saved, and accuracy really lost, by tolerance."""
+    """Energy saved and drop on the test split, by tolerance."""
     curves = by_tolerance(section)
     if not curves:
         return None
@@ -27,16 +29,20 @@ def tolerance_figure(section: Section) -> "Figure | None":
         for number, (method, savings) in enumerate(own.items()):
             aside = 1.05 ** (number - (len(own) - 1) / 2)
             _draw_tolerances(left, right, method, savings, aside)
-        left.set_ylim(*saving_limits([one for savings in own.values() for one in savings]))
-        _label_tolerances(left, right, model if len(models) > 1 else "")
+        together = [one for savings in own.values() for one in savings]
+        left.set_ylim(*saving_limits(together))
+        _label_tolerances(left, right, together, model if len(models) > 1 else "")
     legend_below(figure, grid.flat)
     return figure
 
 
 def by_tolerance(section: Section) -> dict[tuple[str, str], list[Saving]]:
-    """(model, method) -> savings in the order of their tolerance, where there are several."""
+    """(model, method) -> savings in the order of their tolerance, where there are several.
+
+    Cells with another metric than the first one's are left out.
+    """
     found: dict[tuple[str, str], list[Saving]] = {}
-    for saving in section.known:
+    for saving in of_one_metric(section.known):
         found.setdefault((saving.model, saving.method), []).append(saving)
     return {
         key: sorted(savings, key=_tolerance)
@@ -65,23 +71,27 @@ def _draw_tolerances(
     for place, saving in zip(places, savings, strict=True):
         values = ends(saving)
         left.plot([place, place], [min(values), max(values)], color=own, linewidth=1.0)
-    drops = [(p, one.drop_pp.value) for p, one in zip(places, savings, strict=True) if one.drop_pp]
+    drops = [(p, one.drop.value) for p, one in zip(places, savings, strict=True) if one.drop]
     if drops:
         right.plot(*zip(*drops, strict=True), label=method, **look)
 
 
-def _label_tolerances(left: "Axes", right: "Axes", title: str) -> None:
+def _label_tolerances(left: "Axes", right: "Axes", savings: list[Saving], title: str) -> None:
+    metric = savings[0].metric or ACCURACY
     ink = left.xaxis.label.get_color()
-    ticks = (0.5, 1, 2, 5, 10)
+    ticks: tuple[float, ...] = (0.5, 1, 2, 5, 10)
+    if not metric.is_share:
+        ticks = tuple(sorted({_tolerance(one) for one in savings}))
     for axes in (left, right):
         axes.set_xscale("log")
         axes.set_xticks(ticks, [f"{one:g}" for one in ticks])
         axes.minorticks_off()
-        axes.set_xlabel("tolerance, percentage points")
+        axes.set_xlabel(with_unit("tolerance", unit_in_words(metric)))
         axes.axhline(0.0, color=ink, linewidth=1.0)
         axes.set_title(title, fontsize=10)
     left.set_ylabel("energy saved, %")
-    right.set_ylabel("accuracy drop on test images, pp")
+    items = savings[0].pairs[0][0].dataset.items
+    right.set_ylabel(with_unit(f"{metric.name} drop on test {items}", metric.unit))
     right.plot(ticks, ticks, color=ink, linestyle="--", linewidth=1.0, label="all of the tolerance")
 
 
@@ -118,13 +128,13 @@ def composition_figure(section: Section) -> "Figure | None":
 
 
 def equalized(section: Section) -> list[Saving]:
-    """The savings at an equal budget of epochs, with a known drop."""
+    """The savings at an equal budget of epochs, with a known drop in the first one's metric."""
     savings = [one for one in section.known if dict(one.key.setting).get("budget") == "equal"]
-    return [one for one in savings if one.drop_pp is not None]
+    return of_one_metric([one for one in savings if one.drop is not None])
 
 
 def budget_figure(section: Section) -> "Figure | None":
-    """At the baseline's epochs exactly: what an epoch saves, and the accuracy that is reached."""
+    """Energy saved and drop after exactly the baseline's epochs."""
     savings = equalized(section)
     return _savings_and_drops(section, savings) if savings else None
 
@@ -138,14 +148,14 @@ def control_figure(section: Section) -> "Figure | None":
 def compared_controls(section: Section) -> list[Saving]:
     """`stego` and its controls, of the models that have both, with a known drop."""
     savings = [one for one in section.known if one.method in CONTROLS]
-    savings = [one for one in savings if one.drop_pp is not None]
+    savings = of_one_metric([one for one in savings if one.drop is not None])
     models = {one.model for one in savings if one.method == "stego"}
     models &= {one.model for one in savings if one.method != "stego"}
     return [one for one in savings if one.model in models]
 
 
 def _savings_and_drops(section: Section, savings: list[Saving]) -> "Figure":
-    """Two panels with a line per method: energy saved, accuracy drop."""
+    """Two panels with a line per method: energy saved, and drop."""
     lines = lines_of(savings, section.labels)
     figure = new_figure(7.6, 0.9 + max(1.2, 0.3 * len(lines)))
     left, right = figure.subplots(1, 2, sharey=True)
@@ -157,7 +167,7 @@ def _savings_and_drops(section: Section, savings: list[Saving]) -> "Figure":
 def _draw_drops(axes: "Axes", savings: list[Saving]) -> None:
     ink = axes.xaxis.label.get_color()
     for place, saving in enumerate(savings):
-        drop = saving.drop_pp
+        drop = saving.drop
         if drop is None:
             continue
         own = colour(saving.method)
@@ -167,5 +177,6 @@ def _draw_drops(axes: "Axes", savings: list[Saving]) -> None:
         limit = saving.pairs[0][0].tolerance
         axes.plot([limit] * 2, [place - 0.4, place + 0.4], color=ink, linestyle="--", linewidth=1.0)
     axes.axvline(0.0, color=ink, linewidth=1.0)
-    axes.set_xlabel("accuracy drop, pp (dashed: tolerance)")
+    metric = savings[0].metric or ACCURACY
+    axes.set_xlabel(f"{with_unit(f'{metric.name} drop', metric.unit)} (dashed: tolerance)")
     axes.grid(axis="y", visible=False)

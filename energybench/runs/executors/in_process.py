@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from energybench.energy.readings import Preparation
 from energybench.errors import CellError, EnergybenchError, UsageError
+from energybench.records.record import Dataset
 from energybench.runs.batch_size import largest_batch
 from energybench.runs.cell import run_job
 from energybench.runs.executors.base import Setup
@@ -63,12 +64,15 @@ class InProcess:
 
     def _prepare(self, model: str, work: Sequence[Preparation]) -> Prepared:
         session = self.session
-        dataset = {
-            "name": session.data.name,
-            "fingerprint": session.data.fingerprint,
-            "splits": dict(session.data.split_sizes),
-            **session.task(model).facts(),
-        }
+        task = session.task(model)
+        dataset = Dataset(
+            name=session.data.name,
+            fingerprint=session.data.fingerprint,
+            task=task.name,
+            item=task.item,
+            splits=dict(session.data.split_sizes),
+            details=dict(task.facts()),
+        )
         batch, error = None, None
         if session.config.largest_batch:
             try:

@@ -30,6 +30,7 @@ class ImageClassification:
     """Checkpoint file or folder, the value of `--energy-weights`; None for the default weights."""
     device: torch.device
     """The device that missing weights are pretrained on."""
+    name: ClassVar[str] = "image classification"
     metric: ClassVar[Metric] = ACCURACY
     item: ClassVar[str] = "image"
 

@@ -3,11 +3,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.saved_runs import cell
 from torch import nn
 
 from energybench.app.cli.main import main
-from energybench.energy.readings import EnergyReading
-from energybench.records.record import CompressionReport, HeldOutTest, RunRecord
+from energybench.records.record import CompressionReport
 from energybench.registry import MODELS
 from energybench.workloads.images.networks import ModelSpec
 
@@ -18,20 +18,12 @@ class Tiny(ModelSpec):
 
 
 def record(method: str, joules: float) -> dict[str, Any]:
-    reading = EnergyReading(100.0, {"cpu:0": joules}, {"cpu:0": "rapl"})
-    search = EnergyReading(1.0, {"cpu:0": 0.0 if method == "baseline" else 90.0}, {"cpu:0": "rapl"})
-    return RunRecord(
-        model="resnet18",
-        method=method,
-        seed=0,
-        dataset={},
-        weights={},
-        protocol={"pue": 1.0, "tolerance": 1.0},
-        machine={},
-        phases={"compress": search, "finetune": reading},
+    return cell(
+        method,
+        joules=joules,
+        seconds=100.0,
+        search_joules=0.0 if method == "baseline" else 90.0,
         compression=CompressionReport(method, {}, 0.25, None, None),
-        test=HeldOutTest(0.9, 9, 10, ""),
-        reference_accuracy=0.9,
     ).to_json()
 
 

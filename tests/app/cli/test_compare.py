@@ -100,13 +100,13 @@ def test_malformed_truncated_foreign_and_empty_files(
     assert "bad.json" in line
 
 
-def test_a_protocol_that_is_no_plain_value(
+def test_a_protocol_that_is_no_plain_value_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     odd = save(tmp_path / "odd.json", [cell(max_epochs=[50])])
     assert main(["compare", odd]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert "resnet18 baseline: its protocol is not readable" in line
+    assert "not an energybench record: protocol.max_epochs: " in line
 
 
 def test_a_newer_record_is_refused_with_what_to_do(

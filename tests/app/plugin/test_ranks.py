@@ -109,7 +109,7 @@ def test_under_torchrun_one_rank_writes_and_a_lone_failure_ends_the_launch(
     result.stdout.fnmatch_lines(["*rank 1: ValueError: only here; --energy-resume goes on *"])
     found = {entry.record.method: entry.record for entry in entries(session)}
     assert found["baseline"].status == "ok"
-    assert found["baseline"].protocol["world_size"] == 2
+    assert found["baseline"].protocol.world_size == 2
     assert found["stumble"].error == "rank 1: ValueError: only here"
     assert set(benchmarks(session)) == set(found)
     assert len(entries(session)) == len(found)

@@ -41,7 +41,7 @@ def course(record: RunRecord) -> tuple[Any, ...]:
     """All that does not depend on clocks."""
     assert record.test is not None
     losses = [(epoch.train_loss, epoch.validation_loss) for epoch in record.epochs]
-    return record.method, record.seed, losses, record.test.predictions, record.best_epoch
+    return record.method, record.seed, losses, record.test.outcomes, record.best_epoch
 
 
 def test_every_finished_cell_is_in_the_journal(session: pytest.Pytester) -> None:

@@ -37,7 +37,7 @@ def test_json_has_headline_record_and_timing(session: pytest.Pytester) -> None:
         assert extra["kwh"] == record.kwh
         assert extra["kwh"] > 0
         assert extra["epochs"] == len(record.epochs) >= 4
-        assert extra["accuracy"] == record.accuracy
+        assert extra["accuracy"] == record.value
         assert extra["accuracy"] > 0.8
         assert extra["energy_source"] == "replay"
         assert extra["within_tolerance"] is True
@@ -48,7 +48,7 @@ def test_json_has_headline_record_and_timing(session: pytest.Pytester) -> None:
             record.phases["finetune"].duration_s, rel=0.05, abs=0.2
         )
         assert record.test is not None
-        assert record.test.total == 600
+        assert record.test.items == 600
     assert baseline["extra_info"]["accuracy_drop_pp"] == 0.0
     assert stego["extra_info"]["compression_rate"] > 0
     assert data["machine_info"]["energybench"]["python"]
@@ -61,7 +61,7 @@ def test_the_largest_batch_is_found_before_anything_is_measured(session: pytest.
     result.stdout.fnmatch_lines(["largest batch of tiny that fits: 256 images"])
     for entry in load(session.path / "out.json")["benchmarks"]:
         record = from_json(entry["extra_info"]["energybench"])
-        assert record.protocol["batch_size"] == 256
+        assert record.protocol.batch_size == 256
         assert record.epochs[0].steps == 1
 
 
@@ -125,8 +125,8 @@ def test_a_drop_beyond_the_tolerance_fails_after_its_record_is_written(
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(
         [
-            "tiny ruin seed 0 lost * points, tolerance 1: baseline * % (* of 600 test images), "
-            "here * % (*); * images are classified differently"
+            "tiny ruin seed 0 lost * pp of accuracy, tolerance 1: baseline * % "
+            "(* of 600 test images), here * % (*); * images are classified differently"
         ]
     )
     ruined = load(session.path / "out.json")["benchmarks"][1]["extra_info"]
@@ -235,12 +235,12 @@ def test_image_folders_and_a_checkpoint_with_another_head(
     assert sum(preparation["reading"]["joules"].values()) > 0
     for entry in data["benchmarks"]:
         record = from_json(entry["extra_info"]["energybench"])
-        assert record.dataset["splits"] == {"train": 72, "validation": 8, "test": 40}
-        assert record.dataset["served"] == "cached, 18 pixels"
-        assert record.weights["head_replaced"] is True
+        assert record.dataset.splits == {"train": 72, "validation": 8, "test": 40}
+        assert record.dataset.details["served"] == "cached, 18 pixels"
+        assert record.weights.head_replaced is True
         assert record.epochs[0].steps == 4  # 72 images: four whole batches of 16
-        assert record.accuracy is not None
-        assert record.accuracy > 0.9  # a search at chance would have cleared every bit
+        assert record.value is not None
+        assert record.value > 0.9  # a search at chance would have cleared every bit
 
 
 @pytest.fixture
@@ -292,8 +292,8 @@ def test_an_image_that_cannot_be_read_ends_the_run_or_is_left_out(
     )
     (entry,) = load(session.path / "out.json")["benchmarks"]
     record = from_json(entry["extra_info"]["energybench"])
-    assert record.dataset["splits"] == {"train": 36, "validation": 4, "test": 5}
-    assert record.dataset["skipped"] == [
+    assert record.dataset.splits == {"train": 36, "validation": 4, "test": 5}
+    assert record.dataset.details["skipped"] == [
         "val/b/1.png: not an image, or of another format than its name says"
     ]
     session.runpytest_subprocess(*skip, "--energy-resume").stdout.fnmatch_lines(

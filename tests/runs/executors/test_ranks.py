@@ -6,6 +6,7 @@ from support.saved_runs import cell
 
 from energybench.config import Cell, RunConfig
 from energybench.energy.machine import describe_machine
+from energybench.records.record import Dataset
 from energybench.runs.executors.base import Facts, Job, Outcome, Prepared
 from energybench.runs.executors.processes import RankDied
 from energybench.runs.executors.ranks import LocalRanks
@@ -22,7 +23,7 @@ class Dead:
 
     def ask(self, order: Any) -> Any:
         if order.func.__name__ == "prepare":
-            return [Prepared("resnet18", {"name": "digits"}, "key")], {}
+            return [Prepared("resnet18", Dataset("digits", "f00"), "key")], {}
         raise RankDied("rank 1: killed by SIGKILL")
 
     def rescued(self) -> Outcome | None:
@@ -51,4 +52,4 @@ def test_the_last_answer_of_rank_0_of_another_job_is_not_the_jobs() -> None:
         found = outcome(rescued, "stego")
         assert (found.record.method, found.record.epochs, found.seconds) == ("stego", [], None)
         assert found.record.error == "rank 1: killed by SIGKILL"
-        assert found.record.protocol["world_size"] == 2
+        assert found.record.protocol.world_size == 2

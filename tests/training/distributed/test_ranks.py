@@ -51,7 +51,7 @@ def losses(records: list[EpochRecord]) -> list[tuple[float, float]]:
 def assert_one_course(by_rank: list[Any], alone: list[EpochRecord], rel: float = 1e-4) -> None:
     first, *others = by_rank
     assert losses(first[0]) == [pytest.approx(pair, rel=rel) for pair in losses(alone)]
-    assert [one.images for one in first[0]] == [448] * len(alone)
+    assert [one.items for one in first[0]] == [448] * len(alone)
     assert [one.steps for one in first[0]] == [7] * len(alone)
     for other in others:  # equal bit by bit: every rank stops at the same epoch
         assert losses(other[0]) == losses(first[0])

@@ -1,23 +1,26 @@
-"""What makes two cells comparable, and records lined up by it."""
+"""Records lined up in rows of comparable cells."""
 
+import json
 from collections.abc import Collection, Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from energybench.errors import UsageError
+from energybench.records.metric import ACCURACY
 from energybench.records.record import RunRecord
 from energybench.registry import METHODS
 
 DEVICE_FACTS = ("device", "device_name", "threads")
-"""Of the protocol, what belongs to the machine: it may differ between runs."""
+"""The parts of the protocol that belong to the machine: they may differ between runs."""
+_IMPLIED = ("classes", "skipped")
+"""Details of the data that follow from the fingerprint."""
 
 Setting = tuple[tuple[str, Any], ...]
 """Data, weights and protocol as sorted (name, value): equal for comparable cells."""
 
 
 class RowKey(NamedTuple):
-    """The cells that differ by their seed only."""
+    """The key of cells that differ only in their seed."""
 
     model: str
     method: str
@@ -32,27 +35,33 @@ Row = dict[int, RunRecord]
 
 
 def setting(record: RunRecord, across: Collection[str] = ()) -> Setting:
-    """What `record` was measured under, except the machine and the names in `across`.
+    """The data, weights and protocol of `record`, without the machine and the names in `across`.
 
-    Raises `UsageError` for values that cannot be compared.
+    A metric other than accuracy belongs to the setting, too.
     """
+    data, metric = record.dataset, record.metric
+    details = {"image_size": None, "served": None} | data.details
     items = (
-        ("data", record.dataset.get("name")),
-        ("fingerprint", record.dataset.get("fingerprint")),
-        ("image_size", record.dataset.get("image_size")),
-        ("served", record.dataset.get("served")),
-        ("weights", str(record.weights.get("source", ""))),
-        *record.protocol.items(),
+        *((name, _plain(value)) for name, value in details.items() if name not in _IMPLIED),
+        ("data", data.name),
+        ("fingerprint", data.fingerprint),
+        ("weights", record.weights.source),
+        *(() if metric in (None, ACCURACY) else (("metric", str(metric)),)),
+        *vars(record.protocol).items(),
     )
-    try:
-        return _setting(items, frozenset(across))
-    except TypeError as error:  # a list, where only a damaged file has one
-        raise UsageError(f"{record.model} {record.method}: its protocol is not readable") from error
+    return _setting(items, frozenset(across))
+
+
+def _plain(value: Any) -> Any:
+    """`value`, or the JSON of a container: hashable, and the same in memory and on disk."""
+    if isinstance(value, list | tuple | dict):
+        return json.dumps(value, sort_keys=True, default=str)
+    return value
 
 
 @cache
 def _setting(items: Setting, across: frozenset[str]) -> Setting:
-    """One object for all cells that share it: they are many."""
+    """`setting` of `items`; the many cells that share it share one object."""
     values = dict(items)
     if Path(values["weights"]).is_absolute():
         values["weights"] = Path(values["weights"]).name
@@ -61,7 +70,7 @@ def _setting(items: Setting, across: frozenset[str]) -> Setting:
 
 
 def rows(records: Iterable[RunRecord], across: Collection[str] = ()) -> dict[RowKey, Row]:
-    """Finished records by model, method and setting; of one cell measured twice the last."""
+    """Finished records by model, method and setting; the last of a cell that was measured twice."""
     found: dict[RowKey, Row] = {}
     for record in records:
         if record.status == "ok":
@@ -71,7 +80,7 @@ def rows(records: Iterable[RunRecord], across: Collection[str] = ()) -> dict[Row
 
 
 def in_order(keys: Iterable[RowKey]) -> list[RowKey]:
-    """Models as they came, each with its methods in the registry's order, compositions last."""
+    """`keys` by model in their order, then by method in the registry's order, compositions last."""
     keys = list(keys)
     models = list(dict.fromkeys(key.model for key in keys))
     ranks = {method: method_rank(method) for method in {key.method for key in keys}}
@@ -79,16 +88,17 @@ def in_order(keys: Iterable[RowKey]) -> list[RowKey]:
 
 
 def method_rank(method: str) -> tuple[int, list[int], str]:
-    """Sorts methods: single ones in the registry's order, then compositions."""
+    """A sorting key: single methods in the registry's order, then compositions."""
     known = METHODS.builtin_names()
     parts = method.split("+")
     return len(parts), [known.index(part) for part in parts if part in known], method
 
 
 def labels(keys: Iterable[RowKey]) -> dict[RowKey, str]:
-    """What tells each row from the others of its model and method: "tolerance=2"; "" if alone.
+    """Row -> the settings that no other row of its model and method has: "tolerance=2".
 
-    Names and values of a setting are as in the record's protocol.
+    A row that is the only one of its model and method has "". Names and values are those of the
+    record's protocol.
     """
     together: dict[tuple[str, str], list[RowKey]] = {}
     for key in keys:
@@ -104,7 +114,7 @@ def labels(keys: Iterable[RowKey]) -> dict[RowKey, str]:
 
 
 def differences(first: Setting, second: Setting) -> dict[str, tuple[Any, Any]]:
-    """Name -> its two values, where they differ."""
+    """Name -> its values in both settings, where those differ."""
     ours, theirs = dict(first), dict(second)
     names = dict.fromkeys((*ours, *theirs))
     return {

@@ -6,16 +6,18 @@ import json
 from collections.abc import Callable, Sequence
 
 from energybench.energy.units import format_kwh, format_seconds
+from energybench.records.metric import ACCURACY
 from energybench.report.comparison import Column, ComparedRow, Comparison, to_json
 from energybench.report.factors import NAMES, Factors, factors
 from energybench.report.savings import Saving
+from energybench.report.scores import ScoreColumn, score_column
 from energybench.report.stats import Estimate
-from energybench.report.text import number, percent, points, saving, times
+from energybench.report.text import number, saving, times
 
 FORMATS = {"table": "simple", "markdown": "github", "csv": None, "json": None}
 """Name on the command line -> tabulate's name for it, where it is one of its tables."""
 SENSOR_ERROR = 0.10
-"""Relative difference between boards below which their sensors' gain may explain it."""
+"""A relative difference between boards below it may come from their sensors' gain."""
 
 _COLUMNS: tuple[tuple[str, Callable[[Column], str]], ...] = (
     ("energy", lambda column: format_kwh(column.means["kwh"])),
@@ -23,15 +25,14 @@ _COLUMNS: tuple[tuple[str, Callable[[Column], str]], ...] = (
     ("epochs", lambda column: number(column.means["epochs"])),
     ("time", lambda column: format_seconds(column.means["seconds"])),
     ("watts", lambda column: number(column.means["watts"])),
-    ("accuracy", lambda column: percent(column.means["accuracy"], 2)),
-    ("drop", lambda column: points(column.means["drop_pp"])),
 )
 
 
 def comparison_text(comparison: Comparison, layout: str = "table", boards: bool = False) -> str:
     """The comparison in one of `FORMATS`; notes follow a table, and are in the JSON.
 
-    With `boards`, a ratio between two boards that their sensors may explain says so instead.
+    With `boards`, a ratio between two boards is replaced by "within sensor error" where that may
+    explain it.
     """
     if layout == "json":
         return json.dumps(to_json(comparison), indent=1)
@@ -53,20 +54,35 @@ def comparison_rows(
     """Headers, with the run's letter in a line of its own, and the rows of the table."""
     several = len(comparison.runs) > 1
     labelled = any(row.label for row in comparison.rows)
+    score = _score_column(comparison)
     headers = ["model", "method", *(["setting"] if labelled else [])]
+    names = [*(name for name, _ in _COLUMNS), score.header, "drop"]
     for place, letter in enumerate(comparison.letters):
         head = f"{letter}\n" if several else ""
-        headers += [f"{head}{name}" for name, _ in _COLUMNS]
+        headers += [f"{head}{name}" for name in names]
         headers += [f"{head}ratio"] if place else []
     table = []
     for row in comparison.rows:
         line = [row.key.model, row.key.method, *([row.label] if labelled else [])]
         for place, run in enumerate(comparison.runs):
             column = row.columns.get(run)
-            line += ["-" if column is None else show(column) for _, show in _COLUMNS]
+            line += ["-"] * len(names) if column is None else _cells(column, score)
             line += [_ratio(column, boards)] if place else []
         table.append(line)
     return headers, table
+
+
+def _score_column(comparison: Comparison) -> ScoreColumn:
+    columns = (column for row in comparison.rows for column in row.columns.values())
+    return score_column(record for column in columns for record in column.records)
+
+
+def _cells(column: Column, score: ScoreColumn) -> list[str]:
+    return [
+        *(show(column) for _, show in _COLUMNS),
+        score.value(column.metric, column.means["value"]),
+        score.drop(column.metric, column.means["drop"]),
+    ]
 
 
 def _ratio(column: Column | None, boards: bool) -> str:
@@ -86,11 +102,18 @@ def _notes(comparison: Comparison) -> list[str]:
 
 
 def _csv(comparison: Comparison) -> str:
-    """A line per row and run, every number in full; an empty field where one is not known."""
+    """A line per row and run, every number in full; an empty field where one is not known.
+
+    Where all is accuracy the fields are `accuracy` and `drop_pp`; elsewhere the metric is a field.
+    """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     ratios = ("ratio", "ratio_to_baseline", "ratio_to_baseline_with_search")
-    means = ("kwh", "epochs", "seconds", "watts", "accuracy", "drop_pp")
+    means = ["kwh", "epochs", "seconds", "watts"]
+    if _score_column(comparison) == ScoreColumn(ACCURACY.name, named=False):
+        means += ["accuracy", "drop_pp"]
+    else:
+        means += ["metric", "value", "drop", "drop_unit"]
     ends = [f"{name}{end}" for name in ratios for end in ("", "_low", "_high")]
     writer.writerow(["model", "method", "setting", "run", "seeds", *means, *ends])
     for row, data in zip(comparison.rows, to_json(comparison)["rows"], strict=True):
@@ -109,8 +132,8 @@ def _csv(comparison: Comparison) -> str:
 def why_text(comparison: Comparison, layout: str = "simple") -> str:
     """Every ratio of energies as a product of its factors, each with its share of the log ratio.
 
-    In each run the method over its baseline and over the strongest control; between runs the cell
-    over the first run's.
+    Within a run the ratio is the method's over its baseline's, and over the strongest control's;
+    between runs it is the cell's over the first run's.
     """
     from tabulate import tabulate
 

@@ -1,10 +1,12 @@
-"""The table at the end of a run."""
+"""The table of cells at the end of a run."""
 
 from collections.abc import Iterable, Mapping
 
 from energybench.energy.units import format_co2e, format_kwh, format_seconds
 from energybench.records.record import RunRecord
 from energybench.registry import METHODS
+from energybench.report.scores import ScoreColumn, score_column
+from energybench.report.text import percent
 
 _HEADERS = (
     "model",
@@ -15,13 +17,14 @@ _HEADERS = (
     "with search",
     "epochs",
     "time",
-    "accuracy",
+    "metric",
     "drop",
     "freed",
     "source",
 )
 _CARBON = "CO2e"
 _AFTER_ENERGY = _HEADERS.index("energy") + 1
+_METRIC = _HEADERS.index("metric")
 
 
 def result_table(
@@ -31,9 +34,9 @@ def result_table(
 ) -> str:
     """One row per record, models in the order they came, as text.
 
-    energy: facility energy of fine-tuning; CO2e: its emissions, where a country was named. saving:
-    against the same model's and seed's baseline among `records`, of that energy and of the energy
-    that includes the method's own search. `layout` is one of tabulate's table formats: `simple`,
+    "energy" is the facility energy of fine-tuning, "CO2e" its emissions, where a country was named.
+    "saving" compares it with the baseline of the same model and seed among `records`; "with search"
+    includes the method's own search in both. `layout` is one of tabulate's table formats: `simple`,
     `github`, `tsv`... `cached` are baselines of earlier runs by (model, seed); savings against
     those are marked.
     """
@@ -44,11 +47,14 @@ def result_table(
         (record.model, record.seed): record for record in records if record.method == "baseline"
     }
     earlier = cached or {}
+    score = score_column(records)
     rows = []
     for record in records:
         key = record.model, record.seed
-        rows.append(_row(record, baselines.get(key) or earlier.get(key), key not in baselines))
+        baseline = baselines.get(key) or earlier.get(key)
+        rows.append(_row(record, score, baseline, key not in baselines))
     headers = list(_HEADERS)
+    headers[_METRIC] = score.header
     if any(record.carbon for record in records):
         headers.insert(_AFTER_ENERGY, _CARBON)
         for row, record in zip(rows, records, strict=True):
@@ -58,7 +64,7 @@ def result_table(
 
 
 def _in_order(records: Iterable[RunRecord]) -> list[RunRecord]:
-    """By model, seed and method; the run shuffled the methods."""
+    """`records` by model, seed and method: the run shuffled the methods."""
     records = list(records)
     models = list(dict.fromkeys(record.model for record in records))
     methods = METHODS.names()
@@ -70,7 +76,9 @@ def _in_order(records: Iterable[RunRecord]) -> list[RunRecord]:
     return sorted(records, key=key)
 
 
-def _row(record: RunRecord, baseline: RunRecord | None, from_cache: bool) -> list[str]:
+def _row(
+    record: RunRecord, score: ScoreColumn, baseline: RunRecord | None, from_cache: bool
+) -> list[str]:
     reading = record.phases.get("finetune")
     saving = with_search = "-"
     other = baseline if baseline is not record else None
@@ -89,21 +97,21 @@ def _row(record: RunRecord, baseline: RunRecord | None, from_cache: bool) -> lis
         with_search,
         str(len(record.epochs)),
         format_seconds(reading.duration_s if reading else None),
-        _percent(record.accuracy, 2),
-        "-" if record.drop_pp is None else f"{record.drop_pp:+.2f} pp",
-        _percent(rate, 1),
+        score.value(record.metric, record.value),
+        score.drop(record.metric, record.drop),
+        percent(rate),
         _source(record),
     ]
 
 
 def _arithmetic(record: RunRecord) -> str:
     """The arithmetic that the method chose, where it is not the run's own."""
-    own = record.protocol.get("precision")
+    own = record.protocol.precision
     return f" [{record.precision}]" if record.precision not in (None, own) else ""
 
 
 def _source(record: RunRecord) -> str:
-    """How the energy was read, and what makes it doubtful; why a cell failed."""
+    """The energy's source and its flags; of a failed cell the error."""
     if record.status != "ok":
         return f"failed: {record.error}"
     return ", ".join([record.energy_source, *record.flags])
@@ -113,22 +121,3 @@ def _saving(energy: float | None, baseline: float | None) -> str:
     if energy is None or not baseline:
         return "-"
     return f"{100 * (1 - energy / baseline):+.1f} %"
-
-
-def _percent(share: float | None, digits: int) -> str:
-    return "-" if share is None else f"{100 * share:.{digits}f} %"
-
-
-def tolerance_failure(record: RunRecord) -> str | None:
-    """One line that says why the record fails its benchmark; None when it does not."""
-    if record.status != "ok":
-        return f"{record.model} {record.method} seed {record.seed}: {record.error}"
-    if record.within_tolerance or record.test is None or record.reference_accuracy is None:
-        return None
-    return (
-        f"{record.model} {record.method} seed {record.seed} lost {record.drop_pp:.2f} points, "
-        f"tolerance {record.tolerance:g}: baseline {100 * record.reference_accuracy:.2f} % "
-        f"({record.reference_correct} of {record.test.total} test images), "
-        f"here {100 * record.test.accuracy:.2f} % ({record.test.correct}); "
-        f"{record.disagreements} images are classified differently"
-    )

@@ -1,4 +1,4 @@
-"""The tables of a report: the same cells for a page and for Markdown."""
+"""The tables of a report, for the page and for Markdown."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,26 +6,27 @@ from statistics import fmean
 
 from energybench.energy.units import format_kwh, format_seconds
 from energybench.records.record import RunRecord
-from energybench.report.cells import RowKey
 from energybench.report.comparison import finetune_s
 from energybench.report.factors import NAMES
 from energybench.report.paper import Judgement
+from energybench.report.rows import RowKey
 from energybench.report.savings import Saving
+from energybench.report.scores import ScoreColumn, score_column
 from energybench.report.sections import Section
-from energybench.report.text import number, percent, points, saving, times
+from energybench.report.text import number, percent, saving, times
 
 
 @dataclass(frozen=True)
 class Table:
-    """Text in rows."""
+    """A table of texts."""
 
     headers: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     numbers: frozenset[int]
-    """Which columns hold numbers, and stand to the right."""
+    """Indices of the columns that hold numbers and are aligned to the right."""
 
     def markdown(self) -> str:
-        """As in a README."""
+        """The table in Markdown, as for a README."""
         from tabulate import tabulate
 
         sides = ["right" if i in self.numbers else "left" for i in range(len(self.headers))]
@@ -37,17 +38,19 @@ def result_table(section: Section) -> Table:
     """A row per model, method and setting, means over its seeds."""
     labelled = any(section.labels.values())
     headers = ["model", "method", *(["setting"] if labelled else []), "seeds", "energy", "saving"]
-    headers += ["with search", "epochs", "time", "accuracy", "drop", "freed", "note"]
-    rows = [_result(section, key, labelled) for key in section.rows]
+    score = score_column(section.finished)
+    headers += ["with search", "epochs", "time", score.header, "drop", "freed", "note"]
+    rows = [_result(section, key, labelled, score) for key in section.rows]
     first = 3 if labelled else 2
     return Table(tuple(headers), tuple(rows), frozenset(range(first, len(headers) - 1)))
 
 
-def _result(section: Section, key: RowKey, labelled: bool) -> tuple[str, ...]:
+def _result(section: Section, key: RowKey, labelled: bool, score: ScoreColumn) -> tuple[str, ...]:
     records = list(section.rows[key].values())
     found = section.savings.get(key)
     rates = [one.compression.compression_rate for one in records if one.compression]
-    drop = found.drop_pp if found else None
+    drop = found.drop if found else None
+    metric = records[0].metric
     return (
         key.model,
         key.method + _arithmetic(records),
@@ -58,8 +61,8 @@ def _result(section: Section, key: RowKey, labelled: bool) -> tuple[str, ...]:
         saving(found.with_search) if found else "-",
         number(fmean(len(record.epochs) for record in records)),
         format_seconds(_mean([finetune_s(record) for record in records])),
-        percent(_mean([record.accuracy for record in records]), 2),
-        points(drop.value) if drop else "-",
+        score.value(metric, _mean([record.value for record in records])),
+        score.drop(metric, drop.value if drop else None),
         percent(fmean(rates)) if rates else "-",
         "; ".join(found.flags) if found else "",
     )
@@ -67,9 +70,7 @@ def _result(section: Section, key: RowKey, labelled: bool) -> tuple[str, ...]:
 
 def _arithmetic(records: Sequence[RunRecord]) -> str:
     """The arithmetics that the method chose, where they are not the run's own."""
-    chosen = {one.precision for one in records} - {
-        str(one.protocol.get("precision")) for one in records
-    }
+    chosen = {one.precision for one in records} - {one.protocol.precision for one in records}
     return f" [{', '.join(sorted(map(str, chosen)))}]" if chosen - {None} else ""
 
 

@@ -3,20 +3,22 @@
 from collections.abc import Iterable
 
 from energybench.energy.units import format_kwh
-from energybench.records.journal import Entry
-from energybench.report.text import percent
+from energybench.records.entry import Entry
+from energybench.report.scores import ScoreColumn, score_column
 
 
 def journal_table(entries: Iterable[Entry]) -> str:
     """One row per cell, in the order of the journal."""
     from tabulate import tabulate
 
-    rows = [_row(entry) for entry in entries]
-    headers = ["model", "method", "seed", "status", "energy", "epochs", "accuracy", "ended (UTC)"]
+    entries = list(entries)
+    score = score_column(entry.record for entry in entries)
+    rows = [_row(entry, score) for entry in entries]
+    headers = ["model", "method", "seed", "status", "energy", "epochs", score.header, "ended (UTC)"]
     return tabulate(rows, headers, disable_numparse=True)
 
 
-def _row(entry: Entry) -> list[str]:
+def _row(entry: Entry, score: ScoreColumn) -> list[str]:
     record = entry.record
     return [
         record.model,
@@ -25,6 +27,6 @@ def _row(entry: Entry) -> list[str]:
         record.status if record.status == "ok" else f"{record.status}: {record.error}",
         format_kwh(record.kwh),
         str(len(record.epochs) or "-"),
-        percent(record.accuracy, 2),
+        score.value(record.metric, record.value),
         entry.written_at.removesuffix("+00:00").replace("T", " "),
     ]

@@ -1,0 +1,1 @@
+"""Tables of results, as text for a terminal or a README."""
