@@ -237,6 +237,12 @@ class RunRecord:
         phase = self.phases.get("finetune")
         return "+".join(sorted(set(phase.sources.values()))) if phase and phase.sources else "none"
 
+    @property
+    def estimated(self) -> bool:
+        """Whether the fine-tuning's energy is an estimate, in part or in whole."""
+        phase = self.phases.get("finetune")
+        return phase is not None and phase.estimated
+
     def headline(self) -> dict[str, Any]:
         """The flat keys of pytest-benchmark's `extra_info`, for jq and eyes."""
         return {

@@ -12,7 +12,7 @@ _NAMED = 6
 _OF_RECORDS: tuple[tuple[str, Callable[[RunRecord], bool]], ...] = (
     (
         "estimated: the energy is a formula of load and time, not a measurement",
-        lambda record: "estimate" in record.energy_source,
+        lambda record: record.estimated,
     ),
     (
         "no energy: a meter gave no reading",

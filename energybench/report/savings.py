@@ -92,7 +92,7 @@ class Saving:
     @property
     def estimated(self) -> bool:
         """Whether any energy is an estimate instead of a measurement."""
-        return any("estimate" in record.energy_source for pair in self.pairs for record in pair)
+        return any(record.estimated for pair in self.pairs for record in pair)
 
 
 def savings(records: Iterable[RunRecord]) -> list[Saving]:

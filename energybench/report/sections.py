@@ -63,7 +63,7 @@ class Section:
     @cached_property
     def estimated(self) -> bool:
         """Whether any of its energies is an estimate."""
-        return any("estimate" in record.energy_source for record in self.finished) or any(
+        return any(record.estimated for record in self.finished) or any(
             one.estimated for one in self.studies
         )
 

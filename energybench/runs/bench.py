@@ -75,7 +75,7 @@ class Bench:
     """Domain -> watts of the idle machines; empty until `measure_idle`."""
 
     def __post_init__(self) -> None:
-        self.sources = self.sources or dict(self.meters.sources)
+        self.sources = self.sources or self.meters.source_names
         self.idle_watts = self.idle_watts or dict(self.meters.idle_watts)
 
     def window(self, states: bool = False) -> AbstractContextManager[Window]:

@@ -41,7 +41,7 @@ def open_bench(
     carbon = open_carbon(config)
     machine, layout = describe_machine(), _layout(device, group)
     bench = Bench(config, data, device, meters, machine, progress, carbon)
-    sources = global_names(group.gather(meters.sources), group.nodes)
+    sources = global_names(group.gather(meters.source_names), group.nodes)
     return replace(bench, group=group, layout=layout, sources=sources)
 
 

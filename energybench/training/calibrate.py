@@ -19,8 +19,6 @@ from energybench.training.rehearsal import Trial, trial
 
 LONGEST_S = 5.0
 """Seconds up to which windows are lengthened until the meter resolves them."""
-_ESTIMATES = {"codecarbon_estimate"}
-"""Sources that know time and load, not energy."""
 
 Criterion = Literal["joules_per_step", "seconds_per_step"]
 
@@ -114,7 +112,7 @@ def _measured_joules(reading: EnergyReading) -> float | None:
     measured = [
         joules
         for domain, joules in reading.joules.items()
-        if joules is not None and reading.sources[domain] not in _ESTIMATES
+        if joules is not None and reading.kind(domain) != "estimated"
     ]
     return sum(measured) if measured else None
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import pytest
 
-from energybench.app.plugin.options import OPTIONS, Option, Options, read_options
+from energybench.app.plugin.options import OPTIONS, Option, Options, read_options, with_flag
 from energybench.config import Cell
 from energybench.errors import EnergybenchError, UsageError
 from energybench.runs.matrix import cells, with_tolerances
@@ -154,7 +154,7 @@ def pytest_runtestloop(session: pytest.Session) -> None:
         run.resources.enter_context(interruptible())
         run.bench.prepare(models, say)
     except EnergybenchError as error:
-        raise pytest.UsageError(str(error)) from error
+        raise pytest.UsageError(with_flag(error)) from error
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
