@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from support.replay import FIFTY_JOULES
 from support.tiny_cells import tiny_bench
 
 from energybench.config import Cell
@@ -58,7 +59,7 @@ class Mortal(ReplayMeter):
 
 
 def test_a_meter_that_dies_costs_the_energy_and_not_the_cell(bench: Bench) -> None:
-    bench = replace(bench, meters=MeterSet({"replay": Mortal()}))
+    bench = replace(bench, meters=MeterSet({"replay": Mortal(FIFTY_JOULES)}))
     record = run_cell(Cell("resnet18", "baseline"), bench)
     assert record.status == "ok"
     assert record.test is not None

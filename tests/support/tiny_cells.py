@@ -20,6 +20,7 @@ from energybench.registry import METHODS, MODELS
 from energybench.runs.bench import Bench
 from energybench.workloads.images.data.digits import open_digits
 from energybench.workloads.images.networks import ModelSpec
+from support.replay import FIFTY_JOULES
 
 
 class Tiny(ModelSpec):
@@ -50,7 +51,7 @@ def tiny_bench(monkeypatch: pytest.MonkeyPatch, cache: Path) -> Iterator[Bench]:
     monkeypatch.setattr(METHODS, "get", method)
     monkeypatch.setenv("ENERGYBENCH_CACHE", str(cache))
     config = RunConfig(finetune=FinetuneConfig(max_epochs=1))
-    meters = MeterSet({"replay": ReplayMeter()})
+    meters = MeterSet({"replay": ReplayMeter(FIFTY_JOULES)})
     cpu = torch.device("cpu")
     yield Bench(config, open_digits(), cpu, meters, describe_machine(), Progress(None))
     meters.close()

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from support.replay import TRACE
 
 TINY = """
 from torch import nn
@@ -151,5 +152,5 @@ def session(
     monkeypatch.setenv("ENERGYBENCH_LOCKS", str(cache))  # other sessions do not make it wait
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     pytester.makepyfile(test_bench=BENCHMARK)
-    pytester.makeini("[pytest]\nenergy_meter = replay\nenergy_idle = 0\n")
+    pytester.makeini(f"[pytest]\nenergy_meter = replay\nenergy_replay = {TRACE}\nenergy_idle = 0\n")
     return pytester
