@@ -1,4 +1,4 @@
-"""What can be measured on this machine: what is there at a glance, the rest by measuring."""
+"""A diagnosis of this machine: its processor and GPUs, and the findings of every meter."""
 
 import statistics
 import time
@@ -57,13 +57,13 @@ class Diagnosis:
     inventory: Inventory
     meters: list[MeterFinding]
     automatic: dict[str, str]
-    """What `auto` reads here: domain -> name of its source."""
+    """Domain that `auto` reads here -> name of its source."""
     idle_watts: dict[str, float]
     """Per domain of `auto`, over `idle_s` quiet seconds."""
     idle_s: float
 
     def to_json(self) -> dict[str, Any]:
-        """Plain dicts, lists and numbers, those of the inventory among the others."""
+        """Plain dicts, lists and numbers; the facts of the inventory are not nested."""
         data = asdict(self)
         return {**data.pop("inventory"), **data}
 

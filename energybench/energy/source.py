@@ -10,7 +10,7 @@ Kind = Literal["measured", "estimated", "replayed"]
 
 @dataclass(frozen=True)
 class Source:
-    """What a meter says of one domain, for example `Source("rapl", "measured")`.
+    """The name and kind of a domain's source, for example `Source("rapl", "measured")`.
 
     Raises `ValueError` for a kind that is not one of `Kind`.
     """
@@ -51,7 +51,7 @@ def kind_of_source(name: str) -> Kind:
 
 
 def as_source(said: "Source | str") -> Source:
-    """What a meter says of a domain, as a `Source`; a plain string is a source's name.
+    """A meter's word on a domain as a `Source`; a plain string is the name of one.
 
     Raises `TypeError` for anything else.
     """
