@@ -95,9 +95,12 @@ def test_polled_power_beside_the_counter(benchmark, load, counter):
 
 
 def test_what_doctor_sees(benchmark, load):
-    """Keep idle watts, the cost of a window and update intervals, as `energybench doctor` does."""
-    from energybench.energy.doctor import diagnose
+    """Idle watts, the cost of a window and update intervals, as `energybench doctor` finds them."""
+    from energybench.energy.diagnosis import diagnose, take_inventory
+    from energybench.energy.opening import open_meters
 
     time.sleep(10.0)  # the load's heat and clocks
-    found = benchmark.pedantic(diagnose, args=(gpus(), 3.0, 10.0), rounds=1)
+    with open_meters(["auto"], gpus()) as automatic:
+        arguments = (take_inventory(), automatic, gpus(), 3.0, 10.0)
+        found = benchmark.pedantic(diagnose, args=arguments, rounds=1)
     benchmark.extra_info["doctor"] = found.to_json()

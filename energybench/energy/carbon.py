@@ -1,4 +1,4 @@
-"""What electricity emits, by country, from the factors that CodeCarbon carries (no network)."""
+"""Carbon intensity of electricity by country, from the factors in CodeCarbon (no network)."""
 
 import difflib
 from dataclasses import dataclass
@@ -9,19 +9,20 @@ from energybench.errors import UsageError
 
 @dataclass(frozen=True)
 class CarbonIntensity:
-    """What a kilowatt-hour from the grid emits."""
+    """Emissions of a kilowatt-hour from the grid."""
 
     country: str
-    """ISO 3166-1 alpha-3."""
+    """ISO 3166-1 alpha-3 code, for example FRA."""
     kg_per_kwh: float
     """kg CO2 equivalent."""
     source: str
+    """Package, version and year of the data, for example "codecarbon 3.3.2, 2023"."""
 
 
 def carbon_intensity(country: str) -> CarbonIntensity:
     """The mean carbon intensity of the grid of `country`, an ISO 3166-1 alpha-3 code.
 
-    Raises `UsageError` for a code that CodeCarbon has no data for.
+    Raises `UsageError` for a code without data in CodeCarbon.
     """
     from importlib.metadata import version
 
@@ -37,7 +38,7 @@ def carbon_intensity(country: str) -> CarbonIntensity:
     if code not in known:
         near = difflib.get_close_matches(code, known, n=3)
         hint = f"did you mean {' or '.join(near)}?" if near else "use three letters, as FRA or USA"
-        raise UsageError(f"--energy-country: no emission factor for {country!r}; {hint}")
+        raise UsageError(f"no emission factor for {country!r}; {hint}")
     place = GeoMetadata(country_iso_code=code, country_name=known[code]["country_name"])
     kg_per_kwh = Emissions(source).get_country_emissions(Energy.from_energy(kWh=1.0), place)
     mix = known[code].get("year", "unknown")

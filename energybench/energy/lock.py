@@ -1,23 +1,45 @@
-"""One measurement at a time per device: two of them would read each other's energy."""
+"""One measurement at a time per device: two at once would read each other's energy.
+
+A lock is a file that the kernel locks (`flock`), so the death of its holder frees it. The file also
+has the holder's process id, as a note for those who wait. Users of one machine share the folder of
+these files, `/tmp/energybench`: it has the sticky bit, so that nobody removes the file of another
+user, and the files are opened as something that anyone may have put there.
+"""
 
 import os
+import stat
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from energybench.errors import UsageError
 
+try:
+    import fcntl
+except ImportError:  # not a POSIX system
+    fcntl = None  # type: ignore[assignment]
+
 POLL_S = 1.0
+"""Seconds between two looks at a lock that another process holds."""
 CPU = "cpu"
 """The resource that all CPU packages and their memory are: meters read them together."""
+EVERYONE = stat.S_ISVTX | 0o777
+_NOTE_BYTES = 32
+
+
+class InUse(UsageError):
+    """Another process holds a resource; the message ends so that a flag's name can follow it."""
 
 
 def resources(domains: Iterable[str], trains_on_cpu: bool) -> list[str]:
-    """What a measurement that reads `domains` must have for itself.
+    """The resources that a measurement of `domains` must have for itself, for example `gpu:1f2e`.
 
-    Each GPU is one; the CPUs and all else that the whole machine shares are another, also for
-    training on the CPU whose energy nobody reads.
+    Each GPU is one. The CPUs and all else that the whole machine shares are another, `cpu`.
+    Training on the CPU needs it even if nobody reads its energy.
     """
     names = {domain if domain.startswith("gpu:") else CPU for domain in domains}
     return sorted(names | ({CPU} if trains_on_cpu else set()))
@@ -29,50 +51,164 @@ def exclusive_use(
 ) -> Iterator[None]:
     """Hold the resources called `names` for one measurement, across processes and users.
 
-    While another process holds one of them: with `wait`, `say` is told so once, in one line, and
-    this process sleeps until it is free; without, `UsageError` is raised. The kernel lets go of the
-    locks when their holder dies. `folder` has the lock files; by default it is the same for all
-    users of the machine, whatever temporary folder a job is given, or `ENERGYBENCH_LOCKS`. Raises
-    `UsageError` if a lock file cannot be used.
+    A process that already holds a resource enters at once: measurements may be nested. While
+    another process holds one, this process sleeps until it is free if `wait` is true, after one
+    line to `say`; otherwise `InUse` is raised. `folder` has the lock files. The default is the
+    folder that `ENERGYBENCH_LOCKS` names, or one that is the same for all users and jobs of this
+    machine. Raises `UsageError` for a folder or a lock file that cannot be used.
     """
     folder = folder or _shared_folder()
     with ExitStack() as held:
-        for name in sorted(names):  # one order for all, so that no two wait for each other
+        for name in sorted(names):  # in one order, so that no two processes wait for each other
             held.enter_context(_one(name, folder / f"{name.replace(':', '-')}.lock", wait, say))
         yield
 
 
+@dataclass
+class _Held:
+    """A lock of this process, and how many blocks are inside it."""
+
+    release: Callable[[], None]
+    blocks: int = 1
+
+
+_held: dict[Path, _Held] = {}
+"""The locks of this process, by the real path of their files: `flock` itself does not nest."""
+_guard = threading.Lock()
+
+
 @contextmanager
 def _one(name: str, path: Path, wait: bool, say: Callable[[str], None]) -> Iterator[None]:
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(path, mode=0o666, thread_local=False)
-    try:
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            holder = f"another measurement runs on this machine's {name} ({_holder(path)})"
-            if not wait:
-                raise UsageError(
-                    f"{holder}; let it end first, or wait for it without --energy-no-wait"
-                ) from None
+    path = Path(os.path.realpath(path.parent)) / path.name
+    announced = False
+    while not _enter(path):
+        holder = f"another measurement runs on this machine's {name} ({_holder(path)})"
+        if not wait:
+            raise InUse(f"{holder}; let it end first, or wait for it")
+        if not announced:
             say(f"{holder}; waiting until it ends")
-            lock.acquire(poll_interval=POLL_S)
-    except OSError as error:
-        reason = error.strerror or error
-        raise UsageError(f"cannot lock {path}: {reason}; check its permissions") from error
+            announced = True
+        time.sleep(POLL_S)
     try:
-        _sign(path)
         yield
     finally:
-        lock.release()
+        _leave(path)
+
+
+def _enter(path: Path) -> bool:
+    """Hold the lock once more, or for the first time; False while another process holds it."""
+    with _guard:
+        if path in _held:
+            _held[path].blocks += 1
+            return True
+        try:
+            release = _acquired(path) if fcntl else _acquired_without_fcntl(path)
+        except OSError as error:
+            if path.is_symlink():
+                raise UsageError(_not_plain(path)) from error
+            reason = error.strerror or error
+            raise UsageError(f"cannot lock {path}: {reason}; check its permissions") from error
+        if release is None:
+            return False
+        _held[path] = _Held(release)
+        return True
+
+
+def _leave(path: Path) -> None:
+    with _guard:
+        held = _held[path]
+        held.blocks -= 1
+        if not held.blocks:
+            del _held[path]
+            held.release()
+
+
+def _acquired(path: Path) -> Callable[[], None] | None:
+    """Lock the file at `path` and sign it; how to release it, or None while it is locked."""
+    while True:
+        descriptor = _opened(path)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_at(path, descriptor):  # nobody has replaced the file meanwhile
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+                return lambda: os.close(descriptor)
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def _opened(path: Path) -> int:
+    """A descriptor of the lock file, which is made if there is none.
+
+    An existing file is opened without O_CREAT: in a folder with the sticky bit the kernel refuses
+    that for another user's file (`fs.protected_regular`). Links are not followed, and anything that
+    is not a plain file is refused, so that nobody can direct the note elsewhere.
+    """
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, flags)
+    except FileNotFoundError:
+        try:
+            descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o666)
+        except FileExistsError:  # another process was faster
+            descriptor = os.open(path, flags)
+        else:
+            os.fchmod(descriptor, 0o666)  # whatever the umask: every user locks it
+    if not _is_plain(os.fstat(descriptor)):
+        os.close(descriptor)
+        raise UsageError(_not_plain(path))
+    return descriptor
+
+
+def _is_plain(found: os.stat_result) -> bool:
+    return stat.S_ISREG(found.st_mode) and found.st_nlink <= 1
+
+
+def _not_plain(path: Path) -> str:
+    return f"cannot lock {path}: it is not a plain file; remove it"
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(os.stat(path, follow_symlinks=False), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
+def _acquired_without_fcntl(path: Path) -> Callable[[], None] | None:
+    """As `_acquired`, on systems without `flock`; they leave no note."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path, thread_local=False)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return None
+    return lock.release
+
+
+def _holder(path: Path) -> str:
+    """The process that the lock's note names."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        try:
+            return f"process {int(os.read(descriptor, _NOTE_BYTES))}"
+        finally:
+            os.close(descriptor)
+    except (OSError, ValueError):
+        return "process unknown"
 
 
 def _shared_folder() -> Path:
-    """A folder that every user may write in.
+    """The folder of lock files, which every user may write in.
 
-    Not the temporary folder itself: in folders with the sticky bit the lock file of one user is
-    closed to others (`fs.protected_regular`), whatever its mode.
+    The temporary folder itself is not used: its lock files would lie among everybody's files. Slurm
+    gives each job a TMPDIR of its own, so the folder does not depend on it.
     """
     given = os.environ.get("ENERGYBENCH_LOCKS")
     parent = "/tmp" if os.name == "posix" else tempfile.gettempdir()
@@ -80,7 +216,9 @@ def _shared_folder() -> Path:
     try:
         with suppress(FileExistsError):
             folder.mkdir()
-            folder.chmod(0o777)
+            folder.chmod(EVERYONE)  # whatever the umask
+        found = folder.stat() if given else folder.lstat()
+        _check_folder(folder, found)
     except OSError as error:
         raise UsageError(
             f"cannot make {folder} for lock files: {error.strerror}; name another folder in "
@@ -89,19 +227,17 @@ def _shared_folder() -> Path:
     return folder
 
 
-def _pid_path(path: Path) -> Path:
-    return path.with_suffix(".pid")  # opening a lock file may empty it
-
-
-def _sign(path: Path) -> None:
-    """Leave this process's id for those who find the resource in use."""
-    with suppress(OSError):
-        _pid_path(path).unlink(missing_ok=True)  # may belong to another user
-        _pid_path(path).write_text(str(os.getpid()))
-
-
-def _holder(path: Path) -> str:
-    try:
-        return f"process {int(_pid_path(path).read_text())}"
-    except (OSError, ValueError):
-        return "process unknown"
+def _check_folder(folder: Path, found: os.stat_result) -> None:
+    """Raise `UsageError` unless locks in `folder` are safe from others than its owner."""
+    other = "name another folder in ENERGYBENCH_LOCKS"
+    if not stat.S_ISDIR(found.st_mode):
+        raise UsageError(f"{folder} is not a folder, so it cannot have lock files; {other}")
+    everyone_writes = os.name == "posix" and found.st_mode & stat.S_IWOTH
+    if not everyone_writes or found.st_mode & stat.S_ISVTX:
+        return
+    if found.st_uid != os.getuid():
+        raise UsageError(
+            f"anyone may remove the locks in {folder}: it lacks the sticky bit; let its owner "
+            f"chmod +t it, or {other}"
+        )
+    folder.chmod(stat.S_IMODE(found.st_mode) | stat.S_ISVTX)

@@ -11,13 +11,15 @@ from importlib import metadata
 from typing import Any
 
 PACKAGES = ("torch", "torchvision", "energybench")
+CPUINFO = "/proc/cpuinfo"
+"""Names the processor on Linux."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What must be equal for two measurements to be of the same machine.
+    """The facts that two measurements on the same machine share.
 
-    It holds nothing that changes from one run to the next: no clocks, loads or free memory.
+    Nothing here changes from one run to the next: no clocks, loads or free memory.
     """
 
     cpu: str
@@ -38,13 +40,13 @@ class Machine:
 
     @property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits that differ between different machines."""
+        """16 hexadecimal digits; different machines have different ones."""
         text = json.dumps(self.to_json(), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def describe_machine() -> Machine:
-    """This machine; tens of milliseconds, and torch is not imported."""
+    """This machine; takes tens of milliseconds and does not import torch."""
     import psutil
 
     driver, gpus = _nvidia()
@@ -67,12 +69,12 @@ def gpu_id(uuid: str) -> str:
 
 
 def _cpu_model() -> str:
-    with suppress(OSError), open("/proc/cpuinfo") as lines:
+    with suppress(OSError), open(CPUINFO, encoding="utf-8", errors="replace") as lines:
         for line in lines:
             name, _, value = line.partition(":")
             if name.strip() == "model name":
                 return value.strip()
-    return platform.processor() or platform.machine()
+    return platform.processor() or platform.machine() or "unknown"
 
 
 def _version(package: str) -> str | None:
@@ -94,7 +96,7 @@ def _nvidia() -> tuple[str | None, list[dict[str, Any]]]:
         driver = nvml_fact(pynvml, pynvml.nvmlSystemGetDriverVersion)
         return driver, list(_gpus(pynvml))
     finally:
-        pynvml.nvmlShutdown()
+        nvml_fact(pynvml, pynvml.nvmlShutdown)
 
 
 def _gpus(nvml: Any) -> Iterator[dict[str, Any]]:
@@ -114,7 +116,7 @@ def _gpus(nvml: Any) -> Iterator[dict[str, Any]]:
 
 
 def nvml_fact(nvml: Any, query: Callable[..., Any], *arguments: Any) -> Any:
-    """`query(*arguments)` of the pynvml module `nvml`; None where the GPU does not support it."""
+    """`query(*arguments)` of the pynvml module `nvml`; None if the GPU does not support it."""
     try:
         return query(*arguments)
     except nvml.NVMLError:  # not supported by this GPU

@@ -1,27 +1,44 @@
 """`energybench.measure`: the energy of any block of Python."""
 
+import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace as changed
 
 from energybench.energy.meters.base import MeterContext
-from energybench.energy.opening import open_meters
+from energybench.energy.opening import open_for_use, open_meters
 from energybench.energy.readings import EnergyReading
-from energybench.energy.units import kwh
+from energybench.energy.units import format_joules, format_seconds, kwh
 from energybench.energy.windows import Window
 from energybench.errors import UsageError
 
+log = logging.getLogger(__name__)
+
 
 class Measurement:
-    """What `measure` yields: the block so far while it runs, the whole of it afterwards."""
+    """The energy of a block: until now while the block runs, of all of it afterwards.
+
+    `print` shows `<Measurement 12.3 J over 2.0 s, 6.2 W (rapl)>`.
+    """
 
     def __init__(self, window: Window, pue: float) -> None:
         self._window = window
         self._pue = pue
 
+    def __repr__(self) -> str:
+        reading = self.reading
+        seconds = format_seconds(reading.duration_s)
+        if reading.it_joules is None:
+            reasons = "; ".join(f"{who}: {why}" for who, why in reading.unavailable.items())
+            return f"<Measurement without energy over {seconds} ({reasons or 'no meter'})>"
+        watts = "" if reading.watts is None else f", {reading.watts:.3g} W"
+        joules = format_joules(reading.it_joules)
+        return f"<Measurement {joules} over {seconds}{watts} ({reading.source})>"
+
     @property
     def reading(self) -> EnergyReading:
-        """Joules and source per domain, flags, and why what is missing is missing."""
+        """Joules and source per domain, flags, and the reasons for what is missing."""
         return self._window.so_far()
 
     @property
@@ -35,19 +52,24 @@ class Measurement:
         return self.reading.joules
 
     @property
+    def it_joules(self) -> float | None:
+        """The sum over all domains; None if any domain, or every one, could not be read."""
+        return self.reading.it_joules
+
+    @property
     def watts(self) -> float | None:
-        """Mean IT power."""
+        """Mean IT power; None if `it_joules` is."""
         return self.reading.watts
 
     @property
     def kwh(self) -> float | None:
-        """Facility energy: IT energy x PUE; None if a domain, or everything, could not be read."""
+        """Facility energy: IT energy x PUE; None if `it_joules` is."""
         joules = self.reading.it_joules
         return None if joules is None else kwh(joules, self._pue)
 
     @property
     def sources(self) -> dict[str, str]:
-        """Domain -> how it was read."""
+        """Domain -> the name of its source, for example `rapl`."""
         return self.reading.sources
 
 
@@ -57,23 +79,38 @@ def measure(
     pue: float = 1.58,
     synchronize: Callable[[], None] | None = None,
     gpu_uuids: Sequence[str] | None = None,
+    exclusive: bool = True,
+    wait: bool = True,
+    replay: str | None = None,
 ) -> Iterator[Measurement]:
     """Measure the energy of a block.
 
-    `meters` are names of meters or "auto", `pue` is the facility energy per IT energy (>= 1).
-    GPUs are read if CUDA shows them to this process and it is certain which: those that
-    `CUDA_VISIBLE_DEVICES` names, or the machine's only one. `gpu_uuids`, as
-    `torch.cuda.get_device_properties(0).uuid` gives them, names others, and () none.
-    `synchronize` waits for the GPUs at both ends; by default PyTorch does, where it is using them.
-    Raises `UsageError` for an unknown name or a named meter that is not available.
+    `meters` are names of meters or "auto"; `replay` is the trace file of the meter "replay". `pue`
+    is the facility energy per IT energy (>= 1). GPUs are read if CUDA shows them to this process
+    and it is certain which: those that `CUDA_VISIBLE_DEVICES` names, or the machine's only one.
+    `gpu_uuids`, as `torch.cuda.get_device_properties(0).uuid` gives them, names others, and ()
+    none. `synchronize` waits for the GPUs at both ends; by default PyTorch does, if it is using
+    them.
+
+    Two measurements at once would read each other's energy. So an `exclusive` block holds the
+    devices that it reads, and the CPU, against other processes. While another process measures on
+    them, the block waits after a line in the log; with `wait=False` it raises `UsageError` instead.
+    Blocks of one process may be nested, also inside a run of the suite. `exclusive=False` measures
+    without regard to others.
+
+    Raises `UsageError` for an unknown name, a named meter that is not available, and a `pue` under
+    1.
     """
     if not pue >= 1.0:
         raise UsageError(f"pue is {pue:g}; it must be at least 1")
     names = (meters,) if isinstance(meters, str) else meters
-    with (
-        open_meters(names, gpus(gpu_uuids)) as opened,
-        opened.window(synchronize or synchronize_torch) as window,
-    ):
+    context = changed(gpus(gpu_uuids), replay=replay)
+    with ExitStack() as stack:
+        if exclusive:
+            opened = stack.enter_context(open_for_use(names, context, wait, log.warning))
+        else:
+            opened = stack.enter_context(open_meters(names, context))
+        window = stack.enter_context(opened.window(synchronize or synchronize_torch))
         yield Measurement(window, pue)
 
 
@@ -87,7 +124,8 @@ def gpus(uuids: Sequence[str] | None = None) -> MeterContext:
 def synchronize_torch() -> None:
     """Wait for the GPUs that PyTorch uses, if this process has loaded it and uses any."""
     torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_initialized():
+    cuda = getattr(torch, "cuda", None)  # torch may be in the middle of its import
+    if torch is not None and cuda is not None and cuda.is_initialized():
         for index in range(torch.cuda.device_count()):
             if torch.cuda.memory_reserved(index):  # waiting would make a context on any other
                 torch.cuda.synchronize(index)

@@ -1,4 +1,4 @@
-"""One reading out of those of several ranks: nodes summed, nothing twice, time of the slowest."""
+"""One reading out of the readings of several ranks: each domain once, the longest duration."""
 
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
@@ -10,26 +10,27 @@ T = TypeVar("T")
 
 
 def over_nodes(readings: Mapping[int, EnergyReading], nodes: Sequence[int]) -> EnergyReading:
-    """The energy of a window that all ranks were in.
+    """The energy of a window that all ranks shared.
 
-    `readings` are by rank, `nodes` say on which machine each rank runs. What several ranks of one
-    machine have read counts once. GPUs have names of their own; `cpu:0` and all else of one of
-    several machines becomes `cpu:0@node1`. A machine that no reading is of has one domain that
-    could not be read, so that the sum is not known.
+    `readings` maps a rank to its reading, `nodes` has the machine of each rank. A domain that
+    several ranks of one machine have read counts once. GPUs have names of their own; with several
+    machines every other domain gets its machine's number, for example `cpu:0@node1`. A machine
+    without a reading has one domain that could not be read, so that the sum is not known.
     """
     several = len(set(nodes)) > 1
     joules: dict[str, float | None] = {}
     net_joules: dict[str, float | None] = {}
-    sources, unavailable, flags, devices = {}, {}, {}, {}
+    sources, unavailable, flags, devices, kinds = {}, {}, {}, {}, {}
     for rank, reading in sorted(readings.items()):
         at = f"@node{nodes[rank]}" if several else ""
         names = {domain: _global(domain, at) for domain in reading.joules}
         new = {domain: name for domain, name in names.items() if name not in joules}
         joules.update({name: reading.joules[domain] for domain, name in new.items()})
         sources.update(_renamed(reading.sources, new))
+        kinds.update(_renamed(reading.kinds, new))
         net_joules.update(_renamed(reading.net_joules, new))
         devices.update(_renamed(reading.devices, new))
-        if reading.joules or reading.unavailable:  # elsewhere nobody was to read
+        if reading.joules or reading.unavailable:  # others' meters are not open
             reasons = reading.unavailable.items()
             unavailable.update({names.get(who, f"{who}{at}"): why for who, why in reasons})
         flags.update(dict.fromkeys(reading.flags))
@@ -37,7 +38,7 @@ def over_nodes(readings: Mapping[int, EnergyReading], nodes: Sequence[int]) -> E
         read = {nodes[rank] for rank, reading in readings.items() if reading.joules}
         for node in sorted(set(nodes) - read):
             joules[f"all@node{node}"] = None
-            unavailable[f"all@node{node}"] = "nothing of this machine was read"
+            unavailable[f"all@node{node}"] = "no rank of this machine has read a meter"
     return EnergyReading(
         duration_s=max(reading.duration_s for reading in readings.values()),
         joules=joules,
@@ -47,11 +48,12 @@ def over_nodes(readings: Mapping[int, EnergyReading], nodes: Sequence[int]) -> E
         net_joules=net_joules,
         devices=devices,
         background_cpu_s=sum(reading.background_cpu_s for reading in readings.values()),
+        kinds=kinds,
     )
 
 
 def global_names(values: Sequence[Mapping[str, T]], nodes: Sequence[int]) -> dict[str, T]:
-    """What each rank says of the domains that it reads, under the names that `over_nodes` gives."""
+    """The values of all ranks by domain, under the names that `over_nodes` gives to domains."""
     several = len(set(nodes)) > 1
     found: dict[str, T] = {}
     for rank, own in enumerate(values):
@@ -61,10 +63,10 @@ def global_names(values: Sequence[Mapping[str, T]], nodes: Sequence[int]) -> dic
 
 
 def _global(domain: str, at: str) -> str:
-    """`domain` of the machine called `at`, apart from all other machines' domains."""
+    """The name of `domain` among several machines; `at` is its machine's suffix."""
     return domain if kind_of(domain) == "gpu" else f"{domain}{at}"
 
 
 def _renamed(values: Mapping[str, T], names: Mapping[str, str]) -> dict[str, T]:
-    """The values whose names are asked for, under their new names."""
+    """The values of the domains in `names`, under their new names."""
     return {names[domain]: value for domain, value in values.items() if domain in names}

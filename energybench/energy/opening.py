@@ -1,24 +1,51 @@
-"""Opening meters by name, or the best source for each kind of domain."""
+"""Opening meters: by name, or the best one for each kind of domain; alone on the machine or not."""
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
-from energybench.energy.meters.base import Meter, MeterContext, MeterUnavailable, kind_of
+from energybench.energy.lock import exclusive_use, resources
+from energybench.energy.meters.base import (
+    Meter,
+    MeterContext,
+    MeterUnavailable,
+    kind_of,
+    read_sources,
+)
 from energybench.energy.windows import MeterSet
-from energybench.errors import UsageError
+from energybench.errors import EnergybenchError, UsageError
 from energybench.registry import METERS
 
 AUTO = ("nvml", "rapl", "zeus", "codecarbon")
-"""What `auto` composes, best first."""
+"""The meters that `auto` tries, best first."""
+
+
+@contextmanager
+def open_for_use(
+    names: Sequence[str],
+    context: MeterContext,
+    wait: bool,
+    say: Callable[[str], None],
+    trains_on_cpu: bool = True,
+) -> Iterator[MeterSet]:
+    """Open the meters called `names`, hold what they read against other processes, and close them.
+
+    `names` and `context` are as in `open_meters`, `wait` and `say` as in `lock.exclusive_use`. The
+    CPU is held too if `trains_on_cpu`. Raises `UsageError` as both do.
+    """
+    with (
+        open_meters(names, context) as meters,
+        exclusive_use(resources(meters.sources, trains_on_cpu), wait, say),
+    ):
+        yield meters
 
 
 def open_meters(names: Sequence[str], context: MeterContext | None = None) -> MeterSet:
-    """Open the meters called `names`, or with ("auto",) the best source for each kind of domain.
+    """Open the meters called `names`, or with ("auto",) the best one for each kind of domain.
 
-    `context` has the GPUs in use and the trace of the `replay` meter. With `auto`, meters that are
-    not available are left out, with their reasons in `unavailable`; one that is named and not
-    available raises `UsageError`, as do unknown names.
+    `context` has the GPUs in use and the trace of the `replay` meter. `auto` leaves out the meters
+    that are not available and gives their reasons in `unavailable`. Raises `UsageError` for an
+    unknown name and for a named meter that is not available.
     """
     context = context or MeterContext()
     automatic = tuple(names) == ("auto",)
@@ -46,9 +73,21 @@ def open_meters(names: Sequence[str], context: MeterContext | None = None) -> Me
 
 
 def open_meter(name: str, context: MeterContext) -> Meter:
-    """Open one meter; raises `MeterUnavailable` where it cannot read, `UsageError` for its name."""
+    """Open one meter.
+
+    Raises `MeterUnavailable` if it cannot read here or fails, and `UsageError` for an unknown name.
+    """
     kind = METERS.get(name)
-    meter: Meter = kind.open(context) if hasattr(kind, "open") else kind()
+    with ExitStack() as stack:
+        try:
+            meter: Meter = kind.open(context) if hasattr(kind, "open") else kind()
+            stack.callback(meter.close)
+            read_sources(meter)
+        except EnergybenchError:
+            raise
+        except Exception as error:
+            raise MeterUnavailable(f"it fails with {type(error).__name__}: {error}") from error
+        stack.pop_all()
     return meter
 
 
@@ -62,7 +101,7 @@ def _check(names: Sequence[str]) -> None:
 
 
 def _in_opening_order(names: Sequence[str]) -> list[str]:
-    """Each name once, the meters that only read what others leave at the end."""
+    """Each name once; meters that only read what the others leave come last."""
     return sorted(
         dict.fromkeys(names), key=lambda name: getattr(METERS.get(name), "fallback", False)
     )

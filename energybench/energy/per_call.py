@@ -1,4 +1,4 @@
-"""Joules per call of something too short to be measured once."""
+"""Joules per call of a function that is too short to be measured once."""
 
 import time
 from collections.abc import Callable
@@ -9,12 +9,12 @@ from energybench.energy.readings import EnergyReading
 from energybench.energy.windows import MARGIN, MeterSet
 
 LOOK_S = 0.01
-"""How often the clock is looked at: a look costs less than a ten-thousandth of this."""
+"""Seconds between two looks at the clock; one look takes less than a ten-thousandth of that."""
 
 
 @dataclass(frozen=True)
 class PerCall:
-    """Energy of many calls, and of one of them."""
+    """Energy of many calls, and the mean of one call."""
 
     calls: int
     reading: EnergyReading
@@ -30,7 +30,7 @@ class PerCall:
 
     @property
     def it_joules(self) -> float | None:
-        """Joules per call over all domains; None if one, or everything, could not be read."""
+        """Joules per call over all domains; None if any domain, or every one, could not be read."""
         whole = self.reading.it_joules
         return None if whole is None else whole / self.calls
 
@@ -44,8 +44,9 @@ def per_call(
 ) -> PerCall:
     """Call `call` again and again within one window that is long enough for all `meters`.
 
-    It is `at_least_s` long, too. `call_s` is about how long one call takes. `synchronize` waits for
-    the device at both ends of the window. With neither meters nor `at_least_s` it is called once.
+    The window takes `at_least_s` seconds too. `call_s` is a rough duration of one call, seconds; 0
+    if it is not known. `synchronize` waits for the device at both ends of the window. Without
+    meters and `at_least_s` there is one call.
     """
     batch = max(1, int(LOOK_S / call_s)) if call_s > 0 else 1
     calls = 0

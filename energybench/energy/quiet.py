@@ -1,4 +1,4 @@
-"""Importing libraries that talk while they are imported."""
+"""Importing libraries that print or log during their import."""
 
 import io
 import logging
@@ -8,7 +8,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Run the block without what it prints or logs; its exceptions say all that is needed."""
+    """Run the block and drop its output and log messages; its exceptions pass."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:

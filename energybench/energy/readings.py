@@ -1,4 +1,4 @@
-"""What meters read: the energy of one window, the state of devices, power over time.
+"""Readings: the energy of one window, the state of devices, power over time.
 
 Energies are joules, durations seconds. "Not available" is None with a reason beside it, never 0.
 """
@@ -7,26 +7,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from energybench.energy.source import Kind, kind_of_source
 from energybench.energy.units import format_joules, format_seconds
 
 SHORT_SHARE = 0.01
-"""Of the time of several windows, what may be in ones that are too short for their meters."""
+"""The share of the time of several windows that may lie in windows too short for their meters."""
 _SHORT = "short_window"
 
 
 @dataclass(frozen=True)
 class DeviceState:
-    """A device at one moment; None where it does not say."""
+    """A device at one moment; None for a fact that the device does not give."""
 
     temperature_c: float | None = None
     sm_clock_mhz: float | None = None
     memory_clock_mhz: float | None = None
     throttle_reasons: tuple[str, ...] = ()
-    """Why its clocks are lowered now: `power_cap`, `thermal`, `power_brake` and the like."""
+    """Why its clocks are lowered now: `power_cap`, `thermal`, `power_brake` and others."""
     throttled_s: float | None = None
-    """Seconds that power or temperature held the clocks down, since the driver was loaded."""
+    """Seconds since the driver was loaded in which power or temperature held the clocks down."""
     other_processes: int | None = None
-    """Compute processes on it that are not ours."""
+    """Compute processes on the device that do not belong to the measured work."""
 
 
 @dataclass(frozen=True)
@@ -37,28 +38,30 @@ class EnergyReading:
     joules: dict[str, float | None]
     """Gross joules per domain (`gpu:<id>`, `cpu:<package>`, `dram:<package>`)."""
     sources: dict[str, str]
-    """Domain -> how it was read: `nvml_counter`, `nvml_power`, `rapl`, `codecarbon_estimate`..."""
+    """Domain -> name of its source: `nvml_counter`, `rapl`, `codecarbon_estimate` and others."""
     flags: list[str] = field(default_factory=list)
     """`short_window`: shorter than the meter resolves. `throttled`: power or temperature held a
     device's clocks down. `contaminated`: other processes computed on a device."""
     unavailable: dict[str, str] = field(default_factory=dict)
     """Meter or domain -> why it gave no reading."""
     net_joules: dict[str, float | None] = field(default_factory=dict)
-    """Joules per domain less its idle power x duration; empty where idle was not measured."""
+    """Joules per domain less its idle power x duration; empty if idle power was not measured."""
     devices: dict[str, dict[str, DeviceState]] = field(default_factory=dict)
-    """Domain -> its state at `start` and `end`, for devices that say and windows that ask."""
+    """Domain -> its state at `start` and `end`, if the window asked and the device told."""
     background_cpu_s: float = 0.0
-    """CPU seconds that threads of our meters used within the window; CodeCarbon's are its own."""
+    """CPU seconds that our meters' threads used within the window, without CodeCarbon's."""
+    kinds: dict[str, Kind] = field(default_factory=dict)
+    """Domain -> the kind of its source, where the source's name alone does not tell it."""
 
     @cached_property
     def it_joules(self) -> float | None:
-        """Sum over the domains; None if there is none, or one of them could not be read."""
+        """Sum over the domains; None without domains, or if one could not be read."""
         known = [value for value in self.joules.values() if value is not None]
         return sum(known) if known and len(known) == len(self.joules) else None
 
     @property
     def net_it_joules(self) -> float | None:
-        """`it_joules` less the machine's idle energy; None where either is not known."""
+        """`it_joules` less the machine's idle energy; None if either is not known."""
         known = [value for value in self.net_joules.values() if value is not None]
         return sum(known) if known and len(known) == len(self.joules) else None
 
@@ -68,17 +71,34 @@ class EnergyReading:
         joules = self.it_joules
         return None if joules is None or self.duration_s <= 0 else joules / self.duration_s
 
+    def kind(self, domain: str) -> Kind:
+        """Whether the energy of `domain` is measured, estimated or replayed.
+
+        Raises `KeyError` for a domain that was not read.
+        """
+        return self.kinds.get(domain) or kind_of_source(self.sources[domain])
+
+    @property
+    def estimated(self) -> bool:
+        """Whether the energy of any domain is an estimate."""
+        return any(self.kind(domain) == "estimated" for domain in self.sources)
+
+    @property
+    def source(self) -> str:
+        """The distinct names of the sources, joined by "+"; "none" without any."""
+        return "+".join(sorted(set(self.sources.values()))) or "none"
+
 
 @dataclass(frozen=True)
 class Preparation:
-    """What was done once, ahead of all cells, and what it took."""
+    """Work that was done once, ahead of all cells, and its energy."""
 
     what: str
     reading: EnergyReading
 
     def __str__(self) -> str:
         seconds, joules = self.reading.duration_s, self.reading.it_joules
-        sources = "+".join(sorted(set(self.reading.sources.values()))) or "no meter"
+        sources = self.reading.source if self.reading.sources else "no meter"
         took = f"{format_seconds(seconds)}, {format_joules(joules)} ({sources})"
         return f"{self.what}: {took}, in no cell's energy"
 
@@ -86,9 +106,9 @@ class Preparation:
 def added(first: EnergyReading, *others: EnergyReading) -> EnergyReading:
     """One reading of windows that followed each other.
 
-    A domain that one of them could not read has no sum. `short_window` stays if such windows are
-    more than `SHORT_SHARE` of the time. Devices have their state at the start of the first window
-    and at the end of the last.
+    A domain that one window could not read has no sum. The flag `short_window` stays if windows
+    with it are more than `SHORT_SHARE` of the time. Devices have their state at the start of the
+    first window and at the end of the last.
     """
     total = first
     for other in others:
@@ -104,6 +124,7 @@ def added(first: EnergyReading, *others: EnergyReading) -> EnergyReading:
             net_joules=_sums(total.net_joules, other.net_joules),
             devices=devices,
             background_cpu_s=total.background_cpu_s + other.background_cpu_s,
+            kinds={**total.kinds, **other.kinds},
         )
     return total
 

@@ -1,4 +1,4 @@
-"""A power trace: what the meters read second by second, sampled beside a measurement."""
+"""A power trace: the mean power of each second, sampled beside a measurement."""
 
 import threading
 import time
@@ -9,25 +9,25 @@ from energybench.energy.readings import PowerTrace
 from energybench.energy.windows import MeterSet, Window
 
 PERIOD_S = 1.0
-"""Ten updates of a GPU's counter: shorter samples would show its steps instead of the power."""
+"""Ten updates of a GPU's counter; a shorter sample would show the counter's steps."""
 
 
 class Tracer:
-    """A trace in the making, and the clock that its times are on."""
+    """A trace that grows, and the clock of its times."""
 
     def __init__(self, period_s: float, domains: Iterable[str]) -> None:
         self.trace = PowerTrace(period_s, [], {domain: [] for domain in domains})
         self._began = time.perf_counter()
 
     def mark(self, name: str) -> None:
-        """Note that something called `name` starts now."""
+        """Note that the phase called `name` starts now."""
         self.trace.marks[name] = time.perf_counter() - self._began
 
     def append(self, window: Window) -> None:
         """Add a sample that has just ended.
 
-        One under half a period, which only the last can be, would show a counter's steps: it is
-        left out unless it is the only one.
+        A sample of less than half a period would show a counter's steps, so it is left out unless
+        it is the only one. Only the last sample can be so short.
         """
         reading = window.reading
         if self.trace.time_s and reading.duration_s < self.trace.period_s / 2:
@@ -42,7 +42,8 @@ class Tracer:
 def power_trace(meters: MeterSet, period_s: float = PERIOD_S) -> Iterator[Tracer]:
     """Sample the mean watts of every domain each `period_s` while the block runs.
 
-    The trace fills up as it goes. Sampling costs energy itself: nobody samples unasked.
+    The trace has a new sample after each period. Sampling itself costs energy, so no run samples
+    unless asked to.
     """
     tracer = Tracer(period_s, meters.sources)
     done = threading.Event()

@@ -33,7 +33,7 @@ def format_co2e(kg: float | None) -> str:
 
 
 def format_joules(value: float | None) -> str:
-    """`value` in joules with the prefix that keeps three significant digits readable; "-"."""
+    """`value` in joules with three significant digits and a readable prefix; "-" for None."""
     if value is None:
         return "-"
     for factor, unit in ((1e-3, "kJ"), (1.0, "J"), (1e3, "mJ"), (1e6, "uJ")):

@@ -1,20 +1,22 @@
-"""Windows: what all open meters read between two moments."""
+"""Windows: the energy that all open meters read between two moments."""
 
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from numbers import Real
 from threading import Lock
-from typing import Any, Self
+from typing import Any, Self, TypeGuard
 
-from energybench.energy.meters.base import Meter, MeterUnavailable, kind_of
+from energybench.energy.meters.base import Meter, MeterUnavailable, kind_of, read_sources
 from energybench.energy.readings import DeviceState, EnergyReading
+from energybench.energy.source import Source, kind_of_source
 
 MARGIN = 1.05
-"""Windows made as long as the meters ask are this much longer, so that no rounding counts."""
+"""Factor on the shortest window that the meters resolve, so that rounding does not matter."""
 THROTTLED_SHARE = 0.01
-"""Of a window's time that clocks were held down, from which it is marked."""
+"""A window is marked `throttled` if clocks were held down for more than this share of it."""
 
 
 class Window:
@@ -27,11 +29,11 @@ class Window:
         self._read = read
 
     def so_far(self) -> EnergyReading:
-        """From the start until now, without waiting for the device; `reading` once it closed."""
+        """From the start until now, without waiting for the device; `reading` after the end."""
         return self._read(False)
 
     def finish(self) -> None:
-        """Close the window: `reading` is what was read until now."""
+        """Close the window: `reading` covers it from its start until now."""
         reading = self.reading = self._read(True)
         self._read = lambda _: reading
 
@@ -41,35 +43,42 @@ class _Moment:
     time_ns: int
     joules: dict[str, float]
     background_cpu_s: float
-    states: dict[str, DeviceState] = field(default_factory=dict)
+    reasons: dict[str, str]
+    """Domain -> why it has no joules at this moment."""
 
 
 class MeterSet:
     """Open meters, shared by all windows, nested or in sequence. Close it when done.
 
-    `meters` are open meters by name; where two read the same kind (`gpu`, `cpu`, `dram`), the
-    earlier one counts. `unavailable` says why others are not open. A domain that fails is not read
-    again; windows never raise for it.
+    `meters` are open meters by name; of two that read the same kind (`gpu`, `cpu`, `dram`) the
+    earlier one counts. `unavailable` gives the reason for each meter that is not open. A domain
+    that fails or goes backwards has no joules from then on; windows never raise for it.
     """
 
     def __init__(
         self, meters: Mapping[str, Meter], unavailable: Mapping[str, str] | None = None
     ) -> None:
         self.unavailable = dict(unavailable or {})
-        self.sources: dict[str, str] = {}
-        """Domain -> how it is read."""
+        self.sources: dict[str, Source] = {}
+        """Domain -> how its energy is known."""
         self.idle_watts: dict[str, float] = {}
         """Domain -> watts of the idle machine; empty until `measure_idle`."""
         self._meters = dict(meters)
         self._failed: dict[str, str] = {}
+        self._latest: dict[str, float] = {}
         self._lock = Lock()
         self._reader: dict[str, str] = {}  # domain -> name of the meter that reads it
         for name, meter in self._meters.items():
             kinds = {kind_of(domain) for domain in self._reader}
-            found = meter.domains()
+            found = read_sources(meter)
             own = {domain: found[domain] for domain in found if kind_of(domain) not in kinds}
             self.sources.update(own)
             self._reader.update(dict.fromkeys(own, name))
+
+    @property
+    def source_names(self) -> dict[str, str]:
+        """Domain -> the name of its source, as records have it."""
+        return {domain: source.name for domain, source in self.sources.items()}
 
     @property
     def min_window_s(self) -> float:
@@ -82,9 +91,9 @@ class MeterSet:
     ) -> Iterator[Window]:
         """Measure a block; `synchronize` waits for the device, and is called at both ends.
 
-        With `states` the reading has the state of each device at both ends, outside the seconds and
-        joules of the block. The window's `reading` is there once the block has ended, also when
-        it raised.
+        With `states` the reading has the state of each device at both ends; asking for it is
+        outside the seconds and joules of the block. The window has its `reading` after the block,
+        also if the block raised.
         """
         wait = synchronize or (lambda: None)
         wait()
@@ -100,7 +109,7 @@ class MeterSet:
         try:
             yield window
         except Exception:
-            with suppress(Exception):  # of the two errors the block's own is the one to see
+            with suppress(Exception):  # the block's own error is the one to see
                 wait()
             raise
         else:
@@ -109,9 +118,9 @@ class MeterSet:
             window.finish()
 
     def measure_idle(self, seconds: float, synchronize: Callable[[], None] | None = None) -> None:
-        """Keep quiet for `seconds` and take the mean power of that time as `idle_watts`.
+        """Sleep for `seconds` and keep the mean power of that time as `idle_watts`.
 
-        It is longer where the meters do not resolve so short a time.
+        The sleep is longer if the meters do not resolve so short a window.
         """
         with self.window(synchronize) as window:
             time.sleep(max(seconds, MARGIN * self.min_window_s))
@@ -138,39 +147,50 @@ class MeterSet:
         with self._lock:
             time_ns = time.perf_counter_ns()
             joules: dict[str, float] = {}
+            reasons: dict[str, str] = {}
             for name, meter in self._meters.items():
-                joules.update(self._read(name, meter))
-            return _Moment(time_ns, joules, self._background_cpu_s())
+                self._read(name, meter, joules, reasons)
+            return _Moment(time_ns, joules, self._background_cpu_s(), reasons)
 
-    def _read(self, name: str, meter: Meter) -> dict[str, float]:
-        """Joules of the domains that count and can be read; why others cannot is kept."""
+    def _read(
+        self, name: str, meter: Meter, joules: dict[str, float], reasons: dict[str, str]
+    ) -> None:
+        """Add the joules of the domains that `meter` reads here, or why they are missing."""
         own = [domain for domain, reader in self._reader.items() if reader == name]
         wanted = [domain for domain in own if domain not in self._failed]
         if not wanted:
-            return {}
+            return
         read: Mapping[str, Any]
         try:
-            read = meter.read_joules()
+            read = dict(meter.read_joules())
         except Exception as error:  # whatever a meter does, hours of training go on
             read = dict.fromkeys(wanted, MeterUnavailable(str(error) or type(error).__name__))
-        joules = {}
         for domain in wanted:
             value = read.get(domain)
             if isinstance(value, MeterUnavailable):
                 self._failed[domain] = str(value)
-            elif value is not None:
-                joules[domain] = value
-        return joules
+            elif not _is_number(value):
+                reasons[domain] = f"its meter gave {'nothing' if value is None else repr(value)}"
+            elif value < self._latest.get(domain, value):
+                self._failed[domain] = (
+                    f"its meter went backwards, from {self._latest[domain]:g} to {value:g} J"
+                )
+            else:
+                joules[domain] = self._latest[domain] = float(value)
 
     def _background_cpu_s(self) -> float:
-        members = (getattr(meter, "background_cpu_s", None) for meter in self._meters.values())
-        return sum((float(seconds()) for seconds in members if seconds is not None), 0.0)
+        spent = 0.0
+        for meter in self._meters.values():
+            if hasattr(meter, "background_cpu_s"):
+                with suppress(Exception):  # beside the energy: nothing depends on it
+                    spent += float(meter.background_cpu_s())
+        return spent
 
     def _states(self) -> dict[str, DeviceState]:
         states: dict[str, DeviceState] = {}
         for meter in self._meters.values():
             if hasattr(meter, "states"):
-                with suppress(Exception):  # facts beside the energy: nothing depends on them
+                with suppress(Exception):  # beside the energy: nothing depends on them
                     states.update(meter.states())
         return {domain: state for domain, state in states.items() if domain in self._reader}
 
@@ -184,12 +204,13 @@ class MeterSet:
         return EnergyReading(
             duration_s=duration_s,
             joules=joules,
-            sources={domain: self.sources[domain] for domain in known},
+            sources={domain: self.sources[domain].name for domain in known},
             flags=[*(["short_window"] if short else []), *device_flags(devices, duration_s)],
             unavailable=self.unavailable
             | {
-                domain: self._failed.get(domain, "its meter gave no valid reading")
-                for domain in joules.keys() - set(known)
+                domain: self._failed.get(domain) or (start.reasons | end.reasons)[domain]
+                for domain in joules
+                if joules[domain] is None
             },
             net_joules={
                 domain: None if value is None else value - self.idle_watts[domain] * duration_s
@@ -198,13 +219,19 @@ class MeterSet:
             },
             devices=devices,
             background_cpu_s=end.background_cpu_s - start.background_cpu_s,
+            kinds={
+                domain: self.sources[domain].kind
+                for domain in known
+                if self.sources[domain].kind != kind_of_source(self.sources[domain].name)
+            },
         )
 
 
 def device_flags(devices: Mapping[str, Mapping[str, DeviceState]], duration_s: float) -> list[str]:
-    """`throttled` and `contaminated`, as the states of all devices at both ends tell.
+    """The flags `throttled` and `contaminated`, from the states of all devices at both ends.
 
-    `throttled` is a lack of power or cooling at an end, or for over 1 % of the time between.
+    `throttled` means a lack of power or cooling at either end, or for over 1 % of the time between.
+    `contaminated` means that other processes computed on a device.
     """
     states = [state for ends in devices.values() for state in ends.values()]
     throttled = any(state.throttle_reasons for state in states) or any(
@@ -230,5 +257,9 @@ def _paired(
 def _difference(domain: str, start: _Moment, end: _Moment) -> float | None:
     if domain not in start.joules or domain not in end.joules:
         return None
-    joules = end.joules[domain] - start.joules[domain]
-    return joules if math.isfinite(joules) and joules >= 0 else None
+    return end.joules[domain] - start.joules[domain]
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    """Whether `value` is a finite number, of Python or NumPy."""
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)

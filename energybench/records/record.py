@@ -15,7 +15,6 @@ from energybench.energy.units import kwh
 from energybench.errors import UsageError
 from energybench.records.compression_report import CompressionReport
 from energybench.records.epoch import EpochRecord
-from energybench.records.estimates import estimated
 from energybench.records.inputs import Dataset, Weights
 from energybench.records.metric import ACCURACY, Metric
 from energybench.records.migrations import MIGRATIONS
@@ -208,9 +207,9 @@ class RunRecord:
 
     @property
     def estimated(self) -> bool:
-        """Whether any of the fine-tuning's energy is an estimate instead of a measurement."""
+        """Whether the fine-tuning's energy is an estimate, in part or in whole."""
         phase = self.phases.get("finetune")
-        return phase is not None and estimated(phase.sources.values())
+        return phase is not None and phase.estimated
 
     def headline(self) -> dict[str, Any]:
         """The flat keys of pytest-benchmark's `extra_info`, for jq and eyes."""

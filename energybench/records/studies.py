@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from energybench.energy.source import names_an_estimate
 from energybench.errors import UsageError
-from energybench.records.estimates import estimated
 from energybench.records.schema import read_versioned
 
 KEY = "energybench_study"
@@ -71,7 +71,7 @@ class Intensity:
     @property
     def estimated(self) -> bool:
         """Whether the energy is an estimate instead of a measurement."""
-        return estimated(self.sources.values())
+        return names_an_estimate(self.sources.values())
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class Inference:
     @property
     def estimated(self) -> bool:
         """Whether the energy is an estimate instead of a measurement."""
-        return estimated(self.sources.values())
+        return names_an_estimate(self.sources.values())
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ class Throughput:
     @property
     def estimated(self) -> bool:
         """Whether the energy is an estimate instead of a measurement."""
-        return estimated(self.sources.values())
+        return names_an_estimate(self.sources.values())
 
 
 Study = Intensity | Inference | Throughput

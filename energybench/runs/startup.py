@@ -50,7 +50,7 @@ def open_session(
         open_carbon(config),
         group,
         _placement(device, group),
-        global_names(group.all_gather(meters.sources), group.nodes),
+        global_names(group.all_gather(meters.source_names), group.nodes),
         source=source,
     )
 

@@ -19,8 +19,6 @@ from energybench.training.rehearsal import Rehearsal, rehearsal
 
 LONGEST_S = 5.0
 """Longest window, seconds: windows grow up to this length until the meter resolves them."""
-_ESTIMATES = {"codecarbon_estimate"}
-"""Sources that estimate energy from time and load."""
 
 Criterion = Literal["joules_per_step", "seconds_per_step"]
 
@@ -113,7 +111,7 @@ def _measured_joules(reading: EnergyReading) -> float | None:
     measured = [
         joules
         for domain, joules in reading.joules.items()
-        if joules is not None and reading.sources[domain] not in _ESTIMATES
+        if joules is not None and reading.kind(domain) != "estimated"
     ]
     return sum(measured) if measured else None
 

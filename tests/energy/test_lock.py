@@ -5,25 +5,20 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 import pytest
+from support.locks import HOLD, end, start_holder
 
-from energybench.energy.lock import _shared_folder, exclusive_use, resources
+from energybench.energy import lock
+from energybench.energy.lock import InUse, exclusive_use, resources
 from energybench.errors import UsageError
 
-HOLD = """
-import sys
-from pathlib import Path
-from energybench.energy.lock import exclusive_use
 
-with exclusive_use(["cpu"], wait=False, say=print, folder=Path(sys.argv[1])):
-    print("held", flush=True)
-    sys.stdin.read()
-"""
-
-Hold = Callable[[], subprocess.Popen[str]]
+class Hold(Protocol):
+    def __call__(self, resource: str = "cpu") -> subprocess.Popen[str]: ...
 
 
 @pytest.fixture
@@ -36,25 +31,13 @@ def hold(folder: Path) -> Iterator[Hold]:
     """Start a process that holds the lock until its input ends."""
     started: list[subprocess.Popen[str]] = []
 
-    def start() -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-c", HOLD, str(folder)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        assert process.stdout is not None
-        assert process.stdout.readline() == "held\n"
-        return process
+    def start(resource: str = "cpu") -> subprocess.Popen[str]:
+        started.append(start_holder(resource, folder))
+        return started[-1]
 
     yield start
     for process in started:
-        process.kill()
-        process.wait()
-        for stream in (process.stdin, process.stdout):
-            assert stream is not None
-            stream.close()
+        end(process)
 
 
 def test_a_second_process_is_refused_in_one_line(folder: Path, hold: Hold) -> None:
@@ -104,9 +87,105 @@ def test_it_is_released_after_an_error(folder: Path, hold: Hold) -> None:
 
 def test_an_unknown_holder(folder: Path, hold: Hold) -> None:
     hold()
-    (folder / "cpu.pid").unlink()
+    (folder / "cpu.lock").write_text("")
     with (
-        pytest.raises(UsageError, match="process unknown"),
+        pytest.raises(InUse, match="process unknown"),
+        exclusive_use(["cpu"], wait=False, say=pytest.fail, folder=folder),
+    ):
+        pass
+
+
+def test_the_error_names_no_option_of_a_command_line(folder: Path, hold: Hold) -> None:
+    hold()
+    with (
+        pytest.raises(InUse, match=r"let it end first, or wait for it$"),
+        exclusive_use(["cpu"], wait=False, say=pytest.fail, folder=folder),
+    ):
+        pass
+
+
+def test_one_process_may_hold_a_lock_twice_and_frees_it_at_the_outer_end(
+    folder: Path, hold: Hold
+) -> None:
+    def inner() -> None:
+        with exclusive_use(["cpu", "gpu:1"], wait=False, say=pytest.fail, folder=folder):
+            pass
+
+    with exclusive_use(["cpu"], wait=False, say=pytest.fail, folder=folder):
+        inner()
+        thread = threading.Thread(target=inner)
+        thread.start()
+        thread.join()
+        hold("gpu:1")  # free again
+        refused = subprocess.run(
+            [sys.executable, "-c", HOLD, "cpu", str(folder)], capture_output=True, text=True
+        )
+        assert f"(process {os.getpid()})" in refused.stderr
+    hold()
+
+
+def test_two_names_of_one_folder_are_one_lock(tmp_path: Path) -> None:
+    (tmp_path / "locks").mkdir()
+    (tmp_path / "link").symlink_to("locks")
+    with (
+        exclusive_use(["cpu"], wait=False, say=pytest.fail, folder=tmp_path / "locks"),
+        exclusive_use(["cpu"], wait=False, say=pytest.fail, folder=tmp_path / "link"),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("kind", ["fifo", "symlink", "hard link"])
+def test_what_somebody_put_in_a_locks_place_is_refused_at_once(tmp_path: Path, kind: str) -> None:
+    path, victim = tmp_path / "cpu.lock", tmp_path / "precious"
+    victim.write_text("precious")
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "symlink":
+        path.symlink_to(victim)
+    else:
+        path.hardlink_to(victim)
+    with (
+        pytest.raises(UsageError, match=r"cpu\.lock: it is not a plain file; remove it"),
+        exclusive_use(["cpu"], wait=True, say=pytest.fail, folder=tmp_path),
+    ):
+        pass
+    assert victim.read_text() == "precious"
+
+
+def test_a_fifo_among_the_locks_keeps_nobody_waiting(folder: Path, hold: Hold) -> None:
+    hold()
+    os.mkfifo(folder / "other")
+    (folder / "other").replace(folder / "cpu.lock")
+    assert lock._holder(folder / "cpu.lock") == "process unknown"
+
+
+def test_a_lock_whose_file_was_replaced_meanwhile_is_taken_anew(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, hold: Hold
+) -> None:
+    opened, path = lock._opened, folder / "cpu.lock"
+    descriptors = []
+
+    def replaced_once(path: Path) -> int:
+        descriptors.append(opened(path))
+        if len(descriptors) == 1:
+            path.unlink()
+        return descriptors[-1]
+
+    monkeypatch.setattr(lock, "_opened", replaced_once)
+    with exclusive_use(["cpu"], wait=False, say=pytest.fail, folder=folder):
+        assert len(descriptors) == 2
+        assert path.read_text() == str(os.getpid())
+
+
+def test_without_flock_another_library_locks(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, hold: Hold
+) -> None:
+    monkeypatch.setattr(lock, "fcntl", None)
+    with exclusive_use(["cpu"], wait=False, say=pytest.fail, folder=folder):
+        pass
+    hold()
+    with (
+        pytest.raises(InUse),
         exclusive_use(["cpu"], wait=False, say=pytest.fail, folder=folder),
     ):
         pass
@@ -125,13 +204,7 @@ def test_different_gpus_are_different_resources(folder: Path, hold: Hold) -> Non
     hold()  # the CPU
     gpu = ["gpu:12ab"]
     with exclusive_use(gpu, wait=False, say=pytest.fail, folder=folder):
-        with exclusive_use(["gpu:34cd"], wait=False, say=pytest.fail, folder=folder):
-            pass
-        with (
-            pytest.raises(UsageError, match=f"this machine's gpu:12ab .process {os.getpid()}"),
-            exclusive_use(gpu, wait=False, say=pytest.fail, folder=folder),
-        ):
-            pass
+        hold("gpu:34cd")
     with (
         pytest.raises(UsageError, match="this machine's cpu "),
         exclusive_use(["gpu:12ab", "cpu"], wait=False, say=pytest.fail, folder=folder),
@@ -169,9 +242,40 @@ def test_the_default_lock_is_open_to_every_user(
                 pass
     finally:
         os.umask(mask)
-    assert folder.stat().st_mode & 0o1777 == 0o777
+    assert folder.stat().st_mode & 0o7777 == 0o1777
     assert (folder / "cpu.lock").stat().st_mode & 0o777 == 0o666
-    assert int((folder / "cpu.pid").read_text()) == os.getpid()
+    assert int((folder / "cpu.lock").read_text()) == os.getpid()
+
+
+@pytest.mark.parametrize("owned", [True, False])
+def test_a_folder_where_anyone_may_remove_locks_is_mended_or_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owned: bool
+) -> None:
+    tmp_path.chmod(0o777)
+    monkeypatch.setenv("ENERGYBENCH_LOCKS", str(tmp_path))
+    if owned:
+        assert lock._shared_folder() == tmp_path
+        assert tmp_path.stat().st_mode & 0o7777 == 0o1777
+    else:
+        monkeypatch.setattr(os, "getuid", lambda: tmp_path.stat().st_uid + 1)
+        with pytest.raises(UsageError, match=r"lacks the sticky bit; let its owner chmod \+t it"):
+            lock._shared_folder()
+
+
+def test_a_folder_that_is_a_file_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "locks").touch()
+    monkeypatch.setenv("ENERGYBENCH_LOCKS", str(tmp_path / "locks"))
+    with pytest.raises(UsageError, match=r"is not a folder.*ENERGYBENCH_LOCKS"):
+        lock._shared_folder()
+
+
+def test_a_private_folder_stays_private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path.chmod(0o700)
+    monkeypatch.setenv("ENERGYBENCH_LOCKS", str(tmp_path))
+    lock._shared_folder()
+    assert tmp_path.stat().st_mode & 0o7777 == 0o700
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,5 +293,5 @@ def test_jobs_with_folders_of_their_own_meet(monkeypatch: pytest.MonkeyPatch) ->
     folders = set()
     for job in ("/scratch/job1", "/scratch/job2"):
         monkeypatch.setattr(tempfile, "tempdir", job)
-        folders.add(_shared_folder())
+        folders.add(lock._shared_folder())
     assert len(folders) == 1

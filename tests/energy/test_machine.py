@@ -1,7 +1,9 @@
 import json
+import platform
 import subprocess
 import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -77,6 +79,30 @@ def test_no_package_no_driver_or_a_lost_gpu(
 ) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", nvml)
     assert describe_machine().gpus == []
+
+
+def test_a_driver_that_does_not_shut_down_is_described_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", fake_nvml(nvmlShutdown=refuse))
+    assert len(describe_machine().gpus) == 1
+
+
+def test_without_proc_the_processor_is_named_by_the_system(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("energybench.energy.machine.CPUINFO", str(tmp_path / "missing"))
+    monkeypatch.setattr(platform, "processor", lambda: "")
+    monkeypatch.setattr(platform, "machine", lambda: "arm64")
+    assert describe_machine().cpu == "arm64"
+
+
+def test_a_processor_name_in_another_encoding_is_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "cpuinfo").write_bytes(b"model name\t: CPU\xae 3000\n")
+    monkeypatch.setattr("energybench.energy.machine.CPUINFO", str(tmp_path / "cpuinfo"))
+    assert describe_machine().cpu == "CPU\ufffd 3000"
 
 
 def test_it_is_fast_and_does_not_import_torch() -> None:

@@ -1,15 +1,19 @@
 """Which meters are opened, by name and by `auto`."""
 
 import time
+from contextlib import AbstractContextManager
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.fake_hardware import FakeMeter
+from support.locks import holding
+from support.replay import TRACE
 
+from energybench.energy.lock import InUse
 from energybench.energy.meters.base import MeterContext, MeterUnavailable
-from energybench.energy.opening import open_meters
+from energybench.energy.opening import open_for_use, open_meters
 from energybench.energy.windows import MeterSet
 from energybench.errors import UsageError
 from energybench.registry import METERS
@@ -102,7 +106,10 @@ def test_a_meter_of_another_package_is_made_without_arguments(
             super().__init__({"wall:0": 0.0}, source="wall")
 
     register(monkeypatch, wall=Wall)
-    assert sources(open_meters(["wall", "replay"])) == {"wall:0": "wall", "cpu:0": "replay"}
+    assert sources(open_meters(["wall", "replay"], MeterContext(replay=TRACE))) == {
+        "wall:0": "wall",
+        "cpu:0": "replay",
+    }
     assert "wall" not in sources(open_meters(["auto"])), "auto never adds what may overlap"
 
 
@@ -117,6 +124,44 @@ def test_a_meter_of_another_package_is_made_without_arguments(
 def test_wrong_names(names: list[str], says: str) -> None:
     with pytest.raises(UsageError, match=says):
         open_meters(names)
+
+
+def test_a_meter_that_fails_while_it_is_opened_is_one_line_and_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = FakeMeter({"wall:0": 0.0}, source=3)  # type: ignore[arg-type]
+
+    def broken() -> FakeMeter:
+        raise ZeroDivisionError("no plug")
+
+    register(monkeypatch, wall=lambda: made, broken=broken)
+    with pytest.raises(UsageError, match=r"meter wall is not available: .*3 is not a source"):
+        open_meters(["wall"])
+    assert made.closed == 1
+    with pytest.raises(UsageError, match="not available: it fails with ZeroDivisionError: no plug"):
+        open_meters(["broken"])
+
+
+def test_meters_opened_for_use_are_held_and_closed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ENERGYBENCH_LOCKS", str(tmp_path))
+    made = FakeMeter({"gpu:1": 0.0})
+    register(monkeypatch, card=lambda: made)
+
+    def use(trains_on_cpu: bool) -> AbstractContextManager[MeterSet]:
+        return open_for_use(["card"], MeterContext(), False, pytest.fail, trains_on_cpu)
+
+    with use(trains_on_cpu=False) as meters:
+        assert list(meters.sources) == ["gpu:1"]
+        assert [path.name for path in tmp_path.iterdir()] == ["gpu-1.lock"]
+        assert made.closed == 0
+    assert made.closed == 1
+    with holding("cpu", tmp_path), use(trains_on_cpu=False):
+        pass
+    with holding("cpu", tmp_path), pytest.raises(InUse), use(trains_on_cpu=True):
+        pass
+    assert made.closed == 3, "also where the lock was refused"
 
 
 def test_a_trace_is_played_by_the_replay_meter_only(tmp_path: Path) -> None:

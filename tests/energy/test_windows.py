@@ -1,16 +1,22 @@
+import json
 import math
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.fake_hardware import FakeMeter
+from support.replay import TRACE
 
 from energybench.energy import windows as window_module
-from energybench.energy.meters.base import MeterUnavailable
+from energybench.energy.meters.base import MeterContext, MeterUnavailable
+from energybench.energy.nodes import over_nodes
 from energybench.energy.opening import open_meters
+from energybench.energy.readings import added
+from energybench.energy.source import Source
 from energybench.energy.windows import MeterSet
 
 
@@ -66,7 +72,10 @@ def test_windows_that_tile_a_span_sum_to_it(parts: list[tuple[int, int]], alread
 
 def test_replayed_windows_are_the_same_every_time() -> None:
     def readings() -> Iterator[Any]:
-        with open_meters(["replay"]) as meters, meters.window() as outer:
+        with (
+            open_meters(["replay"], MeterContext(replay=TRACE)) as meters,
+            meters.window() as outer,
+        ):
             for _ in range(3):
                 with meters.window() as inner:
                     pass
@@ -170,14 +179,74 @@ def test_a_meter_that_dies_takes_only_its_own_domains(error: Exception, reason: 
     assert after.reading.joules["gpu:0"] is None
 
 
-@pytest.mark.parametrize("joules", [{"cpu:0": 4.0}, {"cpu:0": math.nan}, {}])
-def test_an_invalid_reading_is_none_with_a_reason(joules: dict[str, float]) -> None:
+@pytest.mark.parametrize(
+    ("joules", "reason"),
+    [
+        ({"cpu:0": 4.0}, "its meter went backwards, from 5 to 4 J"),
+        ({"cpu:0": math.nan}, "its meter gave nan"),
+        ({"cpu:0": -math.inf}, "its meter gave -inf"),
+        ({"cpu:0": "7 J"}, "its meter gave '7 J'"),
+        ({"cpu:0": None}, "its meter gave nothing"),
+        ({}, "its meter gave nothing"),
+        (None, "'NoneType' object is not iterable"),
+    ],
+)
+def test_an_invalid_reading_is_none_with_a_reason(joules: Any, reason: str) -> None:
     meter = FakeMeter({"cpu:0": 5.0})
+    meter.read_joules = lambda: meter.joules  # type: ignore[method-assign]
     with MeterSet({"fake": meter}).window() as window:
         meter.joules = joules
     assert window.reading.joules == {"cpu:0": None}
+    assert window.reading.sources == {}
     assert window.reading.it_joules is None
-    assert window.reading.unavailable == {"cpu:0": "its meter gave no valid reading"}
+    assert window.reading.unavailable == {"cpu:0": reason}
+
+
+def test_a_counter_that_went_backwards_is_not_believed_once_it_is_ahead_again() -> None:
+    meter = FakeMeter({"cpu:0": 100.0})
+    meters = MeterSet({"fake": meter})
+    with meters.window() as outer:
+        with meters.window():
+            meter.joules = {"cpu:0": 3.0}
+        meter.joules = {"cpu:0": 130.0}
+    assert outer.reading.joules == {"cpu:0": None}
+    assert outer.reading.unavailable == {"cpu:0": "its meter went backwards, from 100 to 3 J"}
+
+
+def test_a_reading_that_was_no_number_spoils_only_the_windows_that_it_ends() -> None:
+    meter = FakeMeter({"cpu:0": 1.0})
+    meters = MeterSet({"fake": meter})
+    with meters.window() as outer:
+        with meters.window() as inner:
+            meter.joules = {"cpu:0": math.nan}
+        meter.joules = {"cpu:0": 8.0}
+    assert inner.reading.unavailable == {"cpu:0": "its meter gave nan"}
+    assert outer.reading.joules == {"cpu:0": 7.0}
+    assert outer.reading.unavailable == {}
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    meter = FakeMeter({"cpu:0": np.float32(1.5)})  # type: ignore[dict-item]
+    with MeterSet({"fake": meter}).window() as window:
+        meter.joules = {"cpu:0": np.int64(4)}  # type: ignore[dict-item]
+    assert window.reading.joules == {"cpu:0": 2.5}
+    assert json.dumps(window.reading.joules)
+
+
+def test_a_meter_that_says_it_estimates_is_believed_whatever_its_sources_name() -> None:
+    source = Source("datasheet", "estimated")
+    own = FakeMeter({"wall:0": 0.0}, source=source)
+    meters = MeterSet({"own": own, "rapl": FakeMeter({"cpu:0": 0.0}, source="rapl")})
+    assert meters.sources == {"wall:0": source, "cpu:0": Source("rapl", "measured")}
+    with meters.window() as window:
+        pass
+    reading = window.reading
+    assert reading.sources == {"wall:0": "datasheet", "cpu:0": "rapl"}
+    assert (reading.kind("wall:0"), reading.kind("cpu:0")) == ("estimated", "measured")
+    assert reading.estimated
+    assert reading.kinds == {"wall:0": "estimated"}, "the other's name tells it"
+    assert added(reading, reading).estimated
+    assert over_nodes({0: reading, 1: reading}, [0, 1]).kind("wall:0@node1") == "estimated"
 
 
 def test_what_two_meters_read_counts_once() -> None:
@@ -258,6 +327,14 @@ def test_what_the_meters_own_threads_cost_is_reported() -> None:
     with meters.window() as window:
         pass
     assert window.reading.background_cpu_s == 0.5
+
+
+def test_a_meter_that_cannot_tell_what_its_threads_cost_costs_nothing_else() -> None:
+    meter = FakeMeter({"cpu:0": 0.0})
+    meter.background_cpu_s = lambda: 1 / 0  # type: ignore[attr-defined]
+    with MeterSet({"fake": meter}).window() as window:
+        meter.joules = {"cpu:0": 2.0}
+    assert (window.reading.background_cpu_s, window.reading.it_joules) == (0.0, 2.0)
 
 
 def test_one_domain_of_a_meter_can_fail_alone() -> None:

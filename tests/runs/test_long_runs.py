@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from support.replay import FIFTY_JOULES
 from support.tiny_cells import run_cell, tiny_run, tiny_session
 
 from energybench.config import Cell
@@ -57,7 +58,7 @@ class Mortal(ReplayMeter):
 
 
 def test_a_meter_that_dies_costs_the_energy_and_not_the_cell(session: Session) -> None:
-    session = replace(session, meters=MeterSet({"replay": Mortal()}))
+    session = replace(session, meters=MeterSet({"replay": Mortal(FIFTY_JOULES)}))
     record = run_cell(Cell("resnet18", "baseline"), session)
     assert record.status == "ok"
     assert record.test is not None

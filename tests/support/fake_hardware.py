@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 
+from energybench.energy.source import Source
+
 A100 = "GPU-8932f937-d72c-4106-c12f-20bd9faed9f6"
 OTHER = "GPU-8932aaaa-0000-4106-c12f-20bd9faed9f6"
 
@@ -155,12 +157,12 @@ class FakeMeter:
     """A meter whose joules the test sets."""
 
     joules: dict[str, float]
-    source: str = "fake"
+    source: str | Source = "fake"
     min_window_s: float = 0.0
     failure: Exception | None = None
     closed: int = 0
 
-    def domains(self) -> dict[str, str]:
+    def domains(self) -> dict[str, str | Source]:
         return dict.fromkeys(self.joules, self.source)
 
     def read_joules(self) -> dict[str, float]:

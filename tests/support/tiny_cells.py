@@ -23,6 +23,7 @@ from energybench.runs.run import Run
 from energybench.runs.session import Session
 from energybench.workloads.images.data.digits import Digits
 from energybench.workloads.images.networks import ModelSpec
+from support.replay import FIFTY_JOULES
 
 
 class Tiny(ModelSpec):
@@ -53,10 +54,10 @@ def tiny_session(monkeypatch: pytest.MonkeyPatch, cache: Path) -> Iterator[Sessi
     monkeypatch.setattr(METHODS, "get", method)
     monkeypatch.setenv("ENERGYBENCH_CACHE", str(cache))
     config = RunConfig(finetune=FinetuneConfig(max_epochs=1), measure=MeasureConfig(idle_s=0))
-    meters = MeterSet({"replay": ReplayMeter()})
+    meters = MeterSet({"replay": ReplayMeter(FIFTY_JOULES)})
     cpu = torch.device("cpu")
     machine, progress = describe_machine(), Progress(None)
-    yield Session(config, Digits(), cpu, meters, machine, progress, sources=dict(meters.sources))
+    yield Session(config, Digits(), cpu, meters, machine, progress, sources=meters.source_names)
     meters.close()
     if hasattr(Failing, "error"):
         Failing.error.__traceback__ = None  # which keeps the model

@@ -129,6 +129,8 @@ def test_only_what_is_measured_is_weighed() -> None:
     assert module._measured_joules(unread) is None
     estimated = EnergyReading(1.0, {"cpu:estimate": 90.0}, {"cpu:estimate": ESTIMATE})
     assert module._measured_joules(estimated) is None
+    said = EnergyReading(1.0, {"w:0": 9.0}, {"w:0": "datasheet"}, kinds={"w:0": "estimated"})
+    assert module._measured_joules(said) is None
 
 
 def test_seconds_decide_where_a_reading_failed() -> None:

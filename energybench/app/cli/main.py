@@ -1,7 +1,6 @@
 """The `energybench` command."""
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -9,9 +8,10 @@ from contextlib import closing
 from pathlib import Path
 
 from energybench import __version__
-from energybench.app.cli import compare, journal, reports
+from energybench.app.cli import compare, doctor, journal, reports
 from energybench.config import RunConfig
-from energybench.errors import EnergybenchError, UsageError
+from energybench.energy.lock import InUse
+from energybench.errors import EnergybenchError
 from energybench.registry import DATASETS, METERS, METHODS, MODELS
 
 
@@ -26,7 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status: int | None = options.run(options)
         sys.stdout.flush()  # here, not at exit, where an error could not be caught
     except EnergybenchError as error:
-        print(f"energybench: {error}", file=sys.stderr)
+        flag = " without --no-wait" if isinstance(error, InUse) else ""
+        print(f"energybench: {error}{flag}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # the reader had enough: head, less
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -46,19 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_command(commands)
     journal.add_commands(commands)
 
-    doctor = commands.add_parser("doctor", help="what can be measured on this machine")
-    doctor.add_argument(
-        "--observe",
-        type=_seconds,
-        default=1.5,
-        metavar="S",
-        help="seconds per meter (default: 1.5)",
-    )
-    doctor.add_argument(
-        "--idle", type=_seconds, default=3.0, metavar="S", help="quiet seconds (default: 3)"
-    )
-    doctor.add_argument("--json", metavar="FILE", help="keep what was found in a file, too")
-    doctor.set_defaults(run=_doctor)
+    _add_no_wait(doctor.add_command(commands))
 
     capacity = commands.add_parser(
         "capacity", help="how many low-order bits of its weights a network does not need"
@@ -72,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     capacity.add_argument("--weights", help="checkpoint, or folder of MODEL.safetensors")
     capacity.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     capacity.add_argument("-o", "--output", metavar="FILE", help="the graph: .svg or .png")
+    _add_no_wait(capacity)
     capacity.set_defaults(run=_capacity)
 
     pretrain = commands.add_parser(
@@ -79,15 +69,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     pretrain.add_argument("models", nargs="*", metavar="MODEL", help="default: all")
     pretrain.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    _add_no_wait(pretrain)
     pretrain.set_defaults(run=_pretrain)
     return parser
 
 
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0.0 <= seconds < 3600.0:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds, 0 to 3600")
-    return seconds
+def _add_no_wait(parser: argparse.ArgumentParser) -> None:
+    text = "fail at once while another measurement runs on this machine"
+    parser.add_argument("--no-wait", dest="wait", action="store_false", help=text)
 
 
 def _list(options: argparse.Namespace) -> None:
@@ -120,7 +109,7 @@ def _capacity(options: argparse.Namespace) -> None:
     curves: dict[str, Capacity] = {}
     with (
         closing(open_session(config, Progress(sys.stderr), for_energy=False)) as session,
-        session.exclusive_use(wait=True, say=_say),
+        session.exclusive_use(options.wait, say=_say),
     ):
         session.prepare(names, _say)
         try:
@@ -138,25 +127,6 @@ def _say(line: str) -> None:
     print(line, file=sys.stderr)
 
 
-def _doctor(options: argparse.Namespace) -> None:
-    from energybench.energy.doctor import diagnose
-    from energybench.energy.lock import exclusive_use, resources
-    from energybench.energy.measurement import gpus
-    from energybench.energy.opening import open_meters
-    from energybench.report.tables.diagnosis import diagnosis_text
-
-    with open_meters(("auto",), gpus()) as meters:
-        names = resources(meters.sources, trains_on_cpu=True)
-    with exclusive_use(names, wait=True, say=_say):
-        found = diagnose(gpus(), options.observe, options.idle)
-    print(diagnosis_text(found))
-    if options.json:
-        try:
-            Path(options.json).write_text(json.dumps(found.to_json(), indent=1) + "\n")
-        except OSError as error:
-            raise UsageError(f"cannot write {options.json}: {error.strerror}") from error
-
-
 def _pretrain(options: argparse.Namespace) -> None:
     from energybench.progress import Progress
     from energybench.runs.startup import open_session
@@ -164,7 +134,7 @@ def _pretrain(options: argparse.Namespace) -> None:
     names = [MODELS.check(name) for name in options.models or MODELS.names()]
     config = RunConfig(device=options.device)
     session = open_session(config, Progress(sys.stderr), for_energy=False)
-    with closing(session), session.exclusive_use(wait=True, say=_say):
+    with closing(session), session.exclusive_use(options.wait, say=_say):
         for name in names:
             found = session.pretrained(name)
             print(f"{name:<14}{found.facts['test_accuracy']:8.2%}  {found.path}", flush=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from energybench.app.plugin.options import with_flag
 from energybench.app.plugin.running import open_session
 from energybench.app.plugin.session import RUN, PytestRun
 from energybench.errors import EnergybenchError
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class _Session:
-    """What the tests of one session share."""
+    """The open meters of one session, and the results of its tests."""
 
     meters: "MeterSet"
     synchronize: Callable[[], None]
@@ -51,7 +52,7 @@ def energy(pytestconfig: pytest.Config) -> Callable[..., Any]:
         try:
             session = _session(pytestconfig)
         except EnergybenchError as error:
-            pytest.fail(str(error), pytrace=False)
+            pytest.fail(with_flag(error), pytrace=False)
         mean_s = benchmark.stats.stats.mean
         found = per_call(lambda: fn(*args, **kwargs), session.meters, session.synchronize, mean_s)
         benchmark.extra_info["energy"] = {
@@ -71,7 +72,7 @@ def energy(pytestconfig: pytest.Config) -> Callable[..., Any]:
 
 
 def _session(config: pytest.Config) -> _Session:
-    """Open the meters and wait for the machine, at the first test that measures."""
+    """The open meters; the first test that measures opens them and waits for the machine."""
     if SESSION not in config.stash:
         config.stash[SESSION] = _open(config, config.stash[RUN])
     return config.stash[SESSION]
@@ -85,18 +86,16 @@ def _open(config: pytest.Config, run: PytestRun) -> _Session:
         return _Session(session.meters, session.synchronize)
     from dataclasses import replace
 
-    from energybench.energy.lock import exclusive_use, resources
     from energybench.energy.measurement import gpus
-    from energybench.energy.opening import open_meters
+    from energybench.energy.opening import open_for_use
 
     measure = run.options.run.measure
     reporter = config.pluginmanager.getplugin("terminalreporter")
     say: Callable[[str], None] = reporter.write_line if reporter else lambda line: None
     with ExitStack() as stack:
         context = replace(gpus(), replay=measure.replay)
-        meters = stack.enter_context(open_meters(measure.meters, context))
-        names = resources(meters.sources, trains_on_cpu=True)
-        stack.enter_context(exclusive_use(names, run.options.wait, say))
+        opened = open_for_use(measure.meters, context, run.options.wait, say)
+        meters = stack.enter_context(opened)
         config.add_cleanup(stack.pop_all().close)
     return _Session(meters, synchronize_torch)
 

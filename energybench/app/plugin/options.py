@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from energybench.config import DataConfig, FinetuneConfig, MeasureConfig, RunConfig
-from energybench.errors import UsageError
+from energybench.energy.lock import InUse
+from energybench.errors import EnergybenchError, UsageError
 from energybench.records.journal import DEFAULT_PATH
 from energybench.registry import DATASETS, METERS, MODELS, method_parts
 
@@ -174,6 +175,11 @@ class Options:
     run: RunConfig
 
 
+def with_flag(error: EnergybenchError) -> str:
+    """The message of `error`, and the option that keeps a session from waiting for the machine."""
+    return f"{error} without --energy-no-wait" if isinstance(error, InUse) else str(error)
+
+
 def read_options(text_of: Callable[[Option], str | None]) -> Options:
     """Parse every option; `text_of` gives its text, None where it is not set.
 
@@ -189,6 +195,8 @@ def read_options(text_of: Callable[[Option], str | None]) -> Options:
             raise UsageError(f"{option.flag}: {error}") from error
         except ValueError as error:
             raise UsageError(f"{option.flag}={text} is not a number; {option.help}") from error
+    if "replay" in values["meter"] and values["replay"] is None:
+        raise UsageError("--energy-meter=replay plays a trace; name it with --energy-replay=FILE")
     batch_size = values["batch-size"]
     return Options(
         models=values["models"],

@@ -1,16 +1,18 @@
-"""What a meter is, how it is opened, and how it says that it is not there.
+"""The interface of a meter, how one is opened, and how it says that it cannot read.
 
-A meter is a class with the members of `Meter`. By default it is constructed without arguments; a
-class method `open(context: MeterContext)` is called instead where there is one. A class with
-`fallback = True` is opened after all others: it reads only the kinds that they leave. Two more
-members are optional: `background_cpu_s()`, the CPU seconds that threads of its own have used since
-it was opened, and `states()`, the state of each device now, by domain.
+A meter is a class with the members of `Meter`. It is constructed without arguments, unless it has a
+class method `open(context: MeterContext)`: then that is called. A class with `fallback = True` is
+opened after all others and reads only the kinds of domains that they leave.
+
+Two more members are optional. `background_cpu_s()` gives the CPU seconds that the meter's own
+threads have used since it was opened. `states()` gives the present state of each device by domain.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from energybench.energy.source import Source, as_source
 from energybench.errors import EnergybenchError
 
 
@@ -19,23 +21,24 @@ class MeterUnavailable(EnergybenchError):
 
 
 class Meter(Protocol):
-    """Reads cumulative energy of one or more domains. Opening is constructing."""
+    """Reads the cumulative energy of one or more domains, from its construction until `close`."""
 
     min_window_s: float
-    """Shortest window that its resolution supports; shorter ones are marked `short_window`."""
+    """The shortest window that it resolves; shorter ones are marked `short_window`."""
 
-    def domains(self) -> Mapping[str, str]:
-        """What it reads, and how: `gpu:<id>`, `cpu:<package>`, `dram:<package>` -> the source.
+    def domains(self) -> Mapping[str, Source | str]:
+        """Its domains (`gpu:<id>`, `cpu:<package>`, `dram:<package>`), each with its source.
 
-        Sources are `nvml_counter`, `nvml_power`, `rapl`, `codecarbon_estimate`, `zeus`, `replay`.
+        The source says whether the energy is measured: `Source("wall", "measured")`. A plain string
+        is the name of a source, see `source.kind_of_source`.
         """
         ...
 
     def read_joules(self) -> Mapping[str, float | MeterUnavailable]:
         """Joules per domain since the meter was opened; counter wrap-around is handled.
 
-        A domain that can no longer be read has the reason in place of its joules. Raises
-        `MeterUnavailable` when that holds for all of them.
+        A domain that can no longer be read has a `MeterUnavailable` with the reason in place of its
+        joules. Raises `MeterUnavailable` if that holds for all domains.
         """
         ...
 
@@ -46,16 +49,16 @@ class Meter(Protocol):
 
 @dataclass(frozen=True)
 class MeterContext:
-    """What a meter is told when it is opened."""
+    """Facts that a meter may need when it is opened."""
 
     gpu_uuids: tuple[str, ...] | None = ()
     """CUDA UUIDs of the GPUs in use, as torch writes them; None: those that CUDA would show."""
     gpu_indices: tuple[int, ...] | None = ()
-    """The same GPUs, as the training framework counts them."""
+    """The same GPUs by the training framework's indices."""
     replay: str | None = None
     """Trace file of the `replay` meter."""
     processes: tuple[int, ...] = ()
-    """Ids of other processes that belong to what is measured."""
+    """Ids of other processes that belong to the measured work."""
     kinds_read: frozenset[str] = frozenset()
     """Kinds (`gpu`, `cpu`, `dram`) that meters opened earlier read."""
 
@@ -63,3 +66,8 @@ class MeterContext:
 def kind_of(domain: str) -> str:
     """The part of a domain's name before the colon: `gpu`, `cpu`, `dram`."""
     return domain.partition(":")[0]
+
+
+def read_sources(meter: Meter) -> dict[str, Source]:
+    """The domains of `meter`, each with its `Source`; raises `TypeError` for any other value."""
+    return {domain: as_source(said) for domain, said in meter.domains().items()}

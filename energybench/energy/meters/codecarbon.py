@@ -1,19 +1,22 @@
 """CodeCarbon's offline estimate of CPU and memory power, for machines without counters.
 
-It is a formula, not a reading: watts by load for the CPU and a constant per memory module, unless
-CodeCarbon finds counters of its own. `flush()` measures up to now and hands the running totals to
-the tracker's output handlers, so one tracker serves all windows, where restarting one would count
-its energy twice. The totals grow by its watts x time, less the 0.3 ms that a read takes (checked
-over gaps of 0.01 to 3 s and between two trackers, CodeCarbon 3.3.2). Between reads a thread of its
-own samples the CPU's load once a second.
+CodeCarbon has a formula, not a reading: watts by load for the CPU and a constant per memory module,
+unless it finds counters of its own. Its `flush()` measures up to now and hands the running totals
+to the tracker's output handlers. So one tracker serves all windows; restarting one would count its
+energy twice. The totals grow by watts x time, less the 0.3 ms that a read takes (checked over gaps
+of 0.01 to 3 s and between two trackers, CodeCarbon 3.3.2). Between reads CodeCarbon's own thread
+samples the CPU's load once a second.
 """
 
+import configparser
 import logging
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 from energybench.energy.meters.base import MeterContext, MeterUnavailable
 from energybench.energy.quiet import quietly
+from energybench.energy.source import CODECARBON, Source
 from energybench.energy.units import JOULES_PER_KWH
 
 KINDS = ("cpu", "dram")
@@ -24,10 +27,10 @@ NEVER_S = 1e6
 class CodeCarbonMeter:
     """Estimates `cpu:estimate` and `dram:estimate`; GPUs are never asked of CodeCarbon.
 
-    `skip` names kinds (`gpu`, `cpu`, `dram`) that a better meter reads. What CodeCarbon's own
-    configuration says of the hardware (`force_cpu_power`, `force_ram_power`) holds; all else of it
-    is overridden: nothing is written, sent or locked. Raises `MeterUnavailable` if nothing is left
-    to estimate or CodeCarbon cannot.
+    `skip` names kinds (`gpu`, `cpu`, `dram`) that a better meter reads. CodeCarbon's own
+    configuration counts for the hardware (`force_cpu_power`, `force_ram_power`). The rest of it is
+    overridden: nothing is written, sent or locked. Raises `MeterUnavailable` if nothing is left to
+    estimate, CodeCarbon cannot estimate it, or a configuration file cannot be read.
     """
 
     min_window_s = 1.0
@@ -50,9 +53,9 @@ class CodeCarbonMeter:
         """Estimate the kinds that no other meter reads."""
         return cls(skip=context.kinds_read)
 
-    def domains(self) -> dict[str, str]:
+    def domains(self) -> dict[str, Source]:
         """`cpu:estimate` and `dram:estimate`, without the skipped ones."""
-        return {f"{kind}:estimate": "codecarbon_estimate" for kind in self._kinds}
+        return {f"{kind}:estimate": CODECARBON for kind in self._kinds}
 
     def read_joules(self) -> dict[str, float]:
         """Estimated joules per domain since the meter was opened.
@@ -76,7 +79,7 @@ class CodeCarbonMeter:
 
 
 class _Totals:
-    """An output handler that keeps what `flush` hands it."""
+    """An output handler that keeps the totals of the last `flush`."""
 
     latest: dict[str, float] | None = None
 
@@ -97,6 +100,7 @@ def _started_tracker(totals: _Totals) -> Any:
             from codecarbon.core.resource_tracker import ResourceTracker
     except ImportError as error:
         raise MeterUnavailable(f"CodeCarbon cannot be imported: {error}") from error
+    _check_configuration()
 
     class Tracker(OfflineEmissionsTracker):
         """Leaves GPUs alone, and measures at every `flush`."""
@@ -134,3 +138,17 @@ def _started_tracker(totals: _Totals) -> Any:
     except Exception as error:
         raise MeterUnavailable(f"CodeCarbon cannot start: {error}") from error
     return tracker
+
+
+def _check_configuration() -> None:
+    """Raise `MeterUnavailable` for a file that CodeCarbon cannot read and would not report."""
+    from codecarbon.core.config import CONFIG_FILE_NAME, read_config_file
+
+    for folder in (Path("~").expanduser(), Path()):
+        path = folder.resolve() / CONFIG_FILE_NAME
+        try:
+            read_config_file(str(path))
+        except (ValueError, configparser.Error) as error:  # not text, or not such a file
+            raise MeterUnavailable(
+                f"CodeCarbon cannot read {path}: {error}; repair or remove it"
+            ) from error

@@ -1,8 +1,8 @@
 """Energy from polled power, for devices that have no energy counter.
 
-A thread reads the watts ten times a second and adds up trapezoids. What it misses between two
-readings is lost: on A100 and H100 the sensor itself sees only a quarter of the time (Z. Yang, K.
-Adamek, W. Armour, arXiv 2312.02741), so this serves only where there is no counter.
+A thread reads the watts ten times a second and adds up trapezoids. Changes between two readings are
+missed. On A100 and H100 the sensor itself sees only a quarter of the time (Z. Yang, K. Adamek,
+W. Armour, arXiv 2312.02741), so power is polled only on devices without a counter.
 """
 
 import threading
@@ -10,17 +10,19 @@ import time
 from collections.abc import Callable
 
 PERIOD_S = 0.1
+"""Seconds between two readings."""
 
 
 def trapezoid(seconds: float, watts_before: float, watts_after: float) -> float:
-    """Joules of a power that changes linearly within `seconds`."""
+    """Joules of a power that changes linearly from one value to the other within `seconds`."""
     return seconds * (watts_before + watts_after) / 2.0
 
 
 class PolledPower:
-    """Joules since it was made, by integration of `watts()`. Close it when done.
+    """Joules since construction, by integration of `watts()`. Close it when done.
 
-    `watts` reads the power; whatever it raises ends the polling, and the next `joules()` raises it.
+    `watts` reads the power. An error of `watts` ends the polling, and the next `joules()` raises
+    it.
     """
 
     def __init__(
@@ -44,7 +46,7 @@ class PolledPower:
         self._thread.start()
 
     def joules(self) -> float:
-        """Joules until now, this moment's reading included."""
+        """Joules until now; reads the power once more."""
         self._advance()
         if self._failure is not None:
             raise self._failure

@@ -1,4 +1,4 @@
-"""CPU packages and their memory through RAPL, as the Linux powercap tree in sysfs shows it."""
+"""CPU packages and their memory through RAPL, in the powercap tree of Linux' sysfs."""
 
 import errno
 import math
@@ -10,21 +10,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from energybench.energy.meters.base import MeterContext, MeterUnavailable
+from energybench.energy.source import RAPL, Source
 
 POWERCAP = "/sys/class/powercap"
 MOST_WATTS = 1000.0
-"""More than any package or its memory draws, where the tree states no maximum."""
+"""More than any package or its memory draws; used where the tree states no maximum."""
 WAKES_PER_WRAP = 2.0
 
 
 class RaplMeter:
     """Reads the energy counters of all packages (`cpu:<N>`) and their memory (`dram:<N>`).
 
-    `root` is the powercap class folder. Of its zones those named `package-*` and `dram` under
-    `intel-rapl` count: `core` and `uncore` are parts of a package, `psys` contains it, and
-    `intel-rapl-mmio` repeats it. Counters start anew at `max_energy_range_uj`, after some minutes
-    of full load: a thread that sleeps in between reads them twice in the shortest time that takes.
-    Raises `MeterUnavailable` where there are no zones or they may not be read.
+    `root` is the powercap class folder. Only the zones `package-*` and `dram` under `intel-rapl`
+    are read: `core` and `uncore` are parts of a package, `psys` contains it, and `intel-rapl-mmio`
+    repeats it. A counter starts again at 0 after `max_energy_range_uj`, which takes some minutes of
+    full load. A sleeping thread reads every counter twice in the shortest such time. Raises
+    `MeterUnavailable` if there are no zones or they may not be read.
     """
 
     min_window_s = 0.1
@@ -41,9 +42,9 @@ class RaplMeter:
         """Read this machine's counters; nothing of the context matters."""
         return cls()
 
-    def domains(self) -> dict[str, str]:
+    def domains(self) -> dict[str, Source]:
         """`cpu:<N>` and `dram:<N>` for the zones `intel-rapl:<N>`."""
-        return dict.fromkeys(self._counters, "rapl")
+        return dict.fromkeys(self._counters, RAPL)
 
     def read_joules(self) -> dict[str, float | MeterUnavailable]:
         """Joules per domain since the meter was opened.
@@ -54,7 +55,7 @@ class RaplMeter:
         return {domain: _joules(counter) for domain, counter in self._counters.items()}
 
     def background_cpu_s(self) -> float:
-        """CPU seconds of the thread that minds the wrap-around."""
+        """CPU seconds of the thread that watches for the wrap-around."""
         return self._reader.cpu_s
 
     def close(self) -> None:
@@ -88,7 +89,7 @@ class _Counter:
             return self._total_uj / 1e6
 
     def shortest_wrap_s(self) -> float:
-        """Seconds from 0 to the range at the most power that the zone states or any could draw."""
+        """Seconds from 0 to the range at the zone's largest power, or at `MOST_WATTS`."""
         stated_w = [
             number / 1e6
             for path in self.zone.glob("constraint_*_max_power_uw")
@@ -150,7 +151,7 @@ def _zone_name(zone: Path) -> str:
 
 
 def _read(path: Path) -> bytes:
-    """A small file in a fifth of the time of `read_text`: every window reads some."""
+    """The content of a small file; five times as fast as `read_text`, as windows need it."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         return os.read(descriptor, 64)

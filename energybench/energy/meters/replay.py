@@ -1,47 +1,54 @@
-"""A scripted meter: the same joules at every run, for tests and demonstrations."""
+"""A meter that plays back a file: the same joules at every run, for tests and demonstrations."""
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
 from energybench.energy.meters.base import MeterContext
+from energybench.energy.source import REPLAY, Source
 from energybench.errors import UsageError
-
-DEFAULT_SCRIPT: Mapping[str, Any] = {"watts": {"cpu:0": 50.0}, "seconds_per_read": 1.0}
-"""50 J per read on one CPU package."""
 
 
 class ReplayMeter:
     """Plays back a trace: its joules depend only on how often it was read.
 
-    `path` names a JSON file of one of these forms; the first has cumulative joules per read, the
-    last is the trace that a record made with `--energy-trace` holds, one of its samples per read:
-
-        {"domains": {"gpu:0": [0, 12.5, 30]}}
-        {"watts": {"cpu:0": 50.0}, "seconds_per_read": 1.0}
-        {"time_s": [0.5, 1.0], "watts": {"cpu:0": [50.0, 51.5]}}
-
-    A list that has ended goes on with its last increment. Without `path`, `DEFAULT_SCRIPT` is
-    played. Raises `UsageError` for a file that cannot be read as such a trace.
+    `trace` has two or more cumulative joules per domain, one for each read:
+    `{"cpu:0": [0, 50, 100]}`. A list that has ended goes on with its last increment.
     """
 
     min_window_s = 0.0
 
-    def __init__(self, path: str | None = None) -> None:
-        self._trace = _parse(DEFAULT_SCRIPT) if path is None else _load(path)
+    def __init__(self, trace: Mapping[str, Sequence[float]]) -> None:
+        self._trace = {domain: tuple(joules) for domain, joules in trace.items()}
         self._reads = 0
 
     @classmethod
     def open(cls, context: MeterContext) -> "ReplayMeter":
-        """Play the context's trace file."""
-        return cls(context.replay)
+        """Play the context's trace file; raises `UsageError` if it names none."""
+        if context.replay is None:
+            raise UsageError("the meter replay plays a trace file; name one as `replay`")
+        return cls.from_file(context.replay)
 
-    def domains(self) -> dict[str, str]:
+    @classmethod
+    def from_file(cls, path: str) -> "ReplayMeter":
+        """Play the JSON file at `path`, which has one of these forms:
+
+            {"domains": {"gpu:0": [0, 12.5, 30]}}
+            {"watts": {"cpu:0": 50.0}, "seconds_per_read": 1.0}
+            {"time_s": [0.5, 1.0], "watts": {"cpu:0": [50.0, 51.5]}}
+
+        The first has cumulative joules per read, the second a constant power. The third is the
+        power trace of a record: one of its samples is played per read. Raises `UsageError` for a
+        file that cannot be read as such a trace.
+        """
+        return cls(_load(path))
+
+    def domains(self) -> dict[str, Source]:
         """The trace's domains."""
-        return dict.fromkeys(self._trace, "replay")
+        return dict.fromkeys(self._trace, REPLAY)
 
     def read_joules(self) -> dict[str, float]:
         """The trace's next joules."""
@@ -68,7 +75,7 @@ def _load(path: str) -> dict[str, tuple[float, ...]]:
 
 
 def _parse(data: Any) -> dict[str, tuple[float, ...]]:
-    """Cumulative joules per domain, two or more; constant power is a first step of 0 J."""
+    """Two or more cumulative joules per domain; a constant power begins with 0 J."""
     if isinstance(data, dict) and isinstance(data.get("domains"), dict):
         trace = {name: _cumulative(name, values) for name, values in data["domains"].items()}
     elif isinstance(data, dict) and isinstance(data.get("time_s"), list):
@@ -85,7 +92,7 @@ def _parse(data: Any) -> dict[str, tuple[float, ...]]:
 
 
 def _recorded(time_s: list[Any], watts: Any) -> dict[str, tuple[float, ...]]:
-    """Cumulative joules of mean watts, each from the sample before it (or 0 s) to its own time."""
+    """Cumulative joules per domain; each mean power holds from the sample before (or 0 s) on."""
     if not isinstance(watts, dict):
         raise ValueError('"time_s" needs "watts" per domain')
     times = [0.0, *(_number("time_s", value) for value in time_s)]

@@ -1,8 +1,8 @@
-"""Counters that the Zeus library reads: AMD GPUs, Apple silicon, Jetson, and what it adds next.
+"""Counters of the Zeus library: AMD GPUs, Apple silicon, Jetson, and devices that it adds later.
 
 Zeus (https://ml.energy/zeus) is the optional extra `energybench[zeus]`. Its cumulative device
-counters are read, not its `ZeusMonitor`, whose windows cannot overlap ours and whose total is 0
-where there is no device.
+counters are read and not its `ZeusMonitor`: windows of that cannot overlap ours, and its total is 0
+if there is no device.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -11,6 +11,7 @@ from typing import Any
 
 from energybench.energy.meters.base import MeterContext, MeterUnavailable, kind_of
 from energybench.energy.quiet import quietly
+from energybench.energy.source import ZEUS, Source
 
 Counter = Callable[[], float]
 """Cumulative millijoules."""
@@ -27,9 +28,9 @@ SOC_FIELDS = {
 class ZeusMeter:
     """Reads the kinds of devices that no other meter reads.
 
-    `gpu_indices` are the GPUs in use, as the training framework counts them; None stands for the
-    only one there is. `skip` names kinds (`gpu`, `cpu`, `dram`) that a better meter reads. Raises
-    `MeterUnavailable` where Zeus is not installed or finds nothing to read.
+    `gpu_indices` are the training framework's indices of the GPUs in use; None stands for the only
+    GPU. `skip` names kinds (`gpu`, `cpu`, `dram`) that a better meter reads. Raises
+    `MeterUnavailable` if Zeus is not installed or finds nothing to read.
     """
 
     min_window_s = 2.0
@@ -65,15 +66,15 @@ class ZeusMeter:
 
     @classmethod
     def open(cls, context: MeterContext) -> "ZeusMeter":
-        """Read what meters opened before do not."""
+        """Read the kinds that no meter opened earlier reads."""
         return cls(context.gpu_indices, skip=context.kinds_read)
 
-    def domains(self) -> dict[str, str]:
+    def domains(self) -> dict[str, Source]:
         """`gpu:<index>`, `cpu:<index>`, `dram:<index>`, or those of a system on a chip."""
-        return dict.fromkeys(self._counters, "zeus")
+        return dict.fromkeys(self._counters, ZEUS)
 
     def read_joules(self) -> dict[str, float | MeterUnavailable]:
-        """Joules per domain since the meter was opened, or why it cannot be read any more."""
+        """Joules per domain since the meter was opened, or why a domain can no longer be read."""
         return {domain: self._joules(domain) for domain in self._counters}
 
     def close(self) -> None:

@@ -16,7 +16,6 @@ def per_call_table(results: Mapping[str, PerCall]) -> str:
     for name, found in results.items():
         reading = found.reading
         watts = "-" if reading.watts is None else f"{reading.watts:.1f} W"
-        source = "+".join(sorted(set(reading.sources.values()))) or "none"
         notes = [*reading.flags, *(f"{key}: {why}" for key, why in reading.unavailable.items())]
         rows.append(
             (
@@ -25,7 +24,7 @@ def per_call_table(results: Mapping[str, PerCall]) -> str:
                 watts,
                 str(found.calls),
                 f"{reading.duration_s:.2f} s",
-                source,
+                reading.source,
                 "; ".join(notes) if reading.it_joules is None else ", ".join(reading.flags),
             )
         )

@@ -1,8 +1,10 @@
 """A pytest session of its own, with tiny models registered as another package would."""
 
+import os
 from pathlib import Path
 
 import pytest
+from support.replay import TRACE
 
 TINY = """
 from torch import nn
@@ -146,10 +148,10 @@ def session(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, tiny_package: Path, cache: Path
 ) -> pytest.Pytester:
     """A folder with one benchmark in it, with meters replayed; run it in a process of its own."""
-    monkeypatch.setenv("PYTHONPATH", str(tiny_package))
+    monkeypatch.setenv("PYTHONPATH", str(tiny_package), prepend=os.pathsep)
     monkeypatch.setenv("ENERGYBENCH_CACHE", str(cache))
     monkeypatch.setenv("ENERGYBENCH_LOCKS", str(cache))  # other sessions do not make it wait
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     pytester.makepyfile(test_bench=BENCHMARK)
-    pytester.makeini("[pytest]\nenergy_meter = replay\nenergy_idle = 0\n")
+    pytester.makeini(f"[pytest]\nenergy_meter = replay\nenergy_replay = {TRACE}\nenergy_idle = 0\n")
     return pytester

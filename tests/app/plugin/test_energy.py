@@ -5,7 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.locks import holding
+from support.replay import TRACE
 
+CODECARBON = ("--energy-meter=codecarbon", "-oenergy_replay=")
 SUM = """
 def test_sum(benchmark, energy):
     assert energy(benchmark, sum, range(1000), start=1) == 499501
@@ -39,7 +42,7 @@ def test_joules_per_call_beside_the_seconds(elsewhere: pytest.Pytester) -> None:
 
 def test_calls_are_repeated_until_the_source_resolves_them(elsewhere: pytest.Pytester) -> None:
     result = elsewhere.runpytest_subprocess(
-        "--energy-meter=codecarbon", "--benchmark-json=out.json", "--benchmark-max-time=0.1"
+        *CODECARBON, "--benchmark-json=out.json", "--benchmark-max-time=0.1"
     )
     result.assert_outcomes(passed=1)
     found = extra(elsewhere.path / "out.json")
@@ -94,6 +97,34 @@ def test_cells_and_functions_share_one_lock_and_one_set_of_meters(
     result.assert_outcomes(passed=3)
 
 
+def test_a_block_measured_inside_a_test_of_the_fixture_does_not_wait_for_itself(
+    elsewhere: pytest.Pytester,
+) -> None:
+    elsewhere.makepyfile(
+        test_bench=f"""
+import energybench
+
+def test_block(benchmark, energy):
+    energy(benchmark, sum, range(10))
+    with energybench.measure("replay", replay={TRACE!r}, wait=False) as window:
+        pass
+    assert window.it_joules == 50.0
+"""
+    )
+    elsewhere.runpytest_subprocess().assert_outcomes(passed=1)
+
+
+def test_a_test_that_may_not_wait_for_the_machine_names_the_option(
+    elsewhere: pytest.Pytester, cache: Path
+) -> None:
+    with holding("cpu", cache) as holder:
+        result = elsewhere.runpytest_subprocess("--energy-no-wait")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [f"*(process {holder}); let it end first, or wait for it without --energy-no-wait"]
+    )
+
+
 def test_a_call_that_is_slow_is_not_repeated_for_long(elsewhere: pytest.Pytester) -> None:
     elsewhere.makepyfile(
         test_bench="""
@@ -107,4 +138,4 @@ def test_slow(benchmark, energy):
     assert benchmark.extra_info["energy"]["calls"] == 2
 """
     )
-    elsewhere.runpytest_subprocess("--energy-meter=codecarbon").assert_outcomes(passed=1)
+    elsewhere.runpytest_subprocess(*CODECARBON).assert_outcomes(passed=1)

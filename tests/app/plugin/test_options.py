@@ -69,6 +69,7 @@ def test_the_largest_batch_can_be_asked_for() -> None:
         ({"methods": "prone"}, "did you mean prune"),
         ({"dataset": "digit"}, "did you mean digits"),
         ({"meter": "nvm"}, "did you mean nvml"),
+        ({"meter": "replay"}, "name it with --energy-replay=FILE"),
         ({"tolerance": "-1"}, "at least 0"),
         ({"tolerance": "much"}, "--energy-tolerance=much is not a number"),
         ({"tolerance": "nan"}, "at least 0"),

@@ -174,7 +174,7 @@ def test_single_steps_are_not_for_several_ranks(session: pytest.Pytester) -> Non
         (("--energy-world-size=2", "--energy-compile"), "--energy-compile is for one process; *"),
         (("--energy-world-size=0",), "--energy-world-size: 0 is less than 1"),
         (
-            ("--energy-world-size=2", "--energy-meter=rapl,nvml"),
+            ("--energy-world-size=2", "--energy-meter=rapl,nvml", "-oenergy_replay="),
             "rank 0: meter rapl is not available: *",
         ),
     ],

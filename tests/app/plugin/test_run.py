@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from support.replay import TRACE
 
 from energybench.records.record import from_json
 
@@ -173,7 +174,8 @@ def test_compositions_run(session: pytest.Pytester) -> None:
 
 def test_ini_keys_and_the_command_line_over_them(session: pytest.Pytester) -> None:
     session.makeini(
-        "[pytest]\nenergy_meter = replay\nenergy_models = tiny2\nenergy_max_epochs = 2\n"
+        f"[pytest]\nenergy_meter = replay\nenergy_replay = {TRACE}\nenergy_models = tiny2\n"
+        "energy_max_epochs = 2\n"
         "energy_methods = baseline\nenergy_pue = 1\n"
     )
     session.runpytest_subprocess("--benchmark-json=out.json", "--energy-max-epochs=1")

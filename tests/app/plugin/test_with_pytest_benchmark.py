@@ -83,7 +83,9 @@ def test_a_second_measurement_is_refused_or_waits(session: pytest.Pytester, cach
         assert holder.stdout.readline() == "held\n"
         refused = session.runpytest_subprocess("--energy-no-wait", *QUICK)
         assert refused.ret == pytest.ExitCode.USAGE_ERROR
-        refused.stderr.fnmatch_lines([f"ERROR: *{holder.pid}*"])
+        refused.stderr.fnmatch_lines(
+            [f"ERROR: *process {holder.pid}*, or wait for it without --energy-no-wait"]
+        )
     finally:
         holder.stdin.close()
         holder.wait()
@@ -104,8 +106,12 @@ def test_a_second_measurement_is_refused_or_waits(session: pytest.Pytester, cach
         (["--energy-device=tpu"], "use cpu, cuda or cuda:N"),
         (["--energy-precision=tf32", "--energy-device=cpu"], "Ampere"),
         (["--energy-weights=nothing.pt"], "no weights at nothing.pt"),
-        (["--energy-meter=nvml", "--energy-device=cpu"], "nvml"),
+        (["--energy-meter=nvml", "--energy-device=cpu", "-oenergy_replay="], "nvml"),
         (["--energy-replay=nothing.json"], "nothing.json"),
+        (
+            ["-oenergy_replay="],
+            "plays a trace; name it with --energy-replay=FILE",
+        ),
     ],
 )
 def test_bad_input_ends_before_any_training(

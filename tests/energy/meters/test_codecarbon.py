@@ -14,6 +14,7 @@ import pytest
 
 from energybench.energy.meters.base import MeterUnavailable
 from energybench.energy.meters.codecarbon import CodeCarbonMeter
+from energybench.energy.opening import open_meters
 
 
 @pytest.fixture(autouse=True)
@@ -124,4 +125,37 @@ def test_gpus_are_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "codecarbon", None)
     with pytest.raises(MeterUnavailable, match="CodeCarbon cannot be imported"):
+        CodeCarbonMeter()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"project_name = x\n", "contains no section headers"),
+        (b"\xef\xbb\xbf[codecarbon]\npue = 1\n", "contains no section headers"),
+        ("[codecarbon]\nproject_name = caf\xe9\n".encode("latin-1"), "can't decode byte 0xe9"),
+        (b"[codecarbon]\nproject_name = 100%\n", "'%' must be followed by"),
+    ],
+)
+def test_a_configuration_that_codecarbon_cannot_read_is_named(
+    tmp_path: Path, content: bytes, says: str
+) -> None:
+    path = tmp_path / ".codecarbon.config"
+    path.write_bytes(content)
+    with open_meters(["auto"]) as meters:
+        reason = meters.unavailable["codecarbon"]
+    assert reason.startswith(f"CodeCarbon cannot read {path.resolve()}: ")
+    assert says in reason
+    assert reason.endswith("repair or remove it")
+    assert "\n" not in reason
+
+
+def test_a_configuration_in_the_home_folder_is_looked_at_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / ".codecarbon.config").write_text("nonsense\n")
+    monkeypatch.setenv("HOME", str(home))
+    with pytest.raises(MeterUnavailable, match=r"cannot read .*/home/\.codecarbon\.config: "):
         CodeCarbonMeter()

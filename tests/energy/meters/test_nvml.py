@@ -16,6 +16,7 @@ from energybench.energy.meters.nvml import state as nvml_state
 from energybench.energy.meters.nvml.devices import all_gpus, in_use, visible_uuids
 from energybench.energy.meters.nvml.meter import NvmlMeter
 from energybench.energy.readings import DeviceState
+from energybench.energy.source import NVML_COUNTER, NVML_POWER
 from energybench.energy.windows import MeterSet, device_flags
 
 FIRST = f"gpu:{gpu_id(A100)}"
@@ -25,7 +26,7 @@ THIRD = "GPU-1111bbbb-0000-4106-c12f-20bd9faed9f6"
 
 def test_only_the_gpus_in_use_are_read(nvml: FakeNvml) -> None:
     meter = NvmlMeter([A100])
-    assert meter.domains() == {FIRST: "nvml_counter"}
+    assert meter.domains() == {FIRST: NVML_COUNTER}
     assert len(FIRST) == len("gpu:") + 12
     nvml.gpus[0].millijoules = 1_002_500
     nvml.gpus[1].millijoules = 1_009_999
@@ -161,7 +162,7 @@ def test_power_is_polled_where_the_counter_is_missing_and_only_there(nvml: FakeN
     meter = NvmlMeter([A100, OTHER])
     began = time.perf_counter()
     try:
-        assert meter.domains() == {FIRST: "nvml_power", SECOND: "nvml_counter"}
+        assert meter.domains() == {FIRST: NVML_POWER, SECOND: NVML_COUNTER}
         assert [t.name for t in threading.enumerate()].count("energybench-power") == 1
         time.sleep(0.35)
         read = meter.read_joules()

@@ -13,6 +13,7 @@ from support.fake_hardware import FakePowercap
 
 from energybench.energy.meters.base import MeterUnavailable
 from energybench.energy.meters.rapl import RaplMeter, _Counter
+from energybench.energy.source import RAPL
 from energybench.energy.windows import MeterSet
 
 
@@ -26,7 +27,7 @@ def test_packages_and_their_memory_count_and_nothing_twice(powercap: Any) -> Non
     powercap.zone("intel-rapl:0:1", "dram", 0)  # the class folder lists parts a second time
     (powercap.root / "intel-rapl").mkdir()  # the control type itself
     meter = RaplMeter(str(powercap.root))
-    assert meter.domains() == dict.fromkeys(["cpu:0", "dram:0", "cpu:1"], "rapl")
+    assert meter.domains() == dict.fromkeys(["cpu:0", "dram:0", "cpu:1"], RAPL)
     assert meter.read_joules() == {"cpu:0": 0, "dram:0": 0, "cpu:1": 0}
     (package / "energy_uj").write_text("8500000\n")
     (memory / "energy_uj").write_text("7000001\n")

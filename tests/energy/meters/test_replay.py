@@ -3,8 +3,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.replay import FIFTY_JOULES
 
+from energybench.energy.meters.base import MeterContext
 from energybench.energy.meters.replay import ReplayMeter
+from energybench.energy.source import Source
 from energybench.errors import UsageError
 
 
@@ -14,15 +17,20 @@ def trace(folder: Path, data: Any) -> str:
     return str(path)
 
 
-def test_without_a_file_it_reads_fifty_joules_more_each_time() -> None:
-    meter = ReplayMeter()
-    assert meter.domains() == {"cpu:0": "replay"}
+def test_steps_are_played_one_per_read_and_are_no_measurement() -> None:
+    meter = ReplayMeter(FIFTY_JOULES)
+    assert meter.domains() == {"cpu:0": Source("replay", "replayed")}
     assert [meter.read_joules()["cpu:0"] for _ in range(4)] == [0, 50, 100, 150]
+
+
+def test_without_a_trace_nothing_is_invented() -> None:
+    with pytest.raises(UsageError, match="plays a trace file; name one as `replay`"):
+        ReplayMeter.open(MeterContext())
 
 
 def test_a_list_goes_on_with_its_last_increment(tmp_path: Path) -> None:
     path = trace(tmp_path, {"domains": {"gpu:0": [0, 12.5, 30], "cpu:0": [1, 2]}})
-    meter = ReplayMeter(path)
+    meter = ReplayMeter.from_file(path)
     assert [tuple(meter.read_joules().values()) for _ in range(5)] == [
         (0, 1),
         (12.5, 2),
@@ -30,18 +38,20 @@ def test_a_list_goes_on_with_its_last_increment(tmp_path: Path) -> None:
         (47.5, 4),
         (65, 5),
     ]
-    assert ReplayMeter(path).read_joules() == {"gpu:0": 0, "cpu:0": 1}, "each starts anew"
+    assert ReplayMeter.from_file(path).read_joules() == {"gpu:0": 0, "cpu:0": 1}, "each starts anew"
 
 
 def test_constant_power(tmp_path: Path) -> None:
-    meter = ReplayMeter(trace(tmp_path, {"watts": {"gpu:0": 200}, "seconds_per_read": 0.5}))
+    meter = ReplayMeter.from_file(
+        trace(tmp_path, {"watts": {"gpu:0": 200}, "seconds_per_read": 0.5})
+    )
     assert [meter.read_joules()["gpu:0"] for _ in range(3)] == [0, 100, 200]
 
 
 def test_the_trace_of_a_record(tmp_path: Path) -> None:
     """Mean watts up to each time, one sample per read."""
     data = {"time_s": [2, 3, 3.5], "watts": {"gpu:0": [100, 300, 200]}, "marks": {"load": 0}}
-    meter = ReplayMeter(trace(tmp_path, data))
+    meter = ReplayMeter.from_file(trace(tmp_path, data))
     assert [meter.read_joules()["gpu:0"] for _ in range(5)] == [0, 200, 500, 600, 700]
 
 
@@ -69,7 +79,7 @@ def test_the_trace_of_a_record(tmp_path: Path) -> None:
 def test_a_bad_trace_is_one_line(tmp_path: Path, data: Any, says: str) -> None:
     path = trace(tmp_path, data)
     with pytest.raises(UsageError) as caught:
-        ReplayMeter(path)
+        ReplayMeter.from_file(path)
     message = str(caught.value)
     assert path in message
     assert says in message
@@ -78,7 +88,7 @@ def test_a_bad_trace_is_one_line(tmp_path: Path, data: Any, says: str) -> None:
 
 def test_bytes_and_missing_files(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"cannot read the trace nothing\.json: No such file"):
-        ReplayMeter("nothing.json")
+        ReplayMeter.from_file("nothing.json")
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UsageError, match="is not a trace"):
-        ReplayMeter(str(tmp_path / "binary"))
+        ReplayMeter.from_file(str(tmp_path / "binary"))

@@ -10,6 +10,7 @@ import pytest
 from energybench.energy.meters.base import MeterContext, MeterUnavailable
 from energybench.energy.meters.zeus import ZeusMeter
 from energybench.energy.opening import open_meters
+from energybench.energy.source import ZEUS
 
 
 class ZeusBaseError(Exception):
@@ -89,7 +90,7 @@ def device(monkeypatch: pytest.MonkeyPatch) -> Device:
 def test_the_gpus_in_use_and_the_packages_are_read(device: Device) -> None:
     device.gpus, device.cpus = Gpus([1000, 2000, 3000]), Cpus()
     meter = ZeusMeter([1])
-    assert meter.domains() == {"gpu:1": "zeus", "cpu:0": "zeus", "dram:0": "zeus"}
+    assert meter.domains() == dict.fromkeys(["gpu:1", "cpu:0", "dram:0"], ZEUS)
     device.gpus.millijoules = [9000, 2500, 9000]
     device.cpus.cpu_mj += 4000
     device.cpus.dram_mj = 5.01e5
@@ -99,7 +100,7 @@ def test_the_gpus_in_use_and_the_packages_are_read(device: Device) -> None:
 def test_it_reads_only_what_others_leave(device: Device) -> None:
     device.gpus, device.cpus = Gpus([1000]), Cpus()
     context = MeterContext(gpu_indices=(0,), kinds_read=frozenset({"cpu", "dram"}))
-    assert ZeusMeter.open(context).domains() == {"gpu:0": "zeus"}
+    assert ZeusMeter.open(context).domains() == {"gpu:0": ZEUS}
     with pytest.raises(MeterUnavailable, match=r"nothing to read: .*No observable SoC"):
         ZeusMeter([0], skip={"gpu", "cpu", "dram"})
 
@@ -164,7 +165,7 @@ def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_auto_takes_it_before_an_estimate(device: Device) -> None:
     device.cpus = Cpus()
     with open_meters(["auto"]) as meters:
-        assert meters.sources == {"cpu:0": "zeus", "dram:0": "zeus"}
+        assert meters.source_names == {"cpu:0": "zeus", "dram:0": "zeus"}
         assert meters.unavailable == {
             "nvml": "no GPU in use",
             "rapl": meters.unavailable["rapl"],

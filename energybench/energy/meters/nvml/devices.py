@@ -1,7 +1,7 @@
-"""Which GPUs of NVML are in use: CUDA's names for devices, found among NVML's.
+"""The GPUs in use: CUDA's names for devices, found among NVML's.
 
 NVML sees every GPU of the node, in the order of the PCI bus, whatever `CUDA_VISIBLE_DEVICES` says.
-CUDA sees some of them, in an order of its own. Only the UUID means the same to both.
+CUDA sees some of these GPUs, in an order of its own. Only the UUID means the same to both.
 """
 
 import os
@@ -23,7 +23,7 @@ class Gpu:
 
 
 def initialized() -> Any:
-    """The pynvml module with NVML initialized; raises `MeterUnavailable` where it cannot be."""
+    """The pynvml module with NVML initialized; raises `MeterUnavailable` if that fails."""
     try:
         import pynvml
     except ImportError as error:
@@ -43,11 +43,11 @@ def all_gpus(nvml: Any) -> list[Gpu]:
 def in_use(
     nvml: Any, uuids: Sequence[str] | None, environment: Mapping[str, str] = os.environ
 ) -> list[Gpu]:
-    """The GPUs called `uuids`, each once; by default those that CUDA shows in `environment`.
+    """The GPUs called `uuids`, each once; for None those that CUDA shows in `environment`.
 
-    UUIDs are written as torch or `CUDA_VISIBLE_DEVICES` write them: with or without `GPU-`, in full
-    or abbreviated as long as only one GPU matches. Raises `MeterUnavailable` where there is none,
-    for MIG instances (energy is counted per board), and where it is not certain which are meant.
+    UUIDs are written as in torch or `CUDA_VISIBLE_DEVICES`: with or without `GPU-`, in full or
+    abbreviated as long as only one GPU matches. Raises `MeterUnavailable` if there is no such GPU,
+    for MIG instances (energy is counted per board), and if it is not certain which GPUs are meant.
     """
     found = all_gpus(nvml)
     chosen = _visible(nvml, found, environment) if uuids is None else uuids
@@ -60,12 +60,12 @@ def in_use(
 def visible_uuids(
     nvml: Any, found: Sequence[Gpu], environment: Mapping[str, str] = os.environ
 ) -> list[str]:
-    """UUIDs of `found` that CUDA shows a process with this environment, as far as it is certain.
+    """The UUIDs among `found` that CUDA shows to a process with this environment.
 
     `CUDA_VISIBLE_DEVICES` may hold indices or UUIDs, as the CUDA C++ programming guide describes:
-    the first entry that names no device hides itself and all after it, and one named twice hides
-    all. An index counts in CUDA's order, which is NVML's only among GPUs of one name or with
-    `CUDA_DEVICE_ORDER=PCI_BUS_ID`: elsewhere it raises `MeterUnavailable`.
+    the first entry that names no device hides itself and all after it, and a device named twice
+    hides all. An index counts in CUDA's order, which is NVML's only among GPUs of one name or with
+    `CUDA_DEVICE_ORDER=PCI_BUS_ID`. Raises `MeterUnavailable` for an index in any other case.
     """
     text = environment.get("CUDA_VISIBLE_DEVICES")
     if text is None:

@@ -1,4 +1,4 @@
-"""NVIDIA GPUs through NVML: the total-energy counter, or polled power where there is none."""
+"""NVIDIA GPUs through NVML: the total-energy counter, or polled power on GPUs without one."""
 
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
@@ -11,12 +11,13 @@ from energybench.energy.meters.nvml.devices import Gpu, in_use, initialized
 from energybench.energy.meters.nvml.state import device_state
 from energybench.energy.meters.polling import PolledPower
 from energybench.energy.readings import DeviceState
+from energybench.energy.source import NVML_COUNTER, NVML_POWER, Source
 
 
 class _Gauge(Protocol):
     """Joules of one GPU since it was made."""
 
-    source: str
+    source: Source
 
     @property
     def cpu_s(self) -> float: ...
@@ -27,10 +28,10 @@ class _Gauge(Protocol):
 class NvmlMeter:
     """Reads the energy of the GPUs in use, and of no others.
 
-    Volta and newer have a counter, updated about every 100 ms; of older ones the power is polled.
-    `uuids` are CUDA's, see `nvml_devices.in_use`; None stands for those that CUDA shows.
-    `processes` are no strangers on them. Raises `MeterUnavailable` without GPUs in use, for MIG,
-    and where NVML cannot read them.
+    GPUs of the Volta generation and newer have a counter that is updated about every 100 ms; the
+    power of older ones is polled. `uuids` are CUDA's, see `devices.in_use`; None stands for the
+    GPUs that CUDA shows. `processes` belong to the measured work, so they do not count as others.
+    Raises `MeterUnavailable` without GPUs in use, for MIG, and for GPUs that NVML cannot read.
     """
 
     min_window_s = 2.0
@@ -60,15 +61,15 @@ class NvmlMeter:
         """Read the context's GPUs."""
         return cls(context.gpu_uuids, context.processes)
 
-    def domains(self) -> dict[str, str]:
+    def domains(self) -> dict[str, Source]:
         """`gpu:<id>` per GPU in use, the id as `energybench.energy.machine.gpu_id` makes it."""
         return {domain: gauge.source for domain, gauge in self._gauges.items()}
 
     def read_joules(self) -> dict[str, float | MeterUnavailable]:
         """Joules per GPU since the meter was opened.
 
-        In place of its joules a GPU has a `MeterUnavailable` once it is lost, or when its counter
-        started anew.
+        A GPU that is lost, or whose counter went backwards, has a `MeterUnavailable` in place of
+        its joules.
         """
         return {domain: self._joules(domain) for domain in self._gauges}
 
@@ -80,7 +81,7 @@ class NvmlMeter:
         }
 
     def background_cpu_s(self) -> float:
-        """CPU seconds spent polling power; 0 where all GPUs have counters."""
+        """CPU seconds spent polling power; 0 if all GPUs have counters."""
         return sum(gauge.cpu_s for gauge in self._gauges.values())
 
     def close(self) -> None:
@@ -116,7 +117,7 @@ def _gauge(nvml: Any, domain: str, gpu: Gpu) -> _Gauge:
 class _Counter:
     """The counter of one GPU, in millijoules since the driver was loaded."""
 
-    source = "nvml_counter"
+    source = NVML_COUNTER
     cpu_s = 0.0
 
     def __init__(self, nvml: Any, domain: str, handle: Any) -> None:
@@ -139,4 +140,4 @@ class _Counter:
 
 
 class _Polled(PolledPower):
-    source = "nvml_power"
+    source = NVML_POWER

@@ -1,4 +1,4 @@
-"""What NVML says of a GPU beside its energy: clocks, temperature, throttling, other processes."""
+"""The state of a GPU from NVML: clocks, temperature, throttling, other processes."""
 
 import os
 from collections.abc import Collection
@@ -15,14 +15,14 @@ REASONS = {
     "power_brake": "nvmlClocksEventReasonHwPowerBrakeSlowdown",
     "hw_slowdown": "nvmlClocksEventReasonHwSlowdown",
 }
-"""Our words for those of NVML's clock event reasons that mean a lack of power or of cooling."""
+"""Our word -> NVML's clock event reason, for reasons that mean a lack of power or of cooling."""
 
 _FIRST_PID_NAMESPACE = 0xEFFFFFFC
-"""Inode of the pid namespace that is no container's (PROC_PID_INIT_INO of Linux)."""
+"""Inode of the pid namespace outside containers (PROC_PID_INIT_INO of Linux)."""
 
 
 def device_state(nvml: Any, handle: Any, processes: Collection[int] = ()) -> DeviceState:
-    """The GPU behind `handle`, now; some 0.1 ms per fact. `processes` are ours, too."""
+    """The present state of the GPU behind `handle`; about 0.1 ms per fact. `processes` are ours."""
     bits = nvml_fact(nvml, nvml.nvmlDeviceGetCurrentClocksEventReasons, handle) or 0
     return DeviceState(
         temperature_c=nvml_fact(
@@ -48,7 +48,7 @@ def _throttled_s(nvml: Any, handle: Any) -> float | None:
 def _other_processes(nvml: Any, handle: Any, processes: Collection[int]) -> int | None:
     """Compute processes that are neither this one nor its descendants, nor in `processes`.
 
-    Inside a container NVML may give the host's process ids: there one unknown process is this one.
+    Inside a container NVML may give the host's process ids: then one unknown process is this one.
     """
     running = nvml_fact(nvml, nvml.nvmlDeviceGetComputeRunningProcesses, handle)
     if running is None:

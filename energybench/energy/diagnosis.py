@@ -1,4 +1,4 @@
-"""What can be measured on this machine, found out by measuring."""
+"""A diagnosis of this machine: its processor and GPUs, and the findings of every meter."""
 
 import statistics
 import time
@@ -7,13 +7,29 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
 
-from energybench.energy.meters.base import Meter, MeterContext, MeterUnavailable
+from energybench.energy.machine import describe_machine, gpu_id
+from energybench.energy.meters.base import Meter, MeterContext, MeterUnavailable, read_sources
 from energybench.energy.meters.nvml.devices import all_gpus, initialized
-from energybench.energy.opening import open_meter, open_meters
+from energybench.energy.opening import open_meter
 from energybench.energy.windows import MeterSet
 from energybench.registry import METERS
 
 WINDOWS = 200
+"""The most windows whose cost is measured."""
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """The machine and its GPUs; found without measuring, so that no lock is needed."""
+
+    machine: dict[str, Any]
+    """As `Machine.to_json` gives it."""
+    nvml_gpus: list[dict[str, str]]
+    """`id` (hashed UUID) and `name`, in NVML's order."""
+    cuda_gpus: list[dict[str, str]]
+    """`id` and `name`, in CUDA's order, as PyTorch sees them."""
+    notes: list[str]
+    """Why GPUs are not seen."""
 
 
 @dataclass(frozen=True)
@@ -22,12 +38,12 @@ class MeterFinding:
 
     name: str
     unavailable: str | None
-    """Why it cannot read; None where it can, and then all below is known."""
+    """Why it cannot read; None if it can, and then all facts below are known."""
     sources: dict[str, str]
     watts: dict[str, float | None]
     """Per domain, over a quiet moment."""
     update_interval_s: dict[str, float | None]
-    """Median time between changes of what is read; None where it changed at most once."""
+    """Median time between changes of the joules; None if they changed at most once."""
     read_s: float | None
     """Median time of one reading of all domains."""
     window_s: float | None
@@ -36,46 +52,48 @@ class MeterFinding:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What `energybench doctor` prints."""
+    """The inventory of a machine, and the findings of every meter."""
 
-    machine: dict[str, Any]
+    inventory: Inventory
     meters: list[MeterFinding]
     automatic: dict[str, str]
-    """What `auto` reads here: domain -> source."""
+    """Domain that `auto` reads here -> name of its source."""
     idle_watts: dict[str, float]
-    """Of what `auto` reads, over `idle_s` quiet seconds."""
+    """Per domain of `auto`, over `idle_s` quiet seconds."""
     idle_s: float
-    nvml_gpus: list[dict[str, str]]
-    """`id` (hashed UUID) and `name`, in NVML's order."""
-    cuda_gpus: list[dict[str, str]]
-    """`id` and `name`, in CUDA's order, as PyTorch sees them."""
-    notes: list[str]
-    """Why GPUs are not seen."""
 
     def to_json(self) -> dict[str, Any]:
-        """Plain dicts, lists and numbers."""
-        return asdict(self)
+        """Plain dicts, lists and numbers; the facts of the inventory are not nested."""
+        data = asdict(self)
+        return {**data.pop("inventory"), **data}
 
 
-def diagnose(context: MeterContext, observe_s: float, idle_s: float) -> Diagnosis:
-    """Try every meter but `replay`, each three times for `observe_s`, and then keep quiet.
-
-    `context` has the GPUs to look at; `idle_s` are the quiet seconds, 0 for none.
-    """
-    from energybench.energy.machine import describe_machine
-
-    found = [
-        _meter(name, context, observe_s) for name in METERS.builtin_names() if name != "replay"
-    ]
-    with open_meters(["auto"], context) as meters:
-        if idle_s > 0:
-            meters.measure_idle(idle_s)
-        automatic, idle_watts = meters.sources, meters.idle_watts
+def take_inventory() -> Inventory:
+    """Look at this machine; PyTorch is imported to list the GPUs that CUDA shows."""
     nvml, nvml_note = _nvml_gpus()
     cuda, cuda_note = _cuda_gpus()
     notes = [note for note in (nvml_note, cuda_note) if note]
-    machine = describe_machine().to_json()
-    return Diagnosis(machine, found, automatic, idle_watts, idle_s, nvml, cuda, notes)
+    return Inventory(describe_machine().to_json(), nvml, cuda, notes)
+
+
+def diagnose(
+    inventory: Inventory,
+    automatic: MeterSet,
+    context: MeterContext,
+    observe_s: float,
+    idle_s: float,
+) -> Diagnosis:
+    """Try every meter but `replay`, each three times for `observe_s` seconds, and then keep quiet.
+
+    `automatic` are the open meters of `auto`. `context` has the GPUs to look at. `idle_s` are the
+    quiet seconds, 0 for none. Hold the machine meanwhile, see `opening.open_for_use`.
+    """
+    found = [
+        _meter(name, context, observe_s) for name in METERS.builtin_names() if name != "replay"
+    ]
+    if idle_s > 0:
+        automatic.measure_idle(idle_s)
+    return Diagnosis(inventory, found, automatic.source_names, automatic.idle_watts, idle_s)
 
 
 def _meter(name: str, context: MeterContext, observe_s: float) -> MeterFinding:
@@ -86,14 +104,15 @@ def _meter(name: str, context: MeterContext, observe_s: float) -> MeterFinding:
     with MeterSet({name: meter}) as meters:
         watts, intervals, read_s = _observe(meters, meter, observe_s)
         window_s = _window_s(meters, observe_s)
-        return MeterFinding(name, None, dict(meter.domains()), watts, intervals, read_s, window_s)
+        sources = meters.source_names
+        return MeterFinding(name, None, sources, watts, intervals, read_s, window_s)
 
 
 def _observe(
     meters: MeterSet, meter: Meter, observe_s: float
 ) -> tuple[dict[str, float | None], dict[str, float | None], float]:
     """Watts and time between changes per domain, and the median time of a reading."""
-    changes: dict[str, list[float]] = {domain: [] for domain in meter.domains()}
+    changes: dict[str, list[float]] = {domain: [] for domain in read_sources(meter)}
     last: dict[str, Any] = {}
     readings: list[float] = []
     with meters.window() as window:
@@ -138,8 +157,6 @@ def _windows(meters: MeterSet, at_most_s: float) -> Iterator[float]:
 
 
 def _nvml_gpus() -> tuple[list[dict[str, str]], str | None]:
-    from energybench.energy.machine import gpu_id
-
     try:
         nvml = initialized()
     except MeterUnavailable as error:
@@ -153,8 +170,6 @@ def _nvml_gpus() -> tuple[list[dict[str, str]], str | None]:
 
 
 def _cuda_gpus() -> tuple[list[dict[str, str]], str | None]:
-    from energybench.energy.machine import gpu_id
-
     try:
         import torch
 

@@ -1,0 +1,127 @@
+"""`energybench doctor`: what can be measured on this machine."""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from energybench.errors import UsageError
+
+if TYPE_CHECKING:
+    from energybench.energy.diagnosis import Diagnosis, Inventory, MeterFinding
+
+
+def add_command(commands: "argparse._SubParsersAction[Any]") -> argparse.ArgumentParser:
+    """Add `doctor` to the commands."""
+    doctor: argparse.ArgumentParser = commands.add_parser(
+        "doctor", help="what can be measured on this machine"
+    )
+    doctor.add_argument(
+        "--observe",
+        type=_seconds,
+        default=1.5,
+        metavar="S",
+        help="seconds per meter (default: 1.5)",
+    )
+    doctor.add_argument(
+        "--idle", type=_seconds, default=3.0, metavar="S", help="quiet seconds (default: 3)"
+    )
+    doctor.add_argument("--json", metavar="FILE", help="keep what was found in a file, too")
+    doctor.set_defaults(run=_doctor)
+    return doctor
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0.0 <= seconds < 3600.0:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds, 0 to 3600")
+    return seconds
+
+
+def _doctor(options: argparse.Namespace) -> None:
+    from energybench.energy.diagnosis import diagnose, take_inventory
+    from energybench.energy.measurement import gpus
+    from energybench.energy.opening import open_for_use
+
+    inventory = take_inventory()
+    print(inventory_text(inventory), flush=True)  # before any wait for the machine
+    context = gpus()
+    with open_for_use(("auto",), context, options.wait, _say) as automatic:
+        found = diagnose(inventory, automatic, context, options.observe, options.idle)
+    print(f"\n{findings_text(found)}")
+    if options.json:
+        try:
+            Path(options.json).write_text(json.dumps(found.to_json(), indent=1) + "\n")
+        except OSError as error:
+            raise UsageError(f"cannot write {options.json}: {error.strerror}") from error
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+def inventory_text(found: "Inventory") -> str:
+    """The machine and its GPUs."""
+    return "\n".join(_inventory_lines(found))
+
+
+def _inventory_lines(found: "Inventory") -> Iterator[str]:
+    machine = found.machine
+    yield f"{machine['cpu']}, {machine['logical_cores']} logical cores, {machine['ram_gib']} GiB"
+    yield f"{machine['os']}, Python {machine['python']}, torch {machine['versions']['torch']}"
+    yield ""
+    yield "GPUs"
+    for title, gpus in (("NVML", found.nvml_gpus), ("CUDA", found.cuda_gpus)):
+        for index, gpu in enumerate(gpus):
+            yield f"  {title} {index}: gpu:{gpu['id']} {gpu['name']}"
+    for note in found.notes:
+        yield f"  {note}"
+
+
+def findings_text(found: "Diagnosis") -> str:
+    """The meters, the sources of `auto`, and the idle power."""
+    return "\n".join(_findings_lines(found))
+
+
+def _findings_lines(found: "Diagnosis") -> Iterator[str]:
+    yield "Meters"
+    for meter in found.meters:
+        yield from _meter_lines(meter)
+    yield ""
+    chosen = ", ".join(f"{domain} by {source}" for domain, source in found.automatic.items())
+    yield f"auto reads {chosen or 'nothing'}"
+    if found.idle_watts:
+        parts = [f"{domain} {watts:.1f} W" for domain, watts in found.idle_watts.items()]
+        total = sum(found.idle_watts.values())
+        yield f"Idle, {found.idle_s:g} s: {', '.join(parts)}; together {total:.1f} W"
+
+
+def _meter_lines(meter: "MeterFinding") -> Iterator[str]:
+    if meter.unavailable is not None:
+        yield f"  {meter.name:<11}not available: {meter.unavailable}"
+        return
+    reads, windows = format_time(meter.read_s), format_time(meter.window_s)
+    yield f"  {meter.name:<11}available; a reading takes {reads}, a window {windows}"
+    for domain, source in meter.sources.items():
+        watts = meter.watts[domain]
+        now = "no reading" if watts is None else f"{watts:.1f} W"
+        interval = meter.update_interval_s[domain]
+        if interval is None:
+            updates = "did not change"
+        elif meter.read_s is not None and interval < 2 * meter.read_s:
+            updates = "changes at every reading"
+        else:
+            updates = f"changes every {format_time(interval)}"
+        yield f"  {'':<11}{domain} ({source}): {now}, {updates}"
+
+
+def format_time(seconds: float | None) -> str:
+    """A short duration: "12 us", "3.4 ms", "1.2 s"; "-" for None."""
+    if seconds is None:
+        return "-"
+    for factor, unit in ((1.0, "s"), (1e3, "ms")):
+        if seconds * factor >= 1.0:
+            return f"{seconds * factor:.3g} {unit}"
+    return f"{seconds * 1e6:.3g} us"

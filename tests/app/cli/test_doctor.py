@@ -1,0 +1,75 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.locks import holding
+
+from energybench.app.cli.doctor import format_time
+from energybench.app.cli.main import main
+
+
+@pytest.fixture(autouse=True)
+def locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Locks of this test alone."""
+    monkeypatch.setenv("ENERGYBENCH_LOCKS", str(tmp_path))
+    return tmp_path
+
+
+def test_it_says_what_needs_no_lock_before_it_is_refused_one(
+    locks: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with holding("cpu", locks) as holder:
+        assert main(["doctor", "--no-wait"]) == 2
+    told = capsys.readouterr()
+    assert "logical cores" in told.out
+    assert "GPUs" in told.out
+    assert "Meters" not in told.out
+    assert told.err.endswith(
+        f"(process {holder}); let it end first, or wait for it without --no-wait\n"
+    )
+
+
+@pytest.mark.parametrize("command", ["capacity", "pretrain"])
+def test_other_commands_need_not_wait_either(
+    command: str, locks: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with holding("cpu", locks):
+        assert main([command, "--no-wait", "--device=cpu"]) == 2
+    assert "wait for it without --no-wait" in capsys.readouterr().err
+
+
+def test_this_machine_at_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kept = tmp_path / "doctor.json"
+    assert main(["doctor", "--observe=0.1", "--idle=0.05", "--json", str(kept)]) == 0
+    out = capsys.readouterr().out
+    found: dict[str, Any] = json.loads(kept.read_text())
+    assert {meter["name"] for meter in found["meters"]} == {"nvml", "rapl", "zeus", "codecarbon"}
+    for meter in found["meters"]:
+        assert meter["name"] in out
+        if meter["unavailable"]:
+            assert f"not available: {meter['unavailable']}" in out
+        else:
+            assert meter["window_s"] > 0
+    assert found["automatic"], "there is always an estimate"
+    assert "Idle, 0.05 s" in out
+
+
+def test_no_time_to_observe_is_still_a_reading(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--observe=0", "--idle=0"]) == 0
+    assert "a reading takes" in capsys.readouterr().out
+
+
+def test_a_file_that_cannot_be_written_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("energybench.registry.METERS._builtin", {})
+    assert main(["doctor", "--idle=0", "--json", str(tmp_path / "no" / "file")]) == 2
+    assert "cannot write" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(None, "-"), (2e-6, "2 us"), (0.0034, "3.4 ms"), (1.25, "1.25 s")]
+)
+def test_short_times(seconds: float | None, text: str) -> None:
+    assert format_time(seconds) == text
