@@ -192,14 +192,6 @@ class _Test:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_benchmark_update_machine_info(machine_info: dict[str, Any]) -> None:
-    """Add the stable facts that identify this machine; a comparison asks for them at the start."""
-    from energybench.energy.machine import describe_machine
-
-    machine_info["energybench"] = describe_machine().to_json()
-
-
-@pytest.hookimpl(optionalhook=True)
 def pytest_benchmark_update_json(
     config: pytest.Config, benchmarks: list[Any], output_json: dict[str, Any]
 ) -> None:

@@ -1,16 +1,16 @@
 """The pytest plugin: options, the matrix of cells, and what they share while they run."""
 
 import os
-import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import pytest
 
-from energybench.app.plugin.options import OPTIONS, Option, Options, read_options
+from energybench.app.plugin.mark import MATRIX_MARK, read_mark
+from energybench.app.plugin.options import Options, add_options, given_options, read_options
 from energybench.config import Cell
 from energybench.errors import EnergybenchError, UsageError
 from energybench.runs.matrix import cells, with_tolerances
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from energybench.records.journal import Keeper
     from energybench.records.record import RunRecord
     from energybench.runs.bench import Bench
-
-MATRIX_MARK = "energy_matrix"
 
 
 @dataclass
@@ -53,19 +51,8 @@ NOT_RUNNING = ("collectonly", "setuponly", "setupplan", "benchmark_skip")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Every option on the command line and in ini files."""
-    group = parser.getgroup("energybench", "energy of fine-tuning compressed networks")
-    for option in OPTIONS:
-        default = f" (default: {option.default})" if option.default else ""
-        text = option.help + default
-        escaped = text.replace("%", "%%")  # argparse formats help texts
-        if option.default == "false":
-            group.addoption(
-                option.flag, dest=option.key, action="store_const", const="true", help=escaped
-            )
-        else:
-            group.addoption(option.flag, dest=option.key, metavar="X", help=escaped)
-        parser.addini(option.key, text, default=None)
+    """Declare every option."""
+    add_options(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -73,25 +60,26 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
         f"{MATRIX_MARK}(models, methods, tolerances=None): run the test once per model x "
-        "method x seed, as its argument `cell`; with tolerances once per tolerance of each, as its "
-        "argument `tolerance`, and for a baseline once with None",
+        "method x seed, given as its argument `cell`; with tolerances once per tolerance of each "
+        "cell, given as its argument `tolerance` (None for a baseline, which runs once)",
     )
-
-    def text_of(option: Option) -> str | None:
-        given: str | None = config.getoption(option.key)
-        return (config.getini(option.key) or None) if given is None else given
-
     try:
-        config.stash[RUN] = Run(read_options(text_of), _terminal())
+        config.stash[RUN] = Run(read_options(given_options(config)), _terminal())
     except UsageError as error:
         raise pytest.UsageError(str(error)) from error
 
 
 def _terminal() -> TextIO | None:
-    """Standard output, if it is a terminal; pytest captures nothing while it configures."""
-    if not sys.stdout.isatty():
+    """A copy of standard output, if that is a terminal: pytest will capture the original.
+
+    None for anything else, for instance an object of another plugin that only claims to be one.
+    """
+    try:
+        if not sys.stdout.isatty():
+            return None
+        return open(os.dup(sys.stdout.fileno()), "w", encoding=sys.stdout.encoding)
+    except (AttributeError, LookupError, OSError, TypeError, ValueError):
         return None
-    return open(os.dup(sys.stdout.fileno()), "w", encoding=sys.stdout.encoding)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -102,22 +90,19 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     options = metafunc.config.stash[RUN].options
     try:
-        models, methods, tolerances = _matrix_arguments(*mark.args, **mark.kwargs)
-        matrix = cells(options.models or models, options.methods or methods, options.seeds)
-    except (TypeError, UsageError) as error:
-        raise pytest.UsageError(f"{metafunc.definition.nodeid}: {error}") from error
-    if tolerances is None:
+        asked = read_mark(mark)
+        matrix = cells(
+            options.models or asked.models, options.methods or asked.methods, options.seeds
+        )
+    except UsageError as error:
+        line = f"{metafunc.definition.nodeid}: {error}"
+        raise pytest.Collector.CollectError(line) from error
+    if asked.tolerances is None:
         metafunc.parametrize("cell", matrix, ids=str)
         return
-    pairs = with_tolerances(matrix, tolerances)
+    pairs = with_tolerances(matrix, asked.tolerances)
     names = [str(cell) + ("" if pp is None else f"-{pp:g}pp") for cell, pp in pairs]
     metafunc.parametrize(("cell", "tolerance"), pairs, ids=names)
-
-
-def _matrix_arguments(
-    models: Sequence[str], methods: Sequence[str], tolerances: Sequence[float] | None = None
-) -> tuple[Sequence[str], Sequence[str], Sequence[float] | None]:
-    return models, methods, tolerances
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -185,15 +170,6 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         run.resources.close()
     if run is not None and run.terminal is not None:
         run.terminal.close()
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_node_collection_finished(node: Any, ids: list[str]) -> None:
-    """Refuse to measure several cells at once."""
-    if any(re.search(r"\[.+-.+-seed\d+(-[^]]+)?\]$", name) for name in ids):
-        raise pytest.UsageError(
-            "energy is measured one cell at a time; run the benchmarks without -n"
-        )
 
 
 @pytest.fixture(scope="session")
