@@ -61,7 +61,7 @@ class Rule:
         if self.choices and text not in self.choices:
             return f"known: {', '.join(self.choices)}"
         if self.pattern is not None and not re.fullmatch(self.pattern, text):
-            return f"use {self.help}"
+            return f"use {self.help.replace('`', '')}"
         return None
 
     def _problem_of_number(self, number: float) -> str | None:
@@ -122,9 +122,7 @@ class FinetuneConfig:
     patience: int = 3
     """Epochs in a row without an improvement of more than `min_delta` that end the training."""
     min_delta: float = 0.05
-    max_epochs: int = option(
-        50, "most epochs of one fine-tuning", at_least=1, at_most=1_000_000
-    )
+    max_epochs: int = option(50, "most epochs of one fine-tuning", at_least=1, at_most=1_000_000)
     batch_size: int = option(
         64,
         "images per training step, on all processes together; `auto` finds, for each model and "

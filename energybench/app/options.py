@@ -144,9 +144,7 @@ def _walk(config: "type[DataclassInstance]", outer: tuple[str, ...]) -> Iterator
             yield from _walk(hints[one.name], path)
 
 
-def build(
-    config: type[T], values: Mapping[tuple[str, ...], Any], outer: tuple[str, ...] = ()
-) -> T:
+def build(config: type[T], values: Mapping[tuple[str, ...], Any], outer: tuple[str, ...] = ()) -> T:
     """An instance of `config` with the given values, by path, and defaults everywhere else."""
     hints = get_type_hints(config)
     given: dict[str, Any] = {}

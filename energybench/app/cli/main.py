@@ -9,8 +9,8 @@ from contextlib import closing
 from pathlib import Path
 
 from energybench import __version__
-from energybench.app.cli import compare, journal, reports
-from energybench.config import RunConfig
+from energybench.app.cli import compare, init, journal, reports
+from energybench.app.cli.options import add_run_options, run_config
 from energybench.errors import EnergybenchError, UsageError
 from energybench.registry import DATASETS, METERS, METHODS, MODELS
 
@@ -39,7 +39,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"energybench {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    listing = commands.add_parser("list", help="what can be named in --energy-* options")
+    init.add_command(commands)
+
+    listing = commands.add_parser("list", help="the names that options accept: models, methods...")
     listing.set_defaults(run=_list)
 
     reports.add_commands(commands)
@@ -64,13 +66,10 @@ def _parser() -> argparse.ArgumentParser:
         "capacity", help="how many low-order bits of its weights a network does not need"
     )
     capacity.add_argument("--model", default="resnet18", help="names, comma-separated, or all")
-    capacity.add_argument("--tolerance", type=float, default=1.0, metavar="PP")
     capacity.add_argument("--scope", default="weights", choices=["weights", "all"])
     capacity.add_argument("--strategy", default="sweep", choices=["sweep", "bisect"])
     capacity.add_argument("--per-layer", action="store_true", help="of each layer alone, too")
-    capacity.add_argument("--dataset", default="digits", help="digits, folder:PATH, imagenet:PATH")
-    capacity.add_argument("--weights", help="checkpoint, or folder of MODEL.safetensors")
-    capacity.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    add_run_options(capacity, "tolerance", "dataset", "weights", "device")
     capacity.add_argument("-o", "--output", metavar="FILE", help="the graph: .svg or .png")
     capacity.set_defaults(run=_capacity)
 
@@ -78,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
         "pretrain", help="fill the cache of networks pretrained on the embedded data set"
     )
     pretrain.add_argument("models", nargs="*", metavar="MODEL", help="default: all")
-    pretrain.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    add_run_options(pretrain, "device")
     pretrain.set_defaults(run=_pretrain)
     return parser
 
@@ -108,13 +107,7 @@ def _capacity(options: argparse.Namespace) -> None:
         check_figure_path(output)
     names = MODELS.names() if options.model == "all" else options.model.split(",")
     names = [MODELS.check(name.strip()) for name in names]
-    DATASETS.check(options.dataset.partition(":")[0])
-    config = RunConfig(
-        dataset=options.dataset,
-        weights=options.weights,
-        device=options.device,
-        tolerance=options.tolerance,
-    )
+    config = run_config(options)
     kind = {"scope": options.scope, "strategy": options.strategy, "per_layer": options.per_layer}
     curves: dict[str, Capacity] = {}
     with (
@@ -161,8 +154,7 @@ def _pretrain(options: argparse.Namespace) -> None:
     from energybench.runs.opening import open_bench
 
     names = [MODELS.check(name) for name in options.models or MODELS.names()]
-    config = RunConfig(device=options.device)
-    bench = open_bench(config, Progress(sys.stderr), for_energy=False)
+    bench = open_bench(run_config(options), Progress(sys.stderr), for_energy=False)
     with closing(bench), bench.exclusive_use(wait=True, say=_say):
         for name in names:
             found = bench.pretrained(name)

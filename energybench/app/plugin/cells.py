@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from energybench.app.plugin.session import MATRIX_MARK, RUN, Run
+from energybench.app.plugin.mark import MATRIX_MARK
+from energybench.app.plugin.session import RUN, Run
 from energybench.config import Cell
 from energybench.errors import EnergybenchError
 

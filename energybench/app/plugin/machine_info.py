@@ -1,4 +1,4 @@
-"""The machine in pytest-benchmark's JSON: our facts, in sessions that run a matrix and no others."""
+"""The machine in pytest-benchmark's JSON: with our facts, but only where a matrix has run."""
 
 from collections.abc import Generator
 from typing import Any

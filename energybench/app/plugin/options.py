@@ -1,4 +1,4 @@
-"""The options of a session: `--energy-NAME` on pytest's command line, `energy_NAME` in its files."""
+"""The options of a session: `--energy-NAME` on the command line, `energy_NAME` in ini files."""
 
 import warnings
 from collections.abc import Mapping

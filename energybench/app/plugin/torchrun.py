@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, TextIO
 import pytest
 
 from energybench.errors import UsageError
-from energybench.records.journal import Contents, Entry, Journal
 
 if TYPE_CHECKING:
     from energybench.app.plugin.options import Options
     from energybench.progress import Progress
+    from energybench.records.journal import Journal
     from energybench.runs.bench import Bench
 
 WRITING = ("benchmark_json", "benchmark_save", "benchmark_autosave", "xmlpath")
@@ -72,20 +72,19 @@ def pytest_configure(config: pytest.Config) -> None:
             setattr(config.option, name, None)
 
 
-class _NoJournal(Journal):
-    """Of the ranks that keep none."""
+def journal(path: Path) -> "Journal":
+    """The session's journal; on ranks other than the first, one that is neither kept nor read."""
+    from energybench.records.journal import Contents, Entry, Journal
 
-    def append(self, entry: Entry) -> None:
-        """Do nothing."""
+    class Unkept(Journal):
+        def append(self, entry: Entry) -> None:
+            """Keep nothing."""
 
-    def read(self) -> Contents:
-        """Nothing."""
-        return Contents((), ())
+        def read(self) -> Contents:
+            """No cell."""
+            return Contents((), ())
 
-
-def journal(path: Path) -> Journal:
-    """The session's journal, or one that is not kept."""
-    return _NoJournal(path) if rank() else Journal(path)
+    return Unkept(path) if rank() else Journal(path)
 
 
 def open_run(options: "Options", terminal: TextIO | None, progress: "Progress") -> "Bench":

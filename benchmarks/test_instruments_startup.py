@@ -1,0 +1,50 @@
+"""What energybench costs a test session that has nothing to do with it.
+
+    pytest -s benchmarks/test_instruments_startup.py
+
+Goal: at most 30 ms more than the same session under `-p no:energybench`. CPU seconds are compared
+and not the clock's, so that a neighbour on the machine does not decide.
+"""
+
+import os
+import statistics
+import subprocess
+import sys
+
+import pytest
+
+SESSIONS = 25
+GOAL_S = 0.03
+WITHOUT = ("-p", "no:energybench")
+
+
+@pytest.fixture
+def suite(tmp_path):
+    """A folder with one test in it."""
+    (tmp_path / "test_theirs.py").write_text("def test_theirs():\n    pass\n")
+    return tmp_path
+
+
+def cpu_seconds(suite, *options: str) -> float:
+    """CPU seconds of one session, user and system."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options]
+    before = os.times()
+    subprocess.run(command, cwd=suite, check=True, stdout=subprocess.DEVNULL)
+    after = os.times()
+    return (
+        after.children_user - before.children_user + after.children_system - before.children_system
+    )
+
+
+def test_start_up(benchmark, suite, tell):
+    """Sessions with and without the plugin, in turns so that drift favours neither."""
+    seconds: dict[tuple[str, ...], list[float]] = {(): [], WITHOUT: []}
+    for options in seconds:
+        cpu_seconds(suite, *options)  # the first of each compiles what it imports
+    for _ in range(SESSIONS):
+        for options, found in seconds.items():
+            found.append(cpu_seconds(suite, *options))
+    benchmark.pedantic(lambda: cpu_seconds(suite), rounds=3)
+    ours, theirs = map(statistics.median, seconds.values())
+    tell(with_plugin_s=ours, without_s=theirs, ratio=ours / theirs, more_s=ours - theirs)
+    assert ours - theirs <= GOAL_S
