@@ -251,3 +251,47 @@ class RunConfig:
             "tolerance": self.tolerance,
             "pue": self.measure.pue,
         }
+
+
+@dataclass(frozen=True)
+class Options:
+    """Everything that a user asks of one session: its cells, how they run, what is kept of them."""
+
+    models: tuple[str, ...] | None = option(
+        None, "models to run, comma-separated", default_text="as marked"
+    )
+    methods: tuple[str, ...] | None = option(
+        None,
+        "methods to run, comma-separated; `a+b` composes: `lowrank+stego`",
+        default_text="as marked",
+    )
+    seeds: int = option(1, "number of seeds per model and method", at_least=1, at_most=10_000)
+    run: RunConfig = field(default_factory=RunConfig)
+    world_size: int = option(
+        1,
+        "processes that run each cell together, one per GPU; each batch is split among them",
+        at_least=1,
+        at_most=10_000,
+    )
+    journal: str = option(DEFAULT_JOURNAL, "file that keeps each cell as soon as it is finished")
+    resume: bool = option(False, "skip the cells that the journal has")
+    checkpoint: bool = option(
+        False, "save each cell after every epoch, so that `--energy-resume` goes on within it"
+    )
+    compare: str | None = option(
+        None, "saved run to compare this one with: a file, or an id in `.benchmarks/`"
+    )
+    compare_fail: str | None = option(
+        None, "fail where this run is worse than the saved one by more: `kwh:5%,accuracy:1pp`"
+    )
+    no_wait: bool = option(
+        False, "fail at once while another measurement runs on this machine, instead of waiting"
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    @property
+    def wait(self) -> bool:
+        """Whether to wait while another measurement runs on this machine."""
+        return not self.no_wait

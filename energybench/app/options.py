@@ -1,4 +1,4 @@
-"""Options read off the fields of dataclasses: their names, and values out of text and TOML."""
+"""Options as the fields of dataclasses declare them, and their values out of text and TOML."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
@@ -50,10 +50,14 @@ class Option:
         return self.rule.name or self.path[-1].replace("_", "-")
 
     @property
+    def text(self) -> str:
+        """The help for a terminal, without the default."""
+        return self.rule.help.replace("`", "")
+
+    @property
     def help(self) -> str:
         """The help for a terminal, with the default."""
-        text = self.rule.help.replace("`", "")
-        return f"{text} (default: {self.default_text})" if self.default_text else text
+        return f"{self.text} (default: {self.default_text})" if self.default_text else self.text
 
     @property
     def default_text(self) -> str:
@@ -134,14 +138,17 @@ def _walk(config: "type[DataclassInstance]", outer: tuple[str, ...]) -> Iterator
     for one in fields(config):
         path = (*outer, one.name)
         if "rule" in one.metadata:
-            kinds = [kind for kind in get_args(hints[one.name]) if kind is not NoneType]
-            kind = hints[one.name]
-            if NoneType in get_args(kind):
-                (kind,) = kinds
-            kind = get_origin(kind) or kind
-            yield Option(path, kind, one.metadata["rule"], one.default)
+            yield Option(path, _kind(hints[one.name]), one.metadata["rule"], one.default)
         elif is_dataclass(hints[one.name]):
             yield from _walk(hints[one.name], path)
+
+
+def _kind(annotation: Any) -> type:
+    """The class within an annotation: int of `int`, tuple of `tuple[str, ...] | None`."""
+    if NoneType in get_args(annotation):
+        (annotation,) = (part for part in get_args(annotation) if part is not NoneType)
+    kind: type = get_origin(annotation) or annotation
+    return kind
 
 
 def build(config: type[T], values: Mapping[tuple[str, ...], Any], outer: tuple[str, ...] = ()) -> T:

@@ -17,7 +17,6 @@ from typing import Any
 from energybench.errors import UsageError
 from energybench.records.record import RunRecord, from_json
 
-DEFAULT_PATH = Path(".energybench", "journal.jsonl")
 SCHEMA_VERSION = 1
 
 _HEAD = b'{"sha256":"'

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from energybench import __version__
 from energybench.app.cli import compare, init, journal, reports
-from energybench.app.cli.options import add_run_options, run_config
+from energybench.app.cli.options import add_options, run_config
 from energybench.errors import EnergybenchError, UsageError
 from energybench.registry import DATASETS, METERS, METHODS, MODELS
 
@@ -18,17 +18,17 @@ from energybench.registry import DATASETS, METERS, METHODS, MODELS
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status.
 
-    0 when it went well, 1 where `compare` finds a limit exceeded, 2 with one line on standard error
-    for a mistake.
+    0 for success, 1 if `compare` finds a limit exceeded, 2 for a mistake of the user's, with one
+    line on standard error.
     """
     options = _parser().parse_args(arguments)
     try:
         status: int | None = options.run(options)
-        sys.stdout.flush()  # here, not at exit, where an error could not be caught
+        sys.stdout.flush()  # not at exit: an error there could not be caught
     except EnergybenchError as error:
         print(f"energybench: {error}", file=sys.stderr)
         return 2
-    except BrokenPipeError:  # the reader had enough: head, less
+    except BrokenPipeError:  # the reader has left, for instance head or less
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return status or 0
@@ -63,21 +63,23 @@ def _parser() -> argparse.ArgumentParser:
     doctor.set_defaults(run=_doctor)
 
     capacity = commands.add_parser(
-        "capacity", help="how many low-order bits of its weights a network does not need"
+        "capacity", help="find how many low-order bits of its weights a network does not need"
     )
     capacity.add_argument("--model", default="resnet18", help="names, comma-separated, or all")
     capacity.add_argument("--scope", default="weights", choices=["weights", "all"])
     capacity.add_argument("--strategy", default="sweep", choices=["sweep", "bisect"])
-    capacity.add_argument("--per-layer", action="store_true", help="of each layer alone, too")
-    add_run_options(capacity, "tolerance", "dataset", "weights", "device")
-    capacity.add_argument("-o", "--output", metavar="FILE", help="the graph: .svg or .png")
+    capacity.add_argument("--per-layer", action="store_true", help="search each layer alone, too")
+    add_options(capacity, "tolerance", "dataset", "weights", "device")
+    capacity.add_argument(
+        "-o", "--output", metavar="FILE", help="draw the graph into this file, .svg or .png"
+    )
     capacity.set_defaults(run=_capacity)
 
     pretrain = commands.add_parser(
         "pretrain", help="fill the cache of networks pretrained on the embedded data set"
     )
     pretrain.add_argument("models", nargs="*", metavar="MODEL", help="default: all")
-    add_run_options(pretrain, "device")
+    add_options(pretrain, "device")
     pretrain.set_defaults(run=_pretrain)
     return parser
 
@@ -120,7 +122,7 @@ def _capacity(options: argparse.Namespace) -> None:
                 found = capacities(bench, name, **kind, say=_say)
                 print(capacity_table(found), end="\n\n", flush=True)
                 curves |= found
-        finally:  # what is known is drawn, whatever ended the rest
+        finally:  # draw the finished curves, whatever ended the others
             if output is not None and curves:
                 capacity_figure(curves, output, options.per_layer)
                 _say(f"wrote {output}")

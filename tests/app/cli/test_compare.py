@@ -77,7 +77,7 @@ def test_limits_on_runs_with_nothing_in_common_are_refused(
 ) -> None:
     other = save(tmp_path / "other.json", [cell(model="vgg16")])
     assert main(["compare", old, other, "--fail-on", "kwh:5%"]) == 2
-    assert "nothing to judge by --fail-on" in capsys.readouterr().err
+    assert "--fail-on has nothing to judge" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
