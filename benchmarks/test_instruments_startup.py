@@ -2,11 +2,11 @@
 
     pytest -s benchmarks/test_instruments_startup.py
 
-Goal: at most 30 ms more than the same session under `-p no:energybench`. CPU seconds are compared
-and not the clock's, so that a neighbour on the machine does not decide.
+Goal: at most 30 ms more than the same session under `-p no:energybench`. The least CPU seconds of
+each are compared: a neighbour on the machine adds to all other figures.
 """
 
-import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -28,12 +28,10 @@ def suite(tmp_path):
 def cpu_seconds(suite, *options: str) -> float:
     """CPU seconds of one session, user and system."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options]
-    before = os.times()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(command, cwd=suite, check=True, stdout=subprocess.DEVNULL)
-    after = os.times()
-    return (
-        after.children_user - before.children_user + after.children_system - before.children_system
-    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
 
 def test_start_up(benchmark, suite, tell):
@@ -45,6 +43,8 @@ def test_start_up(benchmark, suite, tell):
         for options, found in seconds.items():
             found.append(cpu_seconds(suite, *options))
     benchmark.pedantic(lambda: cpu_seconds(suite), rounds=3)
-    ours, theirs = map(statistics.median, seconds.values())
-    tell(with_plugin_s=ours, without_s=theirs, ratio=ours / theirs, more_s=ours - theirs)
+    ours, theirs = map(min, seconds.values())
+    medians = [statistics.median(found) for found in seconds.values()]
+    tell(with_plugin_s=ours, without_s=theirs, more_s=ours - theirs, ratio=ours / theirs)
+    tell(ratio_of_medians=medians[0] / medians[1])
     assert ours - theirs <= GOAL_S

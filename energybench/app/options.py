@@ -96,7 +96,7 @@ class Option:
         if isinstance(given, str):
             return (given, None) if self.kind is str else self._of_text(given.strip())
         if self.kind is float and isinstance(given, int) and not isinstance(given, bool):
-            return given, None
+            return self._of_text(str(given))
         return (given, None) if type(given) is self.kind else (None, self._expected)
 
     def _of_text(self, text: str) -> tuple[Any, str | None]:

@@ -1,4 +1,4 @@
-"""The pytest plugin: options, the matrix of cells, and what they share while they run."""
+"""The session: its options, a test for each cell of the matrix, and the bench that they share."""
 
 import os
 import sys
@@ -29,25 +29,25 @@ class Run:
 
     options: Options
     terminal: TextIO | None = None
-    """The terminal itself, where there is one: not captured while tests run."""
+    """A copy of standard output that pytest does not capture; None if that is no terminal."""
     bench: "Bench | None" = None
     keeper: "Keeper | None" = None
     records: "list[RunRecord]" = field(default_factory=list)
     timed: set[int] = field(default_factory=set)
-    """Indices of the records that pytest-benchmark has a timing for."""
+    """Indices of the records that have a timing of pytest-benchmark's."""
     resumed: int = 0
-    """How many of the records an earlier run has measured."""
+    """Number of records taken from an earlier run's journal."""
     resources: "ExitStack | None" = None
 
     @property
     def measured(self) -> "list[RunRecord]":
-        """All records of this session, references on demand first."""
+        """All records of this session: first the references that ran on demand."""
         return [*(self.bench.on_demand if self.bench else ()), *self.records]
 
 
 RUN = pytest.StashKey[Run]()
 NOT_RUNNING = ("collectonly", "setuponly", "setupplan", "benchmark_skip")
-"""pytest's options under which no cell runs."""
+"""Options of pytest and pytest-benchmark under which no test runs."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -164,7 +164,7 @@ def _cell(item: pytest.Item) -> Cell | None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Close the meters and let the next measurement on."""
+    """Close the meters, and release the machine for the next measurement."""
     run = config.stash.get(RUN, None)
     if run is not None and run.resources is not None:
         run.resources.close()

@@ -87,6 +87,11 @@ def test_every_option_arrives() -> None:
     assert (measure.idle_s, measure.trace) == (0.0, True)
 
 
+def test_a_whole_number_and_its_text_give_the_same_value() -> None:
+    for given in (2, "2", "2.0", 2.0):
+        assert repr(read(tolerance=given).run.tolerance) == "2.0"
+
+
 def test_the_largest_batch_can_be_asked_for() -> None:
     run = read(batch_size="auto").run
     assert run.largest_batch
@@ -106,6 +111,7 @@ def test_the_largest_batch_can_be_asked_for() -> None:
         ({"tolerance": "much"}, "--energy-tolerance is much; it must be a number"),
         ({"tolerance": "nan"}, "at least 0"),
         ({"tolerance": "inf"}, "finite"),
+        ({"pue": 10**400}, "it must be at most 100"),
         ({"tolerance": True}, "--energy-tolerance is True; it must be a number"),
         ({"pue": "0.9"}, "at least 1"),
         ({"pue": "1e308"}, "--energy-pue is 1e308; it must be at most 100"),
