@@ -1,27 +1,88 @@
 """Measure what compressing a pretrained network does to the energy of fine-tuning it.
 
-Every name below is imported when it is first used (PEP 562): `import energybench` alone loads
-neither torch nor pytest.
+The names in `__all__` are the public interface. Each is imported when it is first used (PEP 562):
+`import energybench` alone loads neither torch nor pytest.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from energybench.energy.measurement import measure as measure
-    from energybench.registry import METHODS as METHODS
-    from energybench.registry import MODELS as MODELS
+    from energybench.compression.base import Compression, Score
+    from energybench.compression.compose import compress
+    from energybench.energy.measurement import measure
+    from energybench.energy.meters.base import Meter, MeterContext, MeterUnavailable
+    from energybench.energy.source import Source
+    from energybench.errors import CellError, EnergybenchError, UsageError
+    from energybench.records.metric import Metric
+    from energybench.records.record import CompressionReport, RunRecord
+    from energybench.records.saved import read_runs
+    from energybench.registry import METHODS, MODELS
+    from energybench.runs.executors.base import Executor, Facts, Job, Outcome, Prepared, Setup
+    from energybench.workloads.base import Scores, Task
+    from energybench.workloads.images.networks import ModelSpec
 
 __version__ = "0.1.0"
 
 _PLACES = {
+    "CellError": "energybench.errors",
+    "Compression": "energybench.compression.base",
+    "CompressionReport": "energybench.records.record",
+    "EnergybenchError": "energybench.errors",
+    "Executor": "energybench.runs.executors.base",
+    "Facts": "energybench.runs.executors.base",
+    "Job": "energybench.runs.executors.base",
     "METHODS": "energybench.registry",
     "MODELS": "energybench.registry",
+    "Meter": "energybench.energy.meters.base",
+    "MeterContext": "energybench.energy.meters.base",
+    "MeterUnavailable": "energybench.energy.meters.base",
+    "Metric": "energybench.records.metric",
+    "ModelSpec": "energybench.workloads.images.networks",
+    "Outcome": "energybench.runs.executors.base",
+    "Prepared": "energybench.runs.executors.base",
+    "RunRecord": "energybench.records.record",
+    "Score": "energybench.compression.base",
+    "Scores": "energybench.workloads.base",
+    "Setup": "energybench.runs.executors.base",
+    "Source": "energybench.energy.source",
+    "Task": "energybench.workloads.base",
+    "UsageError": "energybench.errors",
+    "compress": "energybench.compression.compose",
     "measure": "energybench.energy.measurement",
+    "read_runs": "energybench.records.saved",
 }
 """Public name -> the module that defines it."""
 
-__all__ = ["METHODS", "MODELS", "__version__", "measure"]
+__all__ = [
+    "METHODS",
+    "MODELS",
+    "CellError",
+    "Compression",
+    "CompressionReport",
+    "EnergybenchError",
+    "Executor",
+    "Facts",
+    "Job",
+    "Meter",
+    "MeterContext",
+    "MeterUnavailable",
+    "Metric",
+    "ModelSpec",
+    "Outcome",
+    "Prepared",
+    "RunRecord",
+    "Score",
+    "Scores",
+    "Setup",
+    "Source",
+    "Task",
+    "UsageError",
+    "__version__",
+    "compress",
+    "measure",
+    "read_runs",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -15,9 +15,8 @@ from energybench.errors import UsageError
 from energybench.records.entry import SCHEMA_VERSION, DamagedLineError, Entry, from_line, to_line
 from energybench.records.record import RunRecord
 
-__all__ = ["DEFAULT_PATH", "Contents", "Entry", "Journal", "Keeper"]
+__all__ = ["Contents", "Entry", "Journal", "Keeper"]
 
-DEFAULT_PATH = Path(".energybench", "journal.jsonl")
 _LOCK_S = 60.0
 """Seconds to wait for another run that writes its line."""
 

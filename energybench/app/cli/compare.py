@@ -1,4 +1,4 @@
-"""`energybench compare`: saved runs side by side, why they differ, and limits on it."""
+"""`energybench compare`: saved runs side by side, why they differ, and limits on differences."""
 
 import argparse
 import sys
@@ -17,8 +17,8 @@ def add_command(commands: "argparse._SubParsersAction[Any]") -> None:
     """Add `compare` to the commands."""
     compare = commands.add_parser(
         "compare",
-        help="saved runs side by side; with one run, each method beside its baseline",
-        description="The first RUN is what the others are compared with.",
+        help="compare saved runs; with one run, each method with its baseline",
+        description="Compare each run with the first.",
     )
     compare.add_argument(
         "runs",
@@ -31,16 +31,16 @@ def add_command(commands: "argparse._SubParsersAction[Any]") -> None:
         "--across",
         default="",
         metavar="NAMES",
-        help="parts of the protocol that may differ, comma-separated: precision,batch_size",
+        help="allow these parts of the protocol to differ: precision,batch_size",
     )
     compare.add_argument("--format", default="table", choices=["table", "markdown", "csv", "json"])
     compare.add_argument(
-        "--why", action="store_true", help="each ratio as epochs x steps x seconds x watts, too"
+        "--why", action="store_true", help="show each ratio as epochs x steps x seconds x watts"
     )
     compare.add_argument(
         "--fail-on",
         metavar="LIMITS",
-        help="exit with status 1 where a run is worse by more: kwh:5%%,accuracy:1pp,duration:10%%",
+        help="exit with status 1 if a run is worse by more: kwh:5%%,accuracy:1pp,duration:10%%",
     )
     compare.set_defaults(run=_compare)
 
@@ -58,8 +58,8 @@ def _compare(options: argparse.Namespace) -> int:
         print(f"energybench: {note}", file=sys.stderr)
     groups = _groups(runs, options.by)
     if limits and len(groups) < 2:
-        what = "machines" if options.by == "machine" else "runs"
-        raise UsageError(f"--fail-on needs two {what} to compare; name another RUN")
+        noun = "machines" if options.by == "machine" else "runs"
+        raise UsageError(f"--fail-on needs two {noun} to compare; name another RUN")
     found = compare(groups, across)
     print(comparison_text(found, options.format, boards=options.by == "machine"))
     if options.why:
@@ -67,7 +67,9 @@ def _compare(options: argparse.Namespace) -> int:
     if not limits:
         return 0
     if not found.comparable:
-        raise UsageError("nothing to judge by --fail-on: no cell is in the first run and another")
+        raise UsageError(
+            "--fail-on has nothing to judge: no cell is in the first run and in another"
+        )
     verdict = judge(found, limits)
     for line in verdict.unknown:
         print(f"energybench: {line}", file=sys.stderr)
@@ -96,5 +98,5 @@ def _print_why(found: "Comparison", layout: str) -> None:
 
     table = FORMATS[layout]
     if table is None:
-        raise UsageError(f"--why is a table; leave out --format={layout}")
+        raise UsageError(f"--why prints a table; leave out --format={layout}")
     print(f"\nwhy, each factor with its share of the log ratio:\n{why_text(found, table)}")

@@ -1,4 +1,4 @@
-"""`energybench journal` and `export`: what a journal holds, what it lacks, and JSON out of it."""
+"""`energybench journal` and `export`: list a journal's cells, and write them as JSON."""
 
 import argparse
 import json
@@ -7,40 +7,45 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from energybench.app.cli.options import add_options, given_value
+from energybench.config import DEFAULT_JOURNAL
 from energybench.errors import UsageError
-from energybench.records.journal import DEFAULT_PATH, Contents, Journal
 
 if TYPE_CHECKING:
     from energybench.config import Cell
+    from energybench.records.journal import Contents
 
 
 def add_commands(commands: "argparse._SubParsersAction[Any]") -> None:
     """Add `journal` and `export` to the commands."""
-    journal = commands.add_parser("journal", help="the cells in a journal, and those missing")
+    journal = commands.add_parser(
+        "journal", help="list the cells in a journal, and the missing ones"
+    )
     _add_path(journal)
-    for name in ("models", "methods"):
-        text = f"of the matrix, comma-separated (default: the {name} in the journal)"
-        journal.add_argument(f"--{name}", metavar="NAMES", help=text)
-    journal.add_argument("--seeds", type=int, metavar="N", help="of the matrix: 0 to N - 1")
+    add_options(journal, "models", "methods", "seeds", default="those in the journal")
     journal.set_defaults(run=_journal)
 
-    export = commands.add_parser("export", help="a journal's cells as pytest-benchmark's JSON")
+    export = commands.add_parser(
+        "export", help="write a journal's cells as JSON of pytest-benchmark"
+    )
     _add_path(export)
     export.add_argument("-o", "--output", required=True, metavar="RUN.json")
     export.set_defaults(run=_export)
 
 
 def _add_path(parser: argparse.ArgumentParser) -> None:
-    text = f"default: {DEFAULT_PATH}"
-    parser.add_argument("journal", nargs="?", default=str(DEFAULT_PATH), help=text)
+    text = f"default: {DEFAULT_JOURNAL}"
+    parser.add_argument("journal", nargs="?", default=DEFAULT_JOURNAL, help=text)
 
 
 def _journal(options: argparse.Namespace) -> None:
     from energybench.report.tables.journaled import journal_table
 
+    asked = (given_value(options, name) for name in ("models", "methods", "seeds"))
+    models, methods, seeds = asked
     contents = _contents(options.journal)
     print(journal_table(contents.latest.values()))
-    missing = _missing(contents, _names(options.models), _names(options.methods), options.seeds)
+    missing = _missing(contents, models, methods, seeds)
     if missing:
         print(f"\nmissing: {', '.join(map(str, missing))}")
 
@@ -59,8 +64,10 @@ def _export(options: argparse.Namespace) -> None:
     print(f"wrote {len(contents.latest)} cells to {options.output}", file=sys.stderr)
 
 
-def _contents(name: str) -> Contents:
-    """Raises `UsageError` for a journal without any cell; says what is damaged."""
+def _contents(name: str) -> "Contents":
+    """Read a journal and report its damaged lines; raise `UsageError` if it has no cell."""
+    from energybench.records.journal import Journal
+
     contents = Journal(Path(name)).read()
     for phrase in contents.damaged:
         print(f"energybench: {name}, {phrase}", file=sys.stderr)
@@ -70,12 +77,12 @@ def _contents(name: str) -> Contents:
 
 
 def _missing(
-    contents: Contents,
+    contents: "Contents",
     models: Sequence[str] | None,
     methods: Sequence[str] | None,
     seeds: int | None,
 ) -> "list[Cell]":
-    """The cells of the matrix that the journal does not have, or has as interrupted only."""
+    """The cells of the matrix that the journal lacks, or has as interrupted ones only."""
     from energybench.runs.matrix import cells
 
     found = [entry.record for entry in contents.latest.values()]
@@ -86,7 +93,3 @@ def _missing(
         seeds or 1 + max(record.seed for record in found),
     )
     return [cell for cell in wanted if (cell.model, cell.method, cell.seed) not in ended]
-
-
-def _names(text: str | None) -> list[str] | None:
-    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]

@@ -8,28 +8,28 @@ from contextlib import closing
 from pathlib import Path
 
 from energybench import __version__
-from energybench.app.cli import compare, doctor, journal, reports
-from energybench.config import RunConfig
+from energybench.app.cli import compare, doctor, init, journal, reports
+from energybench.app.cli.options import add_options, run_config
 from energybench.energy.lock import InUse
 from energybench.errors import EnergybenchError
-from energybench.registry import DATASETS, METERS, METHODS, MODELS
+from energybench.registry import DATASETS, EXECUTORS, METERS, METHODS, MODELS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status.
 
-    0 when it went well, 1 where `compare` finds a limit exceeded, 2 with one line on standard error
-    for a mistake.
+    0 for success, 1 if `compare` finds a limit exceeded, 2 for a mistake of the user's, with one
+    line on standard error.
     """
     options = _parser().parse_args(arguments)
     try:
         status: int | None = options.run(options)
-        sys.stdout.flush()  # here, not at exit, where an error could not be caught
+        sys.stdout.flush()  # not at exit: an error there could not be caught
     except EnergybenchError as error:
         flag = " without --no-wait" if isinstance(error, InUse) else ""
         print(f"energybench: {error}{flag}", file=sys.stderr)
         return 2
-    except BrokenPipeError:  # the reader had enough: head, less
+    except BrokenPipeError:  # the reader has left, for instance head or less
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return status or 0
@@ -40,7 +40,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"energybench {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    listing = commands.add_parser("list", help="what can be named in --energy-* options")
+    init.add_command(commands)
+
+    listing = commands.add_parser("list", help="the names that options accept: models, methods...")
     listing.set_defaults(run=_list)
 
     reports.add_commands(commands)
@@ -50,17 +52,16 @@ def _parser() -> argparse.ArgumentParser:
     _add_no_wait(doctor.add_command(commands))
 
     capacity = commands.add_parser(
-        "capacity", help="how many low-order bits of its weights a network does not need"
+        "capacity", help="find how many low-order bits of its weights a network does not need"
     )
     capacity.add_argument("--model", default="resnet18", help="names, comma-separated, or all")
-    capacity.add_argument("--tolerance", type=float, default=1.0, metavar="PP")
     capacity.add_argument("--scope", default="weights", choices=["weights", "all"])
     capacity.add_argument("--strategy", default="sweep", choices=["sweep", "bisect"])
-    capacity.add_argument("--per-layer", action="store_true", help="of each layer alone, too")
-    capacity.add_argument("--dataset", default="digits", help="digits, folder:PATH, imagenet:PATH")
-    capacity.add_argument("--weights", help="checkpoint, or folder of MODEL.safetensors")
-    capacity.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    capacity.add_argument("-o", "--output", metavar="FILE", help="the graph: .svg or .png")
+    capacity.add_argument("--per-layer", action="store_true", help="search each layer alone, too")
+    add_options(capacity, "tolerance", "dataset", "weights", "device")
+    capacity.add_argument(
+        "-o", "--output", metavar="FILE", help="draw the graph into this file, .svg or .png"
+    )
     _add_no_wait(capacity)
     capacity.set_defaults(run=_capacity)
 
@@ -68,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
         "pretrain", help="fill the cache of networks pretrained on the embedded data set"
     )
     pretrain.add_argument("models", nargs="*", metavar="MODEL", help="default: all")
-    pretrain.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    add_options(pretrain, "device")
     _add_no_wait(pretrain)
     pretrain.set_defaults(run=_pretrain)
     return parser
@@ -80,7 +81,7 @@ def _add_no_wait(parser: argparse.ArgumentParser) -> None:
 
 
 def _list(options: argparse.Namespace) -> None:
-    for registry in (MODELS, METHODS, DATASETS, METERS):
+    for registry in (MODELS, METHODS, DATASETS, METERS, EXECUTORS):
         print(f"{registry.kind + 's:':<12}{', '.join(registry.names())}")
 
 
@@ -98,13 +99,7 @@ def _capacity(options: argparse.Namespace) -> None:
         check_figure_path(output)
     names = MODELS.names() if options.model == "all" else options.model.split(",")
     names = [MODELS.check(name.strip()) for name in names]
-    DATASETS.check(options.dataset.partition(":")[0])
-    config = RunConfig(
-        dataset=options.dataset,
-        weights=options.weights,
-        device=options.device,
-        tolerance=options.tolerance,
-    )
+    config = run_config(options)
     kind = {"scope": options.scope, "strategy": options.strategy, "per_layer": options.per_layer}
     curves: dict[str, Capacity] = {}
     with (
@@ -117,7 +112,7 @@ def _capacity(options: argparse.Namespace) -> None:
                 found = capacity_curves(session, name, **kind, say=_say)
                 print(capacity_table(found), end="\n\n", flush=True)
                 curves |= found
-        finally:  # what is known is drawn, whatever ended the rest
+        finally:  # draw the finished curves, whatever ended the others
             if output is not None and curves:
                 save_capacities(curves, output, options.per_layer)
                 _say(f"wrote {output}")
@@ -132,8 +127,7 @@ def _pretrain(options: argparse.Namespace) -> None:
     from energybench.runs.startup import open_session
 
     names = [MODELS.check(name) for name in options.models or MODELS.names()]
-    config = RunConfig(device=options.device)
-    session = open_session(config, Progress(sys.stderr), for_energy=False)
+    session = open_session(run_config(options), Progress(sys.stderr), for_energy=False)
     with closing(session), session.exclusive_use(options.wait, say=_say):
         for name in names:
             found = session.pretrained(name)

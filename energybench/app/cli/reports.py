@@ -15,24 +15,26 @@ if TYPE_CHECKING:
 
 def add_commands(commands: "argparse._SubParsersAction[Any]") -> None:
     """Add `show`, `report` and `plot` to the commands."""
-    show = commands.add_parser("show", help="the result table of saved runs, cell by cell")
+    show = commands.add_parser("show", help="print the result table of saved runs, cell by cell")
     _add_runs(show)
     show.add_argument("--format", default="simple", choices=["simple", "github", "tsv"])
     show.set_defaults(run=_show)
 
-    report = commands.add_parser("report", help="saved runs as one page that needs nothing else")
+    report = commands.add_parser("report", help="write saved runs as one self-contained page")
     _add_runs(report)
     report.add_argument("-o", "--output", metavar="FILE", help="the page, for instance report.html")
     report.add_argument(
-        "--markdown", action="store_true", help="the tables for a README, printed without -o"
+        "--markdown",
+        action="store_true",
+        help="write the tables for a README; without -o, to standard output",
     )
     report.set_defaults(run=_report)
 
-    plot = commands.add_parser("plot", help="one figure of a saved run")
-    plot.add_argument("figure", nargs="?", metavar="FIGURE", help="a name out of --list")
+    plot = commands.add_parser("plot", help="draw one figure of a saved run")
+    plot.add_argument("figure", nargs="?", metavar="FIGURE", help="a name that --list shows")
     plot.add_argument("run_name", nargs="?", metavar="RUN", help="as for report")
     plot.add_argument("-o", "--output", metavar="FILE", help=".svg or .png")
-    plot.add_argument("--list", action="store_true", help="the figures that there are")
+    plot.add_argument("--list", action="store_true", help="list the figures")
     plot.set_defaults(run=_plot)
 
 
@@ -91,7 +93,7 @@ def _plot(options: argparse.Namespace) -> None:
 
 
 def _read(names: "Sequence[str]", need_records: bool = False) -> "list[Run]":
-    """The runs, with what is damaged in them said."""
+    """Read the runs, and report on standard error what is damaged in them."""
     from energybench.records.saved import read_runs
 
     runs = read_runs(names, need_records)

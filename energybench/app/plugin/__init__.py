@@ -7,4 +7,6 @@ pytest_plugins = [
     "energybench.app.plugin.energy",
     "energybench.app.plugin.compare",
     "energybench.app.plugin.torchrun",
+    "energybench.app.plugin.machine_info",
+    "energybench.app.plugin.xdist",
 ]

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from energybench.app.plugin.session import MATRIX_MARK, RUN, PytestRun
+from energybench.app.plugin.mark import MATRIX_MARK
+from energybench.app.plugin.session import RUN, PytestRun
 from energybench.config import Cell
 from energybench.errors import EnergybenchError
 
@@ -151,14 +152,6 @@ def _entry(benchmark: "BenchmarkFixture") -> dict[str, Any] | None:
 
     stats = benchmark.stats
     return json.loads(safe_dumps(stats.as_dict())) if stats else None
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_benchmark_update_machine_info(machine_info: dict[str, Any]) -> None:
-    """Add the stable facts that identify this machine; a comparison asks for them at the start."""
-    from energybench.energy.machine import describe_machine
-
-    machine_info["energybench"] = describe_machine().to_json()
 
 
 @pytest.hookimpl(optionalhook=True)

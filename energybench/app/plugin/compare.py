@@ -1,4 +1,4 @@
-"""`--energy-compare`: this run beside a saved one, and failure where it is worse than allowed."""
+"""`--energy-compare`: this run beside a saved one, with limits that fail the session."""
 
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ THIS_RUN = "this run"
 
 @dataclass
 class _Compare:
-    """What to compare with, and what came of it."""
+    """The saved run, the limits, and at the end the result of the comparison."""
 
     label: str
     records: "tuple[RunRecord, ...]"
@@ -33,7 +33,7 @@ COMPARE = pytest.StashKey[_Compare]()
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Read the saved run now: a wrong name must not show after hours of measuring."""
+    """Read the saved run at once: a wrong name must not show after hours of measuring."""
     options = config.stash[RUN].options
     if options.compare is None:
         if options.compare_fail is not None:
@@ -45,7 +45,7 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         runs = read_runs([options.compare])
         if len(runs) != 1:
-            raise UsageError(f"{options.compare!r} stands for {len(runs)} runs; name one file")
+            raise UsageError(f"{options.compare!r} names {len(runs)} runs; name one file")
         limits = parse_limits(options.compare_fail) if options.compare_fail else ()
     except UsageError as error:
         raise pytest.UsageError(f"--energy-compare: {error}") from error
@@ -54,7 +54,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Compare, and fail the session where a limit is exceeded."""
+    """Compare, and fail the session if a limit is exceeded."""
     compare = session.config.stash.get(COMPARE, None)
     measured = session.config.stash[RUN].measured
     if compare is None or not measured:
@@ -76,7 +76,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> Generator[None]:
-    """The comparison after the table of this run."""
+    """Print the comparison after the table of this run."""
     try:
         return (yield)
     finally:

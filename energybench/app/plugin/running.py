@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from energybench.app.plugin.session import MATRIX_MARK, RUN, PytestRun, cell_of
+from energybench.app.plugin.mark import MATRIX_MARK
+from energybench.app.plugin.options import with_flag
+from energybench.app.plugin.session import NOT_RUNNING, RUN, PytestRun, cell_of
 from energybench.app.plugin.torchrun import executor_name, interruptible, journal, rank
 from energybench.errors import EnergybenchError
 
 if TYPE_CHECKING:
     from energybench.runs.session import Session
-
-NOT_RUNNING = ("collectonly", "setuponly", "setupplan", "benchmark_skip")
-"""pytest's options under which no cell runs."""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -38,7 +37,7 @@ def pytest_runtestloop(session: pytest.Session) -> None:
     try:
         _open(config, run, models, run.resources)
     except EnergybenchError as error:
-        raise pytest.UsageError(str(error)) from error
+        raise pytest.UsageError(with_flag(error)) from error
 
 
 def _open(

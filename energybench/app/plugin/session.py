@@ -1,15 +1,14 @@
-"""The pytest plugin: options, the matrix of cells, and what they share while they run."""
+"""The session: its options, a test for each cell of the matrix, and its state."""
 
 import os
-import re
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import pytest
 
-from energybench.app.plugin.options import OPTIONS, Option, Options, read_options
+from energybench.app.plugin.mark import MATRIX_MARK, read_mark
+from energybench.app.plugin.options import Options, add_options, given_options, read_options
 from energybench.config import Cell
 from energybench.errors import UsageError
 from energybench.runs.matrix import cells, with_tolerances
@@ -20,48 +19,37 @@ if TYPE_CHECKING:
     from energybench.records.record import RunRecord
     from energybench.runs.run import Run as MatrixRun
 
-MATRIX_MARK = "energy_matrix"
-
 
 @dataclass
 class PytestRun:
-    """State of one pytest session."""
+    """The state of one pytest session."""
 
     options: Options
     terminal: TextIO | None = None
-    """The terminal itself, where there is one: not captured while tests run."""
+    """A copy of standard output that pytest does not capture; None if that is no terminal."""
     run: "MatrixRun | None" = None
-    """The cells' run; None until the first test of a matrix."""
+    """The run of the cells; None before the first cell."""
     records: "list[RunRecord]" = field(default_factory=list)
     timed: set[int] = field(default_factory=set)
-    """Indices of the records that pytest-benchmark has a timing for."""
+    """Indices of the records that have a timing of pytest-benchmark's."""
     resumed: int = 0
-    """How many of the records an earlier run has measured."""
+    """Number of records taken from an earlier run's journal."""
     resources: "ExitStack | None" = None
 
     @property
     def measured(self) -> "list[RunRecord]":
-        """All records of this session, references on demand first."""
+        """All records of this session: first the references that ran on demand."""
         return [*(self.run.on_demand if self.run else ()), *self.records]
 
 
 RUN = pytest.StashKey[PytestRun]()
+NOT_RUNNING = ("collectonly", "setuponly", "setupplan", "benchmark_skip")
+"""Options of pytest and pytest-benchmark under which no test runs."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Every option on the command line and in ini files."""
-    group = parser.getgroup("energybench", "energy of fine-tuning compressed networks")
-    for option in OPTIONS:
-        default = f" (default: {option.default})" if option.default else ""
-        text = option.help + default
-        escaped = text.replace("%", "%%")  # argparse formats help texts
-        if option.default == "false":
-            group.addoption(
-                option.flag, dest=option.key, action="store_const", const="true", help=escaped
-            )
-        else:
-            group.addoption(option.flag, dest=option.key, metavar="X", help=escaped)
-        parser.addini(option.key, text, default=None)
+    """Declare every option."""
+    add_options(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -69,25 +57,26 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
         f"{MATRIX_MARK}(models, methods, tolerances=None): run the test once per model x "
-        "method x seed, as its argument `cell`; with tolerances once per tolerance of each, as its "
-        "argument `tolerance`, and for a baseline once with None",
+        "method x seed, given as its argument `cell`; with tolerances once per tolerance of each "
+        "cell, given as its argument `tolerance` (None for a baseline, which runs once)",
     )
-
-    def text_of(option: Option) -> str | None:
-        given: str | None = config.getoption(option.key)
-        return (config.getini(option.key) or None) if given is None else given
-
     try:
-        config.stash[RUN] = PytestRun(read_options(text_of), _terminal())
+        config.stash[RUN] = PytestRun(read_options(given_options(config)), _terminal())
     except UsageError as error:
         raise pytest.UsageError(str(error)) from error
 
 
 def _terminal() -> TextIO | None:
-    """Standard output, if it is a terminal; pytest captures nothing while it configures."""
-    if not sys.stdout.isatty():
+    """A copy of standard output, if that is a terminal: pytest will capture the original.
+
+    None for anything else, for instance an object of another plugin that only claims to be one.
+    """
+    try:
+        if not sys.stdout.isatty():
+            return None
+        return open(os.dup(sys.stdout.fileno()), "w", encoding=sys.stdout.encoding)
+    except (AttributeError, LookupError, OSError, TypeError, ValueError):
         return None
-    return open(os.dup(sys.stdout.fileno()), "w", encoding=sys.stdout.encoding)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -98,26 +87,23 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     options = metafunc.config.stash[RUN].options
     try:
-        models, methods, tolerances = _matrix_arguments(*mark.args, **mark.kwargs)
-        matrix = cells(options.models or models, options.methods or methods, options.seeds)
-    except (TypeError, UsageError) as error:
-        raise pytest.UsageError(f"{metafunc.definition.nodeid}: {error}") from error
-    if tolerances is None:
+        asked = read_mark(mark)
+        matrix = cells(
+            options.models or asked.models, options.methods or asked.methods, options.seeds
+        )
+    except UsageError as error:
+        line = f"{metafunc.definition.nodeid}: {error}"
+        raise pytest.Collector.CollectError(line) from error
+    if asked.tolerances is None:
         metafunc.parametrize("cell", matrix, ids=str)
         return
-    pairs = with_tolerances(matrix, tolerances)
+    pairs = with_tolerances(matrix, asked.tolerances)
     names = [str(cell) + ("" if pp is None else f"-{pp:g}pp") for cell, pp in pairs]
     metafunc.parametrize(("cell", "tolerance"), pairs, ids=names)
 
 
-def _matrix_arguments(
-    models: Sequence[str], methods: Sequence[str], tolerances: Sequence[float] | None = None
-) -> tuple[Sequence[str], Sequence[str], Sequence[float] | None]:
-    return models, methods, tolerances
-
-
 def cell_of(item: pytest.Item) -> Cell | None:
-    """The cell that a test of the matrix runs; None for other tests."""
+    """Return the cell that a test of the matrix runs; None for other tests."""
     if item.get_closest_marker(MATRIX_MARK) is None or not hasattr(item, "callspec"):
         return None
     cell: Cell = item.callspec.params["cell"]
@@ -125,18 +111,9 @@ def cell_of(item: pytest.Item) -> Cell | None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Close the meters and let the next measurement on."""
+    """Close the meters, and release the machine for the next measurement."""
     run = config.stash.get(RUN, None)
     if run is not None and run.resources is not None:
         run.resources.close()
     if run is not None and run.terminal is not None:
         run.terminal.close()
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_node_collection_finished(node: Any, ids: list[str]) -> None:
-    """Refuse to measure several cells at once."""
-    if any(re.search(r"\[.+-.+-seed\d+(-[^]]+)?\]$", name) for name in ids):
-        raise pytest.UsageError(
-            "energy is measured one cell at a time; run the benchmarks without -n"
-        )

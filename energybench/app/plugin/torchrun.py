@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from energybench.errors import UsageError
-from energybench.records.journal import Contents, Entry, Journal
 
 if TYPE_CHECKING:
     from energybench.app.plugin.options import Options
+    from energybench.records.journal import Journal
 
 WRITING = ("benchmark_json", "benchmark_save", "benchmark_autosave", "xmlpath")
 """pytest options that make a session write a file."""
@@ -70,20 +70,19 @@ def pytest_configure(config: pytest.Config) -> None:
             setattr(config.option, name, None)
 
 
-class _NoJournal(Journal):
-    """The journal of ranks other than 0, which keep none."""
+def journal(path: Path) -> "Journal":
+    """The session's journal; on ranks other than the first, one that is neither kept nor read."""
+    from energybench.records.journal import Contents, Entry, Journal
 
-    def append(self, entry: Entry) -> None:
-        """Write nothing."""
+    class Unkept(Journal):
+        def append(self, entry: Entry) -> None:
+            """Keep nothing."""
 
-    def read(self) -> Contents:
-        """Return no entries."""
-        return Contents((), ())
+        def read(self) -> Contents:
+            """No cell."""
+            return Contents((), ())
 
-
-def journal(path: Path) -> Journal:
-    """Return the journal at `path`; on ranks other than 0 one that keeps nothing."""
-    return _NoJournal(path) if rank() else Journal(path)
+    return Unkept(path) if rank() else Journal(path)
 
 
 def executor_name(options: "Options") -> str:
@@ -94,6 +93,8 @@ def executor_name(options: "Options") -> str:
     several = rank() is not None
     if options.checkpoint and (several or options.world_size > 1):
         raise UsageError("--energy-checkpoint is for one process; leave it out with several ranks")
+    if options.executor != "auto":
+        return options.executor
     if several:
         return "launched"
     return "ranks" if options.world_size > 1 else "in-process"

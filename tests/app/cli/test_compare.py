@@ -60,7 +60,7 @@ def test_limits_end_with_status_1_and_the_offending_rows(
         (["--fail-on", "kwh:x"], "'kwh:x' is no limit; write METRIC:N% or accuracy:Npp"),
         (["--by", "machine", "--fail-on", "kwh:5%"], "--fail-on needs two machines"),
         (["--across", "pue"], "--across=pue: energies under different PUE are not comparable"),
-        (["--why", "--format", "csv"], "--why is a table; leave out --format=csv"),
+        (["--why", "--format", "csv"], "--why prints a table; leave out --format=csv"),
         (["gone.json"], "cannot read gone.json: No such file"),
     ],
 )
@@ -77,7 +77,7 @@ def test_limits_on_runs_with_nothing_in_common_are_refused(
 ) -> None:
     other = save(tmp_path / "other.json", [cell(model="vgg16")])
     assert main(["compare", old, other, "--fail-on", "kwh:5%"]) == 2
-    assert "nothing to judge by --fail-on" in capsys.readouterr().err
+    assert "--fail-on has nothing to judge" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

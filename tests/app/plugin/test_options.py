@@ -1,11 +1,28 @@
+"""Options of a session: on the command line, in every kind of file, in the table."""
+
+from pathlib import Path
+from typing import Any
+
 import pytest
 
-from energybench.app.plugin.options import OPTIONS, Options, read_options
+from energybench.app.plugin.options import (
+    OPTIONS,
+    Given,
+    Options,
+    flag,
+    key,
+    option_table,
+    read_options,
+)
 from energybench.errors import UsageError
 
+FLAGS = {key(option): flag(option) for option in OPTIONS}
 
-def read(**given: str) -> Options:
-    return read_options(lambda option: given.get(option.name.replace("-", "_")))
+
+def read(**given: object) -> Options:
+    """Options as they follow from these, spelt as flags."""
+    keys = {f"energy_{name}": value for name, value in given.items()}
+    return read_options({name: Given(value, FLAGS[name]) for name, value in keys.items()})
 
 
 def test_the_defaults_are_the_papers() -> None:
@@ -26,6 +43,8 @@ def test_every_option_arrives() -> None:
         methods="lowrank+stego",
         seeds="3",
         dataset="folder:/data",
+        data_cache="off",
+        bad_images="skip",
         weights="/w",
         device="cuda:1",
         precision="bf16",
@@ -34,63 +53,244 @@ def test_every_option_arrives() -> None:
         tolerance="0.5",
         max_epochs="7",
         batch_size="32",
+        budget="equal",
         meter="nvml,rapl",
+        replay="trace.json",
         pue="1",
         country="FRA",
         idle="0",
         trace="true",
+        world_size="2",
+        journal="j.jsonl",
+        resume="true",
+        checkpoint="true",
+        compare="0001",
+        compare_fail="kwh:5%",
         no_wait="true",
     )
     assert options.models == ("resnet18", "vgg16")
     assert options.methods == ("lowrank+stego",)
     assert options.seeds == 3
-    assert not options.wait
+    assert (options.world_size, options.journal) == (2, "j.jsonl")
+    assert (options.resume, options.checkpoint, options.wait) == (True, True, False)
+    assert (options.compare, options.compare_fail) == ("0001", "kwh:5%")
     run = options.run
     assert (run.dataset, run.weights, run.device) == ("folder:/data", "/w", "cuda:1")
+    assert (run.data.cache, run.data.bad_images) == ("off", "skip")
     assert (run.precision, run.tolerance) == ("bf16", 0.5)
     assert (run.memory_format, run.compile) == ("channels_last", True)
-    assert (run.finetune.max_epochs, run.finetune.batch_size) == (7, 32)
+    tuning = run.finetune
+    assert (tuning.max_epochs, tuning.batch_size, tuning.budget) == (7, 32, "equal")
     measure = run.measure
     assert (measure.meters, measure.pue) == (("nvml", "rapl"), 1.0)
-    assert (measure.country, measure.idle_s, measure.trace) == ("FRA", 0.0, True)
+    assert (measure.replay, measure.country) == ("trace.json", "FRA")
+    assert (measure.idle_s, measure.trace) == (0.0, True)
+
+
+def test_a_whole_number_and_its_text_give_the_same_value() -> None:
+    for given in (2, "2", "2.0", 2.0):
+        assert repr(read(tolerance=given).run.tolerance) == "2.0"
 
 
 def test_the_largest_batch_can_be_asked_for() -> None:
     run = read(batch_size="auto").run
     assert run.largest_batch
+    assert run.finetune.batch_size == 64
     assert not read().run.largest_batch
 
 
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"models": "resnet19"}, "did you mean resnet1"),
-        ({"models": ","}, "empty list"),
+        ({"models": "resnet19"}, "--energy-models: unknown model 'resnet19'; did you mean resnet1"),
+        ({"models": ","}, "--energy-models is ,; name at least one"),
         ({"methods": "prone"}, "did you mean prune"),
         ({"dataset": "digit"}, "did you mean digits"),
         ({"meter": "nvm"}, "did you mean nvml"),
         ({"meter": "replay"}, "name it with --energy-replay=FILE"),
-        ({"tolerance": "-1"}, "at least 0"),
-        ({"tolerance": "much"}, "--energy-tolerance=much is not a number"),
+        ({"tolerance": "-1"}, "--energy-tolerance is -1; it must be at least 0"),
+        ({"tolerance": "much"}, "--energy-tolerance is much; it must be a number"),
         ({"tolerance": "nan"}, "at least 0"),
+        ({"tolerance": "inf"}, "finite"),
+        ({"pue": 10**400}, "it must be at most 100"),
+        ({"tolerance": True}, "--energy-tolerance is True; it must be a number"),
         ({"pue": "0.9"}, "at least 1"),
+        ({"pue": "1e308"}, "--energy-pue is 1e308; it must be at most 100"),
         ({"idle": "-1"}, "--energy-idle is -1; it must be at least 0"),
-        ({"trace": "maybe"}, "maybe is neither true nor false"),
-        ({"seeds": "0"}, "--energy-seeds: 0 is less than 1"),
+        ({"idle": "1e9"}, "at most 3,600"),
+        ({"trace": "maybe"}, "--energy-trace is maybe; it must be true or false"),
+        ({"trace": 1}, "it must be true or false"),
+        ({"seeds": "0"}, "--energy-seeds is 0; it must be at least 1"),
+        ({"seeds": "9" * 20}, "it must be at most 10,000"),
+        ({"seeds": "9" * 9_999}, "it must be a whole number"),
+        ({"seeds": 2.5}, "it must be a whole number"),
+        ({"seeds": ["2"]}, "it must be a whole number"),
         ({"batch_size": "1"}, "at least 2"),
         ({"batch_size": "0"}, "at least 2"),
+        ({"batch_size": "car"}, "it must be a whole number, or auto"),
         ({"max_epochs": "0"}, "at least 1"),
         ({"precision": "fp8"}, "known: fp32, tf32, bf16"),
+        ({"device": "tpu"}, "use auto, cpu, cuda or cuda:N"),
+        ({"weights": ""}, "--energy-weights is empty; give it a value, or leave it out"),
+        ({"weights": 3}, "it must be one text"),
+        ({"models": [1]}, 'it must be names: "a,b" or ["a", "b"]'),
     ],
 )
-def test_bad_input_is_one_line(given: dict[str, str], says: str) -> None:
+def test_bad_input_is_one_line(given: dict[str, object], says: str) -> None:
     with pytest.raises(UsageError) as caught:
         read(**given)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 250
 
 
-def test_flags_and_keys() -> None:
-    by_name = {option.name: option for option in OPTIONS}
-    assert by_name["max-epochs"].flag == "--energy-max-epochs"
-    assert by_name["max-epochs"].key == "energy_max_epochs"
+SEEN = """
+from energybench.app.plugin.session import RUN
+
+def test_options(pytestconfig):
+    options = pytestconfig.stash[RUN].options
+    print(repr((options.models, options.seeds, options.run.tolerance, options.run.measure.trace,
+                options.run.finetune.batch_size, options.run.weights)))
+"""
+EXPECTED = "(('resnet18', 'vgg16'), 2, 0.5, True, 32, None)"
+
+INI = """
+[pytest]
+energy_models = resnet18, vgg16
+energy_seeds = 2
+energy_tolerance = 0.5
+energy_trace = true
+energy_batch_size = 32
+energy_weights =
+"""
+NATURAL = """
+energy_models = ["resnet18", "vgg16"]
+energy_seeds = 2
+energy_tolerance = 0.5
+energy_trace = true
+energy_batch_size = 32
+energy_weights = ""
+"""
+TEXTS = """
+energy_models = "resnet18,vgg16"
+energy_seeds = "2"
+energy_tolerance = "0.5"
+energy_trace = "true"
+energy_batch_size = "32"
+"""
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("pytest.ini", INI),
+        ("tox.ini", INI),
+        ("setup.cfg", INI.replace("[pytest]", "[tool:pytest]")),
+        ("pyproject.toml", f"[tool.pytest.ini_options]{NATURAL}"),
+        ("pyproject.toml", f"[tool.pytest.ini_options]{TEXTS}"),
+        ("pyproject.toml", f"[tool.pytest]{NATURAL}"),
+        ("pyproject.toml", f"[tool.pytest]{TEXTS}"),
+        ("pytest.toml", f"[pytest]{NATURAL}"),
+    ],
+)
+def test_values_of_their_own_types_in_every_file(
+    pytester: pytest.Pytester, file: str, text: str
+) -> None:
+    Path(pytester.path, file).write_text(text)
+    pytester.makepyfile(SEEN)
+    result = pytester.runpytest_subprocess("-s", "-W", "error")
+    result.assert_outcomes(passed=1)
+    assert EXPECTED in result.stdout.str()
+    assert "arning" not in result.stdout.str()
+
+
+@pytest.mark.parametrize("section", ["tool.pytest.ini_options", "tool.pytest"])
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("energy_seeds = 0", "energy_seeds in pyproject.toml is 0; it must be at least 1"),
+        ("energy_seeds = 2.5", "energy_seeds in pyproject.toml is 2.5; it must be a whole number"),
+        ("energy_models = [1]", "energy_models in pyproject.toml is [[]1]; it must be names: *"),
+        ("energy_device = ['cpu']", "energy_device in pyproject.toml is ?'cpu'?; it must be one *"),
+    ],
+)
+def test_a_wrong_value_in_a_file_is_one_line(
+    pytester: pytest.Pytester, section: str, line: str, says: str
+) -> None:
+    Path(pytester.path, "pyproject.toml").write_text(f"[{section}]\n{line}\n")
+    result = pytester.runpytest_subprocess()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: {says}"])
+    assert len([line for line in result.stderr.lines if line.strip()]) == 1
+
+
+def test_the_command_line_goes_before_the_file(pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\nenergy_seeds = 7\nenergy_tolerance = 3\n")
+    pytester.makepyfile(SEEN)
+    result = pytester.runpytest_subprocess("-s", "--energy-seeds=2", "-o", "energy_tolerance=0.25")
+    assert "(None, 2, 0.25, False, 64, None)" in result.stdout.str()
+    wrong = pytester.runpytest_subprocess("-o", "energy_tolerance=-1")
+    wrong.stderr.fnmatch_lines(["ERROR: -o energy_tolerance is -1; it must be at least 0"])
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "--energy-device=tpu",
+        "--energy-dataset=digit",
+        "--energy-meter=nvm",
+        "--energy-methods=prone",
+        "--energy-seeds=99999999999999999999",
+        "--energy-weights=",
+    ],
+)
+def test_a_wrong_option_is_refused_though_nothing_is_selected(
+    pytester: pytest.Pytester, given: str
+) -> None:
+    result = pytester.runpytest_subprocess(given, "-k", "nothing")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: {given.partition('=')[0]}*"])
+
+
+MATRIX = """
+import pytest
+
+@pytest.mark.energy_matrix({arguments})
+def test_cells(cell):
+    pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ("model=['resnet18'], methods=['stego']", "unexpected keyword argument 'model'"),
+        ("", "missing 2 required positional arguments"),
+        ("models='resnet18', methods=['stego']", "models is 'resnet18', not a list of names"),
+        ("models=[], methods=['stego']", "models is [[]], not a list of names"),
+        ("models=['resnet18'], methods=[3]", "methods is [[]3], not a list of names"),
+        ("models=['resnet19'], methods=['stego']", "unknown model 'resnet19'; did you mean *"),
+        ("['resnet18'], ['stego'], ['2']", "tolerances is [[]'2'], not a list of numbers *"),
+        ("['resnet18'], ['stego'], [-1]", "tolerances is [[]-1], not a list of numbers *"),
+        ("['resnet18'], ['stego'], 2", "tolerances is 2, not a list of numbers *"),
+    ],
+)
+def test_a_wrong_mark_is_one_line(pytester: pytest.Pytester, arguments: str, says: str) -> None:
+    pytester.makepyfile(MATRIX.replace("{arguments}", arguments))
+    result = pytester.runpytest_subprocess()
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines([f"*::test_cells: *{says}*"])
+    assert "Traceback" not in result.stdout.str()
+    assert "INTERNALERROR" not in result.stdout.str()
+
+
+def test_the_manual_has_the_table_of_options(pytestconfig: pytest.Config) -> None:
+    pages = [pytestconfig.rootpath / "README.md", *pytestconfig.rootpath.glob("docs/**/*.md")]
+    tables = [table for page in pages for table in marked_tables(page.read_text())]
+    assert tables == [option_table()], "paste what option_table() returns between the two markers"
+
+
+def marked_tables(text: str) -> list[Any]:
+    """The texts between the two markers."""
+    parts = text.split("<!-- options -->")[1:]
+    return [part.partition("<!-- /options -->")[0].strip() for part in parts]

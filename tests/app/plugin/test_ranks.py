@@ -172,7 +172,7 @@ def test_single_steps_are_not_for_several_ranks(session: pytest.Pytester) -> Non
         (("--energy-world-size=3",), "--energy-batch-size is 64, *name a multiple of 3"),
         (("--energy-world-size=2", "--energy-checkpoint"), "--energy-checkpoint is for one *"),
         (("--energy-world-size=2", "--energy-compile"), "--energy-compile is for one process; *"),
-        (("--energy-world-size=0",), "--energy-world-size: 0 is less than 1"),
+        (("--energy-world-size=0",), "--energy-world-size is 0; it must be at least 1"),
         (
             ("--energy-world-size=2", "--energy-meter=rapl,nvml", "-oenergy_replay="),
             "rank 0: meter rapl is not available: *",

@@ -62,7 +62,7 @@ def test_an_unknown_budget_is_refused(session: pytest.Pytester) -> None:
     result = session.runpytest_subprocess("--energy-budget=half")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     (line,) = [line for line in result.stderr.lines if line.strip()]
-    assert "unknown budget 'half'; known: early-stopping, equal" in line
+    assert "--energy-budget is half; known: early-stopping, equal" in line
 
 
 @pytest.fixture

@@ -1,0 +1,165 @@
+"""Options as the fields of dataclasses declare them, and their values out of text and TOML."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
+from types import NoneType
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_hints
+
+from energybench.config import Rule, shown
+from energybench.errors import UsageError
+from energybench.registry import DATASETS, EXECUTORS, METERS, MODELS, method_parts
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
+
+ANSWERS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+"""Texts that stand for a boolean."""
+
+
+def _dataset(text: str) -> str:
+    DATASETS.check(text.partition(":")[0])
+    return text
+
+
+REGISTERED: Mapping[str, Callable[[str], str]] = {
+    "models": MODELS.check,
+    "methods": lambda name: "+".join(method_parts(name)),
+    "meters": lambda name: name if name == "auto" else METERS.check(name),
+    "dataset": _dataset,
+    "executor": lambda name: name if name == "auto" else EXECUTORS.check(name),
+}
+"""Field -> check of one name in it; returns the name, raises `UsageError` for an unknown one."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """One field that a user can set."""
+
+    path: tuple[str, ...]
+    """Fields from the outermost dataclass to this one: ("finetune", "batch_size")."""
+    kind: type
+    """bool, int, float or str; tuple for names, comma-separated in text."""
+    rule: Rule
+    default: Any
+
+    @property
+    def name(self) -> str:
+        """The option's name without any prefix: "batch-size"."""
+        return self.rule.name or self.path[-1].replace("_", "-")
+
+    @property
+    def text(self) -> str:
+        """The help for a terminal, without the default."""
+        return self.rule.help.replace("`", "")
+
+    @property
+    def help(self) -> str:
+        """The help for a terminal, with the default."""
+        return f"{self.text} (default: {self.default_text})" if self.default_text else self.text
+
+    @property
+    def default_text(self) -> str:
+        """The default as a user would write it; "" where there is none to show."""
+        if self.rule.default_text is not None:
+            return self.rule.default_text
+        if self.kind is tuple:
+            return ",".join(self.default or ())
+        if self.default is None or self.kind is bool:
+            return ""
+        return f"{self.default:g}" if self.kind is float else str(self.default)
+
+    def read(self, given: object, spelt: str) -> Any:
+        """The value that `given` stands for: a text, or a number, boolean or list out of TOML.
+
+        Raises `UsageError` in one line that calls the option `spelt`, for instance
+        "--energy-batch-size".
+        """
+        value, problem = self._value(given)
+        if problem is None:
+            problem = self.rule.problem(value)
+        if problem is not None:
+            raise UsageError(f"{spelt} is {shown(given)}; {problem}")
+        check_name = REGISTERED.get(self.path[-1])
+        if check_name is None:
+            return value
+        try:
+            return tuple(map(check_name, value)) if self.kind is tuple else check_name(value)
+        except UsageError as error:
+            raise UsageError(f"{spelt}: {error}") from error
+
+    def _value(self, given: object) -> tuple[Any, str | None]:
+        """The value in the option's type, or why there is none."""
+        if self.kind is tuple:
+            return _names(given)
+        if isinstance(given, str):
+            return (given, None) if self.kind is str else self._of_text(given.strip())
+        if self.kind is float and isinstance(given, int) and not isinstance(given, bool):
+            return self._of_text(str(given))
+        return (given, None) if type(given) is self.kind else (None, self._expected)
+
+    def _of_text(self, text: str) -> tuple[Any, str | None]:
+        if not text:
+            return None, "give it a value, or leave it out"
+        if text == self.rule.word:
+            return text, None
+        if self.kind is bool:
+            answer = ANSWERS.get(text.lower())
+            return answer, self._expected if answer is None else None
+        try:
+            return self.kind(text), None
+        except ValueError:
+            return None, self._expected
+
+    @property
+    def _expected(self) -> str:
+        noun = {bool: "true or false", int: "a whole number", float: "a number"}.get(self.kind)
+        word = f", or {self.rule.word}" if self.rule.word else ""
+        return f"it must be {noun or 'one text'}{word}"
+
+
+def _names(given: object) -> tuple[tuple[str, ...], str | None]:
+    listed = given.split(",") if isinstance(given, str) else given
+    if not isinstance(listed, list) or not all(isinstance(one, str) for one in listed):
+        return (), 'it must be names: "a,b" or ["a", "b"]'
+    names = tuple(name for part in listed for one in part.split(",") if (name := one.strip()))
+    return names, None if names else "name at least one"
+
+
+@cache
+def options_of(config: "type[DataclassInstance]") -> Mapping[tuple[str, ...], Option]:
+    """Path -> option, for every field of `config` and of the dataclasses within it, in order."""
+    return {option.path: option for option in _walk(config, ())}
+
+
+def _walk(config: "type[DataclassInstance]", outer: tuple[str, ...]) -> Iterator[Option]:
+    hints = get_type_hints(config)
+    for one in fields(config):
+        path = (*outer, one.name)
+        if "rule" in one.metadata:
+            yield Option(path, _kind(hints[one.name]), one.metadata["rule"], one.default)
+        elif is_dataclass(hints[one.name]):
+            yield from _walk(hints[one.name], path)
+
+
+def _kind(annotation: Any) -> type:
+    """The class within an annotation: int of `int`, tuple of `tuple[str, ...] | None`."""
+    if NoneType in get_args(annotation):
+        (annotation,) = (part for part in get_args(annotation) if part is not NoneType)
+    kind: type = get_origin(annotation) or annotation
+    return kind
+
+
+def build(config: type[T], values: Mapping[tuple[str, ...], Any], outer: tuple[str, ...] = ()) -> T:
+    """An instance of `config` with the given values, by path, and defaults everywhere else."""
+    hints = get_type_hints(config)
+    given: dict[str, Any] = {}
+    for one in fields(config):
+        path = (*outer, one.name)
+        if is_dataclass(hints[one.name]):
+            given[one.name] = build(hints[one.name], values, path)
+        elif path in values:
+            given[one.name] = values[path]
+    return config(**given)

@@ -1,0 +1,42 @@
+"""The machine in pytest-benchmark's JSON: with our facts, but only where a matrix has run."""
+
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+from energybench.app.plugin.session import RUN
+
+KEY = "energybench"
+
+
+def _facts() -> dict[str, Any]:
+    from energybench.energy.machine import describe_machine
+
+    return describe_machine().to_json()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_benchmark_update_machine_info(
+    config: pytest.Config, machine_info: dict[str, Any]
+) -> None:
+    """Add the stable facts that identify this machine, once cells have run."""
+    if config.stash[RUN].run is not None:
+        machine_info[KEY] = _facts()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True, optionalhook=True)
+def pytest_benchmark_compare_machine_info(
+    machine_info: dict[str, Any], compared_benchmark: dict[str, Any]
+) -> Generator[None]:
+    """Compare our facts with a saved run that has them.
+
+    pytest-benchmark compares before it collects, so that nobody knows yet which tests will run.
+    """
+    saved = compared_benchmark.get("machine_info") or {}
+    if KEY in saved:
+        machine_info[KEY] = _facts()
+    try:
+        return (yield)
+    finally:
+        machine_info.pop(KEY, None)
