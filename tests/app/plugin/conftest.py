@@ -1,5 +1,6 @@
 """A pytest session of its own, with tiny models registered as another package would."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -146,7 +147,7 @@ def session(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, tiny_package: Path, cache: Path
 ) -> pytest.Pytester:
     """A folder with one benchmark in it, with meters replayed; run it in a process of its own."""
-    monkeypatch.setenv("PYTHONPATH", str(tiny_package))
+    monkeypatch.setenv("PYTHONPATH", str(tiny_package), prepend=os.pathsep)
     monkeypatch.setenv("ENERGYBENCH_CACHE", str(cache))
     monkeypatch.setenv("ENERGYBENCH_LOCKS", str(cache))  # other sessions do not make it wait
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
