@@ -97,7 +97,7 @@ def test_throughput(cell, compiled, energy_session, ceiling, benchmark):
             device_name=energy_session.facts().device_name,
             images_per_s=images_per_s,
             joules_per_image=ours[1],
-            flops_per_image=flops(lambda: prepared.model(prepared.images).sum().backward()) / batch,
+            flops_per_image=flops(lambda: _forward_and_backward(prepared)) / batch,
             ceiling_flops_per_s=ceiling(prepared.precision),
             timm_images_per_s=theirs[0],
             timm_joules_per_image=theirs[1],
@@ -133,5 +133,9 @@ def timm_step(prepared, energy_session, layout):
         train = timm_loop(model, config, layout, energy_session.config.compile)
     except ImportError:
         return None
-    once = [(prepared.images, prepared.labels)]
+    once = [prepared.batch]
     return lambda: train(once, arithmetic(prepared.precision, energy_session.device))
+
+
+def _forward_and_backward(prepared):
+    prepared.model(prepared.batch[0]).sum().backward()

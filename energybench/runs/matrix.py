@@ -20,19 +20,24 @@ PAPER_MODELS = (
 """The nine networks of arXiv 2506.01311."""
 
 
+def check_names(models: Sequence[str], methods: Sequence[str]) -> None:
+    """Raise `UsageError` for a model or a method that nobody has registered."""
+    for model in models:
+        MODELS.check(model)
+    for method in methods:
+        method_parts(method)
+
+
 def cells(models: Sequence[str], methods: Sequence[str], seeds: int) -> list[Cell]:
-    """List every model x seed x method; raises `UsageError` for an unknown name.
+    """List every model x seed x method; names are not checked, see `check_names`.
 
     Each model and seed is a block. The baseline comes first. The seed shuffles the other methods,
     so that a drift of the machine favours none of them.
     """
     result = []
     for model in dict.fromkeys(models):
-        MODELS.check(model)
         for seed in range(seeds):
             others = [method for method in dict.fromkeys(methods) if method != "baseline"]
-            for method in others:
-                method_parts(method)
             random.Random(f"{model}-{seed}").shuffle(others)
             first = ["baseline"] if "baseline" in methods else []
             result += [Cell(model, method, seed) for method in (*first, *others)]

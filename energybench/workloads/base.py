@@ -117,6 +117,10 @@ class Task(Protocol):
         """
         ...
 
+    def answer(self, model: nn.Module, batch: Batch) -> Any:
+        """Run the model on the inputs of one batch and return its output, without judging it."""
+        ...
+
     def evaluate(self, model: nn.Module, batch: Batch) -> Scores:
         """Judge the model, which is in evaluation mode, on one batch."""
         ...

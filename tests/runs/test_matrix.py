@@ -2,7 +2,7 @@ import pytest
 
 from energybench.config import Cell
 from energybench.errors import UsageError
-from energybench.runs.matrix import cells
+from energybench.runs.matrix import cells, check_names
 
 METHODS = ("stego", "baseline", "prune", "lowrank", "lowrank+stego")
 
@@ -23,6 +23,6 @@ def test_ids() -> None:
 
 def test_unknown_names() -> None:
     with pytest.raises(UsageError, match="resnet19"):
-        cells(["resnet19"], METHODS, 1)
+        check_names(["resnet19"], METHODS)
     with pytest.raises(UsageError, match="proon"):
-        cells(["resnet18"], ["proon"], 1)
+        check_names(["resnet18"], ["proon"])

@@ -189,6 +189,9 @@ class NextToken:
         logits, targets = model(batch["tokens"]), batch["targets"]
         return cross_entropy(logits.flatten(0, 1), targets.flatten()), targets.numel()
 
+    def answer(self, model: nn.Module, batch: Batch) -> Any:
+        return model(batch["tokens"])
+
     def evaluate(self, model: nn.Module, batch: Batch) -> Scores:
         logits, targets = model(batch["tokens"]).float().flatten(0, 1), batch["targets"].flatten()
         said = logits.argmax(dim=1)
@@ -260,6 +263,9 @@ class Regression:
     def loss(self, model: Forward, batch: Batch) -> tuple[Tensor, int]:
         targets = batch["targets"]
         return mse_loss(model(batch["inputs"]).squeeze(1), targets), len(targets)
+
+    def answer(self, model: nn.Module, batch: Batch) -> Any:
+        return model(batch["inputs"])
 
     def evaluate(self, model: nn.Module, batch: Batch) -> Scores:
         said = model(batch["inputs"]).squeeze(1).float()

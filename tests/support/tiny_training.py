@@ -59,6 +59,9 @@ class NextLetter:
         logits = forward(batch["letters"])
         return cross_entropy(logits.flatten(0, 1), targets.flatten()), targets.numel()
 
+    def answer(self, model: nn.Module, batch: Batch) -> Any:
+        return model(batch["letters"])
+
     def evaluate(self, model: nn.Module, batch: Batch) -> Scores:
         targets = batch["targets"]["next"].flatten()
         logits = model(batch["letters"]).flatten(0, 1)

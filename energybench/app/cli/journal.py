@@ -83,10 +83,11 @@ def _missing(
     seeds: int | None,
 ) -> "list[Cell]":
     """The cells of the matrix that the journal lacks, or has as interrupted ones only."""
-    from energybench.runs.matrix import cells
+    from energybench.runs.matrix import cells, check_names
 
     found = [entry.record for entry in contents.latest.values()]
     ended = {(one.model, one.method, one.seed) for one in found if one.status != "interrupted"}
+    check_names(models or (), methods or ())  # the journal's own need no registration here
     wanted = cells(
         models or list(dict.fromkeys(record.model for record in found)),
         methods or list(dict.fromkeys(record.method for record in found)),

@@ -11,7 +11,7 @@ from energybench.app.plugin.mark import MATRIX_MARK, read_mark
 from energybench.app.plugin.options import Options, add_options, given_options, read_options
 from energybench.config import Cell
 from energybench.errors import UsageError
-from energybench.runs.matrix import cells, with_tolerances
+from energybench.runs.matrix import cells, check_names, with_tolerances
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
@@ -88,9 +88,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     options = metafunc.config.stash[RUN].options
     try:
         asked = read_mark(mark)
-        matrix = cells(
-            options.models or asked.models, options.methods or asked.methods, options.seeds
-        )
+        models, methods = options.models or asked.models, options.methods or asked.methods
+        check_names(models, methods)
+        matrix = cells(models, methods, options.seeds)
     except UsageError as error:
         line = f"{metafunc.definition.nodeid}: {error}"
         raise pytest.Collector.CollectError(line) from error

@@ -3,17 +3,16 @@
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import nn
 
 from energybench.energy.per_call import PerCall, per_call
 from energybench.records.studies import InferencePoint
 from energybench.runs.session import Session
-from energybench.runs.studies.steps import Prepared
+from energybench.runs.studies.steps import TrainingStep
 from energybench.training.precision import arithmetic
 
 
 def inference_points(
-    prepared: Prepared, session: Session, batch_sizes: Sequence[int], window_s: float
+    prepared: TrainingStep, session: Session, batch_sizes: Sequence[int], window_s: float
 ) -> tuple[list[InferencePoint], list[PerCall]]:
     """Measure answers at each of `batch_sizes`, in windows of at least `window_s` seconds.
 
@@ -30,14 +29,13 @@ def inference_points(
     return points, found
 
 
-def answer(prepared: Prepared, batch_size: int, device: torch.device) -> Callable[[], object]:
-    """A function that answers one batch of synthetic images."""
-    model: nn.Module = prepared.model
-    images = torch.randn(batch_size, *prepared.images.shape[1:], device=device)
+def answer(prepared: TrainingStep, batch_size: int, device: torch.device) -> Callable[[], object]:
+    """Return a function that answers one synthetic batch, in evaluation mode."""
+    batch = prepared.synthetic(batch_size)
 
     def call() -> object:
         with torch.inference_mode(), arithmetic(prepared.precision, device):
-            return model(images)
+            return prepared.task.answer(prepared.model, batch)
 
     return call
 

@@ -1,4 +1,4 @@
-"""Single training steps on synthetic images, for studies of what a step costs."""
+"""Single training steps on synthetic batches, for studies of the cost of a step."""
 
 import itertools
 from collections.abc import Callable
@@ -12,7 +12,6 @@ from energybench.compression.base import Compression, Score
 from energybench.compression.compose import build
 from energybench.config import Cell
 from energybench.errors import UsageError
-from energybench.records.metric import ACCURACY
 from energybench.records.record import CompressionReport
 from energybench.runs.session import Session
 from energybench.training.calibrate import calibrate
@@ -20,6 +19,7 @@ from energybench.training.compiled import compiled
 from energybench.training.memory_format import lay_out, memory_format
 from energybench.training.passes import sgd, train_pass
 from energybench.training.plan import Finetuning, Forward
+from energybench.workloads.base import Batch, PretrainedTask
 from energybench.workloads.images.networks import find_model
 from energybench.workloads.images.task import ImageClassification
 
@@ -28,16 +28,17 @@ CLASSES = 1000
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """A compressed network that takes training steps on synthetic images."""
+class TrainingStep:
+    """A compressed network that takes training steps on one synthetic batch."""
 
+    task: PretrainedTask
     model: nn.Module
     compression: Compression
     report: CompressionReport
-    images: Tensor
-    """(batch, 3, pixels, pixels), normally distributed."""
-    labels: Tensor
-    """(batch,) classes, int64."""
+    synthetic: Callable[[int], Batch]
+    """Batch size -> a batch of random values on the device, in the shapes of this study."""
+    batch: Batch
+    """The batch that `step` trains on. Of images: (batch, 3, pixels, pixels), and int64 labels."""
     precision: str
     """The cheapest arithmetic that holds the compressed weights exactly."""
     forward: Forward
@@ -50,67 +51,73 @@ class Prepared:
     """
 
 
-def prepare(cell: Cell, session: Session, batch_size: int, image_size: int) -> Prepared:
+def prepare(
+    cell: Cell, session: Session, batch_size: int, image_size: int | None = None
+) -> TrainingStep:
     """Load and compress the network of `cell` on the run's own data, and choose its arithmetic.
 
-    Raises `UsageError` for weights whose head does not fit the data, and for several ranks.
+    `image_size` is the pixels per side of synthetic images; None for the task's own shapes. Raises
+    `UsageError` for weights whose head does not fit the data, for an image size where the data are
+    no images, and for several ranks.
     """
-    task = _image_task(session, cell)
+    task = _task(session, cell)
     model, facts = session.pretrained(cell.model).load(session.device, cell.seed)
     if facts["head_replaced"]:
         raise UsageError(
             f"the weights of {cell.model} have other classes than {session.data.name}, and a "
-            "search on an untrained head finds nothing; give fine-tuned ones by --energy-weights"
+            "search on an untrained head finds nothing; give fine-tuned weights"
         )
     compression = build(cell.method)
-    report = compression.compress(
-        model, session.score(cell.model, cell.seed), session.config.tolerance
-    )
-    return _with_steps(session, task, model, compression, report, (batch_size, image_size))
+    score = session.score(cell.model, cell.seed)
+    report = compression.compress(model, score, session.config.tolerance)
+    synthetic = _synthetic(task, session, image_size)
+    return _step(session, task, model, compression, report, synthetic, batch_size)
 
 
-def untrained(cell: Cell, session: Session, batch_size: int, image_size: int) -> Prepared:
-    """The network of `cell` as it is built for ImageNet, for a method that compresses nothing.
+def untrained(cell: Cell, session: Session, batch_size: int, image_size: int) -> TrainingStep:
+    """Build the network of `cell` for ImageNet, for a method that compresses nothing.
 
-    Raises `UsageError` for several ranks.
+    Raises `UsageError` where the data are no images, and for several ranks.
     """
-    task = _image_task(session, cell)
+    task = _task(session, cell)
     torch.manual_seed(cell.seed)
     model = find_model(cell.model).build(CLASSES, photographs=True).to(session.device)
     compression = build(cell.method)
-    report = compression.compress(
-        model, Score(lambda model: 0.0, ACCURACY), session.config.tolerance
-    )
-    return _with_steps(session, task, model, compression, report, (batch_size, image_size), CLASSES)
+    score = Score(lambda model: 0.0, task.metric)
+    report = compression.compress(model, score, session.config.tolerance)
+    synthetic = _synthetic(task, session, image_size, CLASSES)
+    return _step(session, task, model, compression, report, synthetic, batch_size)
 
 
-def _image_task(session: Session, cell: Cell) -> ImageClassification:
+def _task(session: Session, cell: Cell) -> PretrainedTask:
     if session.placement is not None:
         raise UsageError("single steps are measured in one process; leave out the other ranks")
-    task = session.task(cell.model)
+    return session.task(cell.model)
+
+
+def _synthetic(
+    task: PretrainedTask, session: Session, image_size: int | None, classes: int | None = None
+) -> Callable[[int], Batch]:
+    if image_size is None:
+        return lambda batch_size: task.synthetic(batch_size, session.device)
     if not isinstance(task, ImageClassification):
-        raise UsageError(
-            f"single steps are measured on synthetic images, not on {session.data.name}; "
-            "name an image data set by --energy-dataset"
-        )
-    return task
+        raise UsageError(f"{session.data.name} has no images, so it takes no image size")
+    return lambda batch_size: task.synthetic(batch_size, session.device, image_size, classes)
 
 
-def _with_steps(
+def _step(
     session: Session,
-    task: ImageClassification,
+    task: PretrainedTask,
     model: nn.Module,
     compression: Compression,
     report: CompressionReport,
-    size: tuple[int, int],
-    classes: int | None = None,
-) -> Prepared:
-    """`size`: images per batch, pixels per side. `classes`: those of the data if None."""
-    batch_size, pixels = size
-    images, labels = task.synthetic(batch_size, session.device, pixels, classes)
+    synthetic: Callable[[int], Batch],
+    batch_size: int,
+) -> TrainingStep:
+    batch = synthetic(batch_size)
     run = Finetuning(
         task=task,
-        train=list(itertools.repeat((images, labels), 4)),
+        train=list(itertools.repeat(batch, 4)),
         validation=[],
         config=replace(session.config.finetune, learning_rate=0.0),
         seed=0,
@@ -125,14 +132,15 @@ def _with_steps(
         run = replace(run, forward=compiled(model, compression, candidates, run))
     precision = calibrate(model, compression, candidates, run).chosen
     lay_out(model.parameters(), memory_format(run.memory_format, precision, run.device))
-    once = replace(run, train=[(images, labels)], precision=precision)
+    once = replace(run, train=[batch], precision=precision)
     one_pass = partial(train_pass, model, compression, sgd(model, run.config), once)
-    return Prepared(
+    return TrainingStep(
+        task,
         model,
         compression,
         report,
-        images,
-        labels,
+        synthetic,
+        batch,
         precision,
         model if run.forward is None else run.forward,
         lambda: one_pass().loss,

@@ -67,6 +67,11 @@ class ImageClassification:
         """Return the mean cross-entropy, (), and the number of images."""
         return scoring.training_loss(forward, batch)
 
+    def answer(self, model: nn.Module, batch: ImageBatch) -> Tensor:
+        """Return the logits of the batch's images, (batch, classes)."""
+        logits: Tensor = model(batch[0])
+        return logits
+
     def evaluate(self, model: nn.Module, batch: ImageBatch) -> Scores:
         """Return summed cross-entropy, correct predictions, and predicted classes."""
         return scoring.scores(model, batch)
