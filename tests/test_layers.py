@@ -36,7 +36,9 @@ def test_only_its_own_layer_imports_a_library(module: str, tree: ast.Module) -> 
     if module != "workloads.images.vision":
         assert "torchvision" not in found, "import it through energybench.workloads.images.vision"
     if module.startswith("energy."):
-        assert "torch" not in found or module == "energy.diagnosis", "energy is handed what it needs"
+        assert "torch" not in found or module == "energy.diagnosis", (
+            "energy is handed what it needs"
+        )
 
 
 def test_collection_imports_nothing_heavy(pytestconfig: pytest.Config) -> None:

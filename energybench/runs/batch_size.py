@@ -160,8 +160,7 @@ def _forget_peak() -> None:
         (_PROCESS / "clear_refs").write_text("5")
     except OSError as error:
         raise UsageError(
-            "--energy-batch-size=auto on a CPU reads the peak of its memory from Linux; "
-            "give a number here"
+            "batch_size auto on a CPU reads the peak of its memory from Linux; give a number here"
         ) from error
 
 

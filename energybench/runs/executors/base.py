@@ -1,7 +1,7 @@
 """The protocol of an executor: hardware that runs jobs, in this process or elsewhere.
 
 Another package adds an executor by an entry point in the group `energybench.executors`: a callable
-that takes a `Setup` and returns an `Executor`. `--energy-executor` names it.
+that takes a `Setup` and returns an `Executor`. `Options.executor` names it.
 """
 
 from collections.abc import Callable, Sequence

@@ -101,7 +101,7 @@ def open_launched(setup: Setup) -> InProcess:
     if setup.world_size > 1:
         raise UsageError(
             f"WORLD_SIZE={os.environ['WORLD_SIZE']} is set: ranks are started already; "
-            "leave out --energy-world-size"
+            "leave out world_size"
         )
     return _checked(open_rank(setup.config, setup.progress), setup)
 
