@@ -39,7 +39,7 @@ def times(ratio: Estimate | None) -> str:
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """Return a number with `digits` significant digits, "12" without a point; "-" for None."""
+    """Return a number with `digits` significant digits, a whole one in full; "-" for None."""
     if value is None:
         return "-"
     whole = math.isfinite(value) and value == int(value)

@@ -56,7 +56,7 @@ def open_session(
 
 
 def open_rank(config: RunConfig, progress: Progress) -> Session:
-    """Join the ranks that a launcher such as torchrun has started, and open this one's session."""
+    """Join the ranks that a launcher such as torchrun has started, and open this rank's session."""
     check_ranks(config, int(os.environ["WORLD_SIZE"]))
     group = join(partial(find_device, config.device))
     share_threads(group.local_size)
@@ -73,7 +73,7 @@ def check_ranks(config: RunConfig, ranks: int) -> None:
         )
     for asked, option in ((config.compile, "compile"), (config.largest_batch, "batch_size auto")):
         if asked:
-            raise UsageError(f"{option} is for one process; leave it out with {ranks}")
+            raise UsageError(f"{option} is for one process; leave it out with {ranks} ranks")
 
 
 def _source(config: RunConfig) -> Source:
@@ -83,7 +83,7 @@ def _source(config: RunConfig) -> Source:
 
 
 def open_carbon(config: RunConfig) -> CarbonIntensity | None:
-    """Look up the emissions of the grid, where `config` names a country."""
+    """Look up the emissions of the grid; return None if `config` names no country."""
     country = config.measure.country
     return None if country is None else carbon_intensity(country)
 

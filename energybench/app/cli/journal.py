@@ -82,7 +82,7 @@ def _missing(
     methods: Sequence[str] | None,
     seeds: int | None,
 ) -> "list[Cell]":
-    """The cells of the matrix that the journal lacks, or has as interrupted ones only."""
+    """Return the cells of the matrix that the journal lacks or has only as interrupted ones."""
     from energybench.runs.matrix import cells
 
     found = [entry.record for entry in contents.latest.values()]

@@ -1,4 +1,4 @@
-"""Energy and time of a finalized network that only answers."""
+"""Energy and time of inference with a finalized network."""
 
 from collections.abc import Callable, Sequence
 
@@ -15,9 +15,9 @@ from energybench.training.precision import arithmetic
 def inference_points(
     prepared: Prepared, session: Session, batch_sizes: Sequence[int], window_s: float
 ) -> tuple[list[InferencePoint], list[PerCall]]:
-    """Measure answers at each of `batch_sizes`, in windows of at least `window_s` seconds.
+    """Measure inference at each of `batch_sizes`, in windows of at least `window_s` seconds.
 
-    The model is finalized first. It answers in its own arithmetic, in evaluation mode.
+    The model is finalized first, and runs in its own arithmetic, in evaluation mode.
     """
     prepared.compression.finalize(prepared.model)
     prepared.model.eval()
@@ -31,7 +31,7 @@ def inference_points(
 
 
 def answer(prepared: Prepared, batch_size: int, device: torch.device) -> Callable[[], object]:
-    """A function that answers one batch of synthetic images."""
+    """Return a function that runs the model on one batch of synthetic images."""
     model: nn.Module = prepared.model
     images = torch.randn(batch_size, *prepared.images.shape[1:], device=device)
 

@@ -106,7 +106,7 @@ def test_under_torchrun_one_rank_writes_and_a_lone_failure_ends_the_launch(
         sys.executable, *TORCHRUN, "-m", "pytest", *QUICK, methods, "--benchmark-json=run.json"
     )
     assert result.stdout.str().count("energybench: energy of fine-tuning") == 1
-    result.stdout.fnmatch_lines(["*rank 1: ValueError: only here; --energy-resume goes on *"])
+    result.stdout.fnmatch_lines(["*rank 1: ValueError: only here; --energy-resume continues *"])
     found = {entry.record.method: entry.record for entry in entries(session)}
     assert found["baseline"].status == "ok"
     assert found["baseline"].protocol.world_size == 2
