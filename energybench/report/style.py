@@ -152,7 +152,7 @@ def check_figure_path(path: Path) -> None:
 
 
 def save_figure(figure: "Figure", path: Path) -> None:
-    """Write an SVG or PNG; raises `UsageError` where that is not possible."""
+    """Write an SVG or PNG; raises `UsageError` if the file cannot be written."""
     check_figure_path(path)
     metadata = {"Date": None} if path.suffix.lower() == ".svg" else None
     try:

@@ -52,7 +52,7 @@ class Run:
         checkpoints: Path | None = None,
         writes: bool = True,
     ) -> None:
-        """`writes` is False on a launcher's ranks other than the first, which writes all files."""
+        """Take the run's parts; `writes` is False on launched ranks other than the first."""
         self.config = config
         self.executor = executor
         self.keeper = keeper

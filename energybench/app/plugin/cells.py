@@ -72,7 +72,7 @@ def energy_cell(
 def finetune(
     benchmark: "BenchmarkFixture", pytestconfig: pytest.Config, request: pytest.FixtureRequest
 ) -> "Callable[..., RunRecord]":
-    """Deprecated name of `energy_cell`."""
+    """Return `energy_cell` under its deprecated name."""
     warnings.warn(
         "the fixture `finetune` is now called `energy_cell`; the old name works until version 0.2",
         DeprecationWarning,

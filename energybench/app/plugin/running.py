@@ -97,7 +97,7 @@ def energy_session(pytestconfig: pytest.Config) -> "Session":
 
 @pytest.fixture(scope="session")
 def bench(pytestconfig: pytest.Config) -> "Session":
-    """Deprecated name of `energy_session`."""
+    """Return `energy_session` under its deprecated name."""
     warnings.warn(
         "the fixture `bench` is now called `energy_session`; the old name works until version 0.2",
         DeprecationWarning,

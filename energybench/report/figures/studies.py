@@ -37,7 +37,7 @@ def tolerance_figure(section: Section) -> "Figure | None":
 
 
 def by_tolerance(section: Section) -> dict[tuple[str, str], list[Saving]]:
-    """Return (model, method) -> savings by rising tolerance, where there are several tolerances.
+    """Return (model, method) -> savings by rising tolerance, if there are several.
 
     Cells with another metric than the first cell's are left out.
     """
