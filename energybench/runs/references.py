@@ -31,7 +31,7 @@ class References:
         journal: Callable[[str], RunRecord | None],
         agree: Callable[[T], T] = lambda found: found,
     ) -> None:
-        """Take `journal`, cache key -> finished record, and `agree`, which broadcasts rank 0's value."""
+        """Take `journal` (cache key -> finished record) and `agree` (broadcast of rank 0)."""
         self._journal = journal
         self._agree: Callable[[Any], Any] = agree
         self._known: dict[tuple[str, int], Reference] = {}
