@@ -281,7 +281,7 @@ class Options:
     journal: str = option(DEFAULT_JOURNAL, "file that keeps each cell as soon as it is finished")
     resume: bool = option(False, "skip the cells that the journal has")
     checkpoint: bool = option(
-        False, "save each cell after every epoch, so that `--energy-resume` goes on within it"
+        False, "save each cell after every epoch, so that `--energy-resume` continues within it"
     )
     compare: str | None = option(
         None, "saved run to compare this one with: a file, or an id in `.benchmarks/`"

@@ -1,1 +1,1 @@
-"""pytest and the shell."""
+"""The user interfaces: the pytest plugin and the `energybench` command."""

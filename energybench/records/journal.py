@@ -65,7 +65,7 @@ class Journal:
         except OSError as error:
             raise UsageError(
                 f"cannot write the journal {self.path} ({error.strerror or error}); free some "
-                "space there, or name another file by --energy-journal"
+                "space there, or name another journal file"
             ) from error
 
     def read(self) -> Contents:

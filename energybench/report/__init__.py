@@ -1,1 +1,1 @@
-"""Records for people to read."""
+"""Tables, figures and pages made from records."""

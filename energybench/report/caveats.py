@@ -56,7 +56,7 @@ _OF_RECORDS: tuple[tuple[str, Callable[[RunRecord], bool]], ...] = (
 
 
 def caveats(section: Section) -> list[str]:
-    """One line per caveat, with the names of its cells, or their number."""
+    """Return one line per caveat, with the names of its cells, or their number."""
     records = section.finished
     lines = []
     for text, applies in _OF_RECORDS:
@@ -75,7 +75,7 @@ def _items(records: Iterable[RunRecord]) -> str:
 
 
 def _worsened(records: Iterable[RunRecord]) -> str:
-    """ "the accuracy dropped", "the rmse rose", or both."""
+    """Return "the accuracy dropped", "the rmse rose", or both."""
     metrics = (record.metric or ACCURACY for record in records)
     return " or ".join(dict.fromkeys(metric.worsened for metric in metrics))
 
@@ -114,7 +114,7 @@ def _name(record: RunRecord) -> str:
 
 
 def facts(section: Section) -> list[tuple[str, str]]:
-    """(name, value) of machine, meters, data and protocol; values that differ are all listed."""
+    """Return (name, value) of machine, meters, data and protocol, with all values that differ."""
     records = [*section.finished, *section.failed]
     return [
         (name, "; ".join(found))

@@ -1,4 +1,4 @@
-"""Runs side by side: the cells that they share, lined up, and notes on the others."""
+"""A comparison of runs: the cells that they share, side by side, and notes on the others."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,18 +16,20 @@ from energybench.report.stats import Estimate
 
 @dataclass(frozen=True)
 class Column:
-    """One run's cells of one row, averaged over the seeds that all runs with this row have.
+    """The cells of one run in one row, averaged over the seeds that all runs with this row have.
 
-    A mean is None where one of its values is not known.
+    A mean is None if one of its values is not known.
     """
 
     records: tuple[RunRecord, ...]
-    """In the order of their seeds."""
+    """One record per seed, in the order of the seeds."""
     saving: Saving | None
-    """The saving against the run's own baseline; None for baselines, and where there is none."""
+    """The saving against the run's own baseline; None for a baseline, and without a baseline."""
     ratio: Estimate | None
-    """The ratio of `kwh` to the first run's, over the seeds that both have; None for the first run,
-    and where an energy is missing or the two were read in different ways."""
+    """The ratio of `kwh` to the first run's, over the seeds that both runs have.
+
+    None for the first run, and where an energy is missing or the sources of energy differ in kind.
+    """
 
     @cached_property
     def means(self) -> dict[str, float | None]:
@@ -44,13 +46,13 @@ class Column:
 
     @property
     def metric(self) -> Metric | None:
-        """The metric of the tests; None where there was none."""
+        """The metric of the tests; None if no cell was tested."""
         return self.records[0].metric
 
 
 @dataclass(frozen=True)
 class ComparedRow:
-    """One model x method x setting in every run that has it."""
+    """One model x method x setting, with a column for each run that measured it."""
 
     key: RowKey
     label: str
@@ -65,19 +67,19 @@ class ComparedRow:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs lined up; the others are compared with the first."""
+    """Several runs, row by row; every later run is compared with the first."""
 
     runs: tuple[str, ...]
     rows: tuple[ComparedRow, ...]
-    """The rows of one run, or those that at least two of several runs have."""
+    """The rows of a single run; of several runs, the rows that at least two of them have."""
     notes: tuple[str, ...]
-    """A line for each thing that was not compared, with the reason."""
+    """One line per cell or setting that was not compared, with the reason."""
     failed: dict[str, tuple[RunRecord, ...]]
     """Run -> its failed cells."""
 
     @property
     def letters(self) -> list[str]:
-        """Short names of the runs, since labels are too long for headers: A, B, ... Z, R27, ..."""
+        """Short names of the runs, for headers: A, B, ... Z, R27, ..."""
         first = [chr(ord("A") + place) for place in range(min(26, len(self.runs)))]
         return [*first, *(f"R{place + 1}" for place in range(26, len(self.runs)))]
 
@@ -90,8 +92,8 @@ class Comparison:
 def compare(runs: Mapping[str, Sequence[RunRecord]], across: Collection[str] = ()) -> Comparison:
     """Line up `runs` (label -> records) by model x method x seed x data x protocol.
 
-    `across` names parts of the protocol that may differ. Where a run holds a cell twice, the last
-    one counts.
+    `across` names parts of the protocol that may differ. If a run holds a cell twice, the last
+    record counts.
     """
     found = {run: rows(records, across) for run, records in runs.items()}
     names = tuple(runs)
@@ -127,13 +129,13 @@ def compare(runs: Mapping[str, Sequence[RunRecord]], across: Collection[str] = (
 
 
 def finetune_s(record: RunRecord) -> float | None:
-    """Seconds of the fine-tuning; None where it was not measured."""
+    """Return the seconds of the fine-tuning of `record`; None if they were not measured."""
     reading = record.phases.get("finetune")
     return None if reading is None else reading.duration_s
 
 
 def machine_groups(records: Iterable[RunRecord]) -> dict[str, list[RunRecord]]:
-    """Name of the hardware -> the records that it measured; software may differ."""
+    """Return name of the hardware -> its records; the software may differ within a group."""
     found: dict[tuple[str, ...], list[RunRecord]] = {}
     for record in records:
         found.setdefault(_hardware(record), []).append(record)
@@ -145,7 +147,7 @@ def machine_groups(records: Iterable[RunRecord]) -> dict[str, list[RunRecord]]:
 
 
 def _hardware(record: RunRecord) -> tuple[str, ...]:
-    """The device's name, then the facts that tell two devices of that name apart."""
+    """Return the device's name, then the facts that tell two devices of that name apart."""
     reading = record.phases.get("finetune")
     machine = record.machine
     gpus = sorted(domain for domain in (reading.sources if reading else ()) if "gpu:" in domain)
@@ -158,7 +160,7 @@ _Draft = tuple[RowKey, dict[str, Row], dict[str, tuple[Pair, ...]]]
 
 
 def _draft(key: RowKey, runs: Sequence[str], found: Mapping[str, Mapping[RowKey, Row]]) -> _Draft:
-    """The row's records per run, on common seeds where there are any, and pairs with the first."""
+    """Return the records of a row per run, on common seeds if any, and pairs with the first run."""
     having = {run: found[run][key] for run in runs if key in found[run]}
     common = sorted(set.intersection(*(set(row) for row in having.values())))
     columns = {
@@ -174,7 +176,7 @@ def _draft(key: RowKey, runs: Sequence[str], found: Mapping[str, Mapping[RowKey,
 
 
 def _ratios(drafts: Sequence[_Draft]) -> dict[tuple[RowKey, str], Estimate]:
-    """(row, run) -> ratio to the first run; one bootstrap serves all rows."""
+    """Return (row, run) -> ratio to the first run, all from one bootstrap."""
     places = [(key, run, pairs) for key, _, found in drafts for run, pairs in found.items()]
     estimates = energy_ratios([pairs for _, _, pairs in places], "kwh")
     return {
@@ -185,7 +187,7 @@ def _ratios(drafts: Sequence[_Draft]) -> dict[tuple[RowKey, str], Estimate]:
 
 
 def _unlike_sources(found: Iterable[ComparedRow]) -> list[str]:
-    """One line per pair of energy sources that stand side by side."""
+    """Return one line per pair of energy sources that stand side by side."""
     unlike: dict[tuple[str, str, str], int] = {}
     for row in found:
         for run, pairs in row.pairs.items():
@@ -211,7 +213,7 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def to_json(comparison: Comparison) -> dict[str, Any]:
-    """Plain dicts, lists and numbers: every number of the table in its unit, and the notes."""
+    """Return every number of the table in its unit, and the notes, as plain dicts and lists."""
     return {
         "runs": list(comparison.runs),
         "rows": [

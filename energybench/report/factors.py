@@ -29,7 +29,7 @@ class Factors:
 
     @property
     def shares(self) -> dict[str, float] | None:
-        """Name -> its share of the log ratio; they add up to 1. None where nothing changed."""
+        """Name -> share of the log ratio; the shares add up to 1. None if the ratio is 1."""
         total = self.log_ratio
         if total == 0.0:
             return None
@@ -46,7 +46,7 @@ class Factors:
 
 
 def parts(record: RunRecord) -> dict[str, float] | None:
-    """Name in `NAMES` -> value in `record`; None where one is not known or zero.
+    """Return name in `NAMES` -> value in `record`; None if a value is not known or zero.
 
     A step's seconds and the watts include validations, so that the product is the energy of the
     whole fine-tuning.
@@ -61,10 +61,10 @@ def parts(record: RunRecord) -> dict[str, float] | None:
 
 
 def factors(pairs: Sequence[tuple[RunRecord, RunRecord]]) -> Factors | None:
-    """The factors of the geometric mean of energies first / second; None where a part is not known.
+    """Return the factors of the geometric mean of first / second energy; None if a part is unknown.
 
-    Each is the mean of the factor's logarithm over the pairs, so that their sum is exactly the
-    logarithm of that mean.
+    Each factor is the mean of its logarithm over the pairs, so the sum of all factors is exactly
+    the logarithm of the geometric mean.
     """
     logs: dict[str, list[float]] = {name: [] for name in NAMES}
     for record, base in pairs:

@@ -1,4 +1,4 @@
-"""The findings of the studies, in sentences made from their numbers."""
+"""The findings of the studies, as sentences made from their numbers."""
 
 from collections.abc import Callable
 
@@ -12,12 +12,12 @@ from energybench.report.text import number
 
 
 def finding(name: str, section: Section) -> str:
-    """The finding in the figure `name` of `section`, in a few sentences; "" where it has none."""
+    """Return a few sentences on the figure `name` of `section`; "" if there is no finding."""
     return " ".join(_FINDINGS[name](section)) if name in _FINDINGS else ""
 
 
 def _tolerance(section: Section) -> list[str]:
-    """The first and the last tolerance of each model and method."""
+    """Compare the first and the last tolerance of each model and method."""
     lines = []
     for (model, method), savings in by_tolerance(section).items():
         first, last = savings[0], savings[-1]
@@ -100,7 +100,7 @@ def _roofline(section: Section) -> list[str]:
 
 
 def _inference(section: Section) -> list[str]:
-    """Each method against the baseline, at the smallest and the largest batch."""
+    """Compare each method with the baseline, at the smallest and the largest batch."""
     lines = []
     bases = {one.model: one for one in section.inferences if one.method == "baseline"}
     for one in section.inferences:

@@ -1,4 +1,4 @@
-"""Limits on how much worse a run may be than another: "kwh:5%,accuracy:1pp,duration:10%"."""
+"""Limits on how much worse one run may be than another: "kwh:5%,accuracy:1pp,duration:10%"."""
 
 import math
 import re
@@ -18,28 +18,28 @@ COSTS: dict[str, Callable[[RunRecord], float | None]] = {
     "duration": finetune_s,
     "epochs": lambda record: float(len(record.epochs)) or None,
 }
-"""Quantities that every task has, limited in percent; more is worse. Others are metrics."""
+"""Quantities that every task has, limited in percent; more is worse. Other names are metrics."""
 _LIMIT = re.compile(r"\s*([^\s:,][^:,]*?)\s*:\s*([0-9.]+)\s*([^\W\d]\w*|%)?\s*")
 
 
 @dataclass(frozen=True)
 class Limit:
-    """The largest change for the worse of a quantity, against the first run.
+    """The largest change for the worse that a quantity may have against the first run.
 
-    `name` is one of `COSTS`, limited in percent of the first run's, or the name of a metric,
+    `name` is one of `COSTS`, limited in percent of the first run's value, or the name of a metric,
     limited in the metric's unit: `accuracy:1pp`, `rmse:0.1`.
     """
 
     name: str
     allowed: float
     unit: str = ""
-    """`%` of a cost; of a metric its unit, or "" for whatever unit it has."""
+    """`%` for a cost; for a metric its unit, or "" to accept the unit that the records have."""
 
     def __str__(self) -> str:
         return f"{self.name}:{self.allowed:g}{self.unit}"
 
     def fits(self, metric: Metric | None) -> bool:
-        """Whether it limits `metric`; an unknown metric counts as accuracy."""
+        """Return whether this limit applies to `metric`; an unknown metric counts as accuracy."""
         return self.name == (metric or ACCURACY).name
 
 
@@ -48,15 +48,15 @@ class Verdict:
     """The result of applying limits to a comparison."""
 
     offences: tuple[str, ...]
-    """A line per row and limit that is exceeded, per failed cell, and per limit of no cell."""
+    """One line per row and exceeded limit, per failed cell, and per limit without a cell."""
     unknown: tuple[str, ...]
-    """A line per limit that could not be applied to some rows, with their number."""
+    """One line per limit that could not be applied to some rows, with the number of rows."""
 
 
 def parse_limits(text: str) -> tuple[Limit, ...]:
-    """Limits out of `cost:number%` or `metric:number unit`, comma-separated.
+    """Read limits such as `kwh:5%,rmse:0.1`: `cost:number%` or `metric:number unit`, by commas.
 
-    Raises `UsageError` in one line for anything else.
+    Raises `UsageError` for any other text.
     """
     return tuple(_limit(part) for part in text.split(","))
 
@@ -85,7 +85,7 @@ def judge(comparison: Comparison, limits: Sequence[Limit]) -> Verdict:
 
     With five or more seeds a limit is exceeded when the whole interval lies beyond it, with fewer
     when the mean does. A cell that finished in the first run and failed in another is an offence,
-    and so is a limit of a metric that no cell has.
+    and so is a limit for a metric that no cell has.
     """
     places = [(row, run, pairs) for row in comparison.rows for run, pairs in row.pairs.items()]
     offences = list(_newly_failed(comparison))
@@ -110,7 +110,7 @@ def judge(comparison: Comparison, limits: Sequence[Limit]) -> Verdict:
 def _exceeded(
     limit: Limit, row: ComparedRow, run: str, pairs: Sequence[Pair], estimate: Estimate
 ) -> list[str]:
-    """The line that says so, if the limit is exceeded; also where it is in another unit."""
+    """Return a line if the limit is exceeded or is in another unit than the metric, else None."""
     metric = None if limit.name in COSTS else _metric(pairs) or ACCURACY
     label = f" ({row.label})" if row.label else ""
     where = f"{row.key}{label} in {run}: {limit.name}"
@@ -129,9 +129,9 @@ def _metric(pairs: Sequence[Pair]) -> Metric | None:
 
 
 def _worse(limit: Limit, rows: Sequence[Sequence[Pair]]) -> list[Estimate | None]:
-    """Per row the mean change for the worse, of the first of each pair against the second.
+    """Return the mean change for the worse per row: first of each pair against the second.
 
-    It is in the unit of the limit.
+    The change is in the unit of the limit.
     """
     if limit.name not in COSTS:
         drops = [_drops(pairs) for pairs in rows]
@@ -143,7 +143,7 @@ def _worse(limit: Limit, rows: Sequence[Sequence[Pair]]) -> list[Estimate | None
 
 
 def _drops(pairs: Sequence[Pair]) -> list[float]:
-    """The drop of each pair in the metric's unit; empty where a value is not known."""
+    """Return the drop of each pair in the metric's unit; empty if a value is not known."""
     row = []
     for ours, base in pairs:
         if ours.metric is None or ours.value is None or base.value is None:
@@ -153,7 +153,7 @@ def _drops(pairs: Sequence[Pair]) -> list[float]:
 
 
 def _values(name: str, pairs: Sequence[Pair]) -> list[tuple[float, float]]:
-    """The cost of each pair; empty where one is not known or the two are not comparable."""
+    """Return the cost of each pair; empty if a cost is not known or two are not comparable."""
     if name.startswith("kwh") and any(a.energy_source != b.energy_source for a, b in pairs):
         return []
     read = COSTS[name]
@@ -185,7 +185,7 @@ def _newly_failed(comparison: Comparison) -> list[str]:
 
 
 def _change(estimate: Estimate, metric: Metric | None) -> str:
-    """The change of the quantity itself: "+7.30 % [+6.10, +8.40]", "-2.00 pp" of an accuracy.
+    """Return the change of the quantity: "+7.30 % [+6.10, +8.40]", or "-2.00 pp" for an accuracy.
 
     `metric` is None for a cost.
     """

@@ -1,4 +1,4 @@
-"""A section in a sentence or two, made from its numbers."""
+"""The headline of a section: one or two sentences made from its numbers."""
 
 from collections.abc import Sequence
 from statistics import median
@@ -10,11 +10,11 @@ from energybench.report.text import saving as saving_text
 
 _ESTIMATE = "Energy is an estimate here, not a measurement."
 _CLAUSES = 5
-"""Up to so many results are named one by one."""
+"""Largest number of results that are named one by one."""
 
 
 def headline(section: Section) -> str:
-    """Sentences on the methods that saved energy: how much, on how many models, how surely."""
+    """Return sentences on the methods that saved energy: how much, on which models, how surely."""
     savings = section.known
     if not section.rows and section.studies:
         text = "What single steps and answers cost, without any fine-tuning."
@@ -42,14 +42,14 @@ def _of_one_model(section: Section, savings: Sequence[Saving]) -> str:
 
 
 def _clause(section: Section, saving: Saving) -> str:
-    """A clause such as "lowrank saves 34.3 % [34.0, 34.7]"."""
+    """Return a clause such as "lowrank saves 34.3 % [34.0, 34.7]"."""
     label = section.labels[saving.key]
     name = f"{saving.method} ({label})" if label else saving.method
     return f"{name} {change(saving.energy)}{' beyond the tolerance' if saving.beyond else ''}"
 
 
 def change(ratio: Estimate | None) -> str:
-    """A ratio of energies as a clause: "saves 34.3 % [34.0, 34.7]", "costs 10.0 % more"."""
+    """Return a ratio of energies as a clause: "saves 34.3 % [34.0, 34.7]", "costs 10.0 % more"."""
     if ratio is None:
         return "has no known energy"
     low, high = ratio.low, ratio.high
@@ -93,7 +93,7 @@ def _reservations(section: Section, savings: Sequence[Saving]) -> list[str]:
 
 
 def listed(clauses: Sequence[str]) -> str:
-    """`clauses` joined by commas and a last "and"."""
+    """Return `clauses` joined by commas and a last "and"."""
     if len(clauses) < 2:
         return "".join(clauses)
     return f"{', '.join(clauses[:-1])} and {clauses[-1]}"

@@ -1,4 +1,4 @@
-"""The cells of several runs that do not line up, in sentences."""
+"""Sentences on the cells of several runs that cannot be compared."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -6,7 +6,7 @@ from energybench.records.record import RunRecord
 from energybench.report.rows import Row, RowKey, differences
 
 _NAMED = 4
-"""Cells named in one line; the rest are counted."""
+"""Largest number of cells named in one line; the rest are counted."""
 
 CellId = tuple[str, str, int]
 """Model, method, seed."""
@@ -16,7 +16,7 @@ def mismatches(
     runs: Mapping[str, Sequence[RunRecord]],
     found: Mapping[str, Mapping[RowKey, Row]],
 ) -> list[str]:
-    """Lines on the cells of `runs` that cannot be compared with the first run's, and why."""
+    """Return lines on the cells of `runs` that cannot be compared with the first run's, and why."""
     first, *others = runs
     lines = [*_failures(runs), *_duplicates(runs, found)]
     ours = _by_cell(found[first])
@@ -69,7 +69,7 @@ def _unlike(
     other: str,
     theirs: Mapping[CellId, Mapping[RowKey, RunRecord]],
 ) -> list[str]:
-    """Lines on cells that both runs have under other settings: one line per difference."""
+    """Return lines on cells that both runs have under other settings: one line per difference."""
     reasons: dict[str, list[CellId]] = {}
     for cell, records in ours.items():
         unmatched = theirs.get(cell, {}).keys() - records.keys()
@@ -94,7 +94,7 @@ def _other_weights(
     other: str,
     theirs: Mapping[CellId, Mapping[RowKey, RunRecord]],
 ) -> list[str]:
-    """A line on models that were pretrained twice: their weights are alike, not equal."""
+    """Return a line on models that were pretrained twice: their weights are alike, not equal."""
     models = sorted(
         {
             cell[0]

@@ -1,4 +1,4 @@
-"""A report of saved runs: one HTML page that needs nothing else, or Markdown."""
+"""A report of saved runs: one HTML page without other files, or Markdown."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,9 +28,9 @@ class _Drawn:
 
 
 def page(runs: Sequence[Run]) -> str:
-    """The HTML page of `runs`, a section for each run and machine.
+    """Return the HTML page of `runs`, with a section for each run and machine.
 
-    Nothing in it is loaded from elsewhere, and it reads without scripts.
+    The page loads nothing from elsewhere and reads without scripts.
     """
     from jinja2 import Environment
 
@@ -50,7 +50,7 @@ def page(runs: Sequence[Run]) -> str:
 
 
 def markdown(runs: Sequence[Run]) -> str:
-    """The sentences and tables of the page."""
+    """Return the sentences and tables of the page in Markdown."""
     found = sections(runs)
     parts = []
     for section in found:
@@ -98,7 +98,7 @@ def _section(number: int, section: Section) -> dict[str, Any]:
 
 
 def _side_by_side(runs: Sequence[Run]) -> tuple[Table | None, Sequence[str]]:
-    """The cells that several runs share, and notes; None for one run, or no shared cell."""
+    """Compare the cells that several runs share; None for one run, or without a shared cell."""
     if len(runs) < 2:
         return None, ()
     found = compare({run.label: run.records for run in runs})
@@ -112,7 +112,7 @@ def _side_by_side(runs: Sequence[Run]) -> tuple[Table | None, Sequence[str]]:
 
 
 def _claims(found: Sequence[Section]) -> tuple[str, list[Judgement]]:
-    """Each claim as judged by the first section with cells for it; the labels of those sections."""
+    """Judge each claim by the first section with cells for it; return the labels of these, too."""
     judged: list[Judgement] = []
     used: list[str] = []
     by_section = [(section, judgements(_as_in_the_paper(section))) for section in found]
@@ -125,7 +125,7 @@ def _claims(found: Sequence[Section]) -> tuple[str, list[Judgement]]:
 
 
 def _as_in_the_paper(section: Section) -> list[Saving]:
-    """The savings of cells that stop early and have a tolerance of 1 point, as in the paper."""
+    """Return the savings of cells that stop early at a tolerance of 1 point, as in the paper."""
     return [saving for saving in section.known if _protocol(saving) == (1.0, "early-stopping")]
 
 

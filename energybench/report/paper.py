@@ -18,21 +18,21 @@ NOT_MEASURED = "not measured"
 
 @dataclass(frozen=True)
 class Claim:
-    """One sentence of the paper's, with figures."""
+    """One sentence of the paper, with its figures."""
 
     text: str
     check: str
-    """Name of the function in this module that judges it."""
+    """Name of the function in this module that judges the claim."""
     bound: float | None = None
     low: float | None = None
     method: str | None = None
     models: tuple[str, ...] = ()
-    """The models that the claim names; () for all that were measured."""
+    """The models that the claim names; () for all measured models."""
 
 
 @dataclass(frozen=True)
 class Paper:
-    """`paper.toml`."""
+    """The contents of `paper.toml`."""
 
     title: str
     url: str
@@ -42,23 +42,23 @@ class Paper:
 
 @dataclass(frozen=True)
 class Judgement:
-    """A claim, and the run's verdict on it."""
+    """A claim, and the verdict of a run on it."""
 
     claim: Claim
     verdict: str
     """`REPRODUCED`, `PARTLY` (on some of the models), `NOT` or `NOT_MEASURED`."""
     found: str
-    """Our figures for the same quantity."""
+    """The figures of the run for the same quantity."""
 
     @property
     def measured(self) -> bool:
-        """Whether the run has cells to judge the claim by."""
+        """Whether the run has cells that the claim is about."""
         return self.verdict != NOT_MEASURED
 
 
 @cache
 def paper() -> Paper:
-    """The paper's claims, out of `paper.toml`."""
+    """Return the paper's claims, read from `paper.toml`."""
     data = tomllib.loads(files(__package__).joinpath("paper.toml").read_text(encoding="utf-8"))
     claims = tuple(
         Claim(**(claim | {"models": tuple(claim.get("models", ()))})) for claim in data["claim"]
@@ -67,9 +67,9 @@ def paper() -> Paper:
 
 
 def judgements(savings: Sequence[Saving]) -> list[Judgement]:
-    """Every claim, judged by `savings` alone, whatever their data and hardware.
+    """Judge every claim by `savings`, on any data and hardware.
 
-    The paper classifies images: cells with another metric than accuracy are left out.
+    The paper classifies images, so cells with another metric than accuracy are left out.
     """
     accurate = [one for one in savings if one.metric in (None, ACCURACY)]
     return [_CHECKS[claim.check](claim, accurate) for claim in paper().claims]
@@ -135,7 +135,7 @@ def _drop_at_most(claim: Claim, savings: Sequence[Saving]) -> Judgement:
 
 
 def _drop_beyond(claim: Claim, savings: Sequence[Saving]) -> Judgement:
-    """The accuracy falls by more than the bound, at our compression rate, which is shown."""
+    """Judge that the accuracy falls by more than the bound, at the compression rate of the run."""
 
     def show(drop: float) -> str:
         rates = {_drop(one): _rate(one) for one in savings if one.method == claim.method}
@@ -170,7 +170,7 @@ def _bits_kept_at_most(claim: Claim, savings: Sequence[Saving]) -> Judgement:
 
 
 def _not_on_every_model(claim: Claim, savings: Sequence[Saving]) -> Judgement:
-    """There is a model, of two or more, on which the method does not save."""
+    """Judge that there is a model, of two or more, on which the method does not save energy."""
     found = {one.model: one.saved for one in savings if one.method == claim.method}
     known = {model: saved for model, saved in found.items() if saved is not None}
     if len(known) < 2:
@@ -184,7 +184,7 @@ def _not_on_every_model(claim: Claim, savings: Sequence[Saving]) -> Judgement:
 
 
 def _many_epochs_cost(claim: Claim, savings: Sequence[Saving]) -> Judgement:
-    """Less than half of the cells with more epochs than the bound save."""
+    """Judge that less than half of the cells with more epochs than the bound save energy."""
 
     def epochs(saving: Saving) -> float:
         ours = fmean(len(record.epochs) for record, _ in saving.pairs)

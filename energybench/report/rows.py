@@ -11,7 +11,7 @@ from energybench.records.record import RunRecord
 from energybench.registry import METHODS
 
 DEVICE_FACTS = ("device", "device_name", "threads")
-"""The parts of the protocol that belong to the machine: they may differ between runs."""
+"""The parts of the protocol that belong to the machine and may differ between runs."""
 _IMPLIED = ("classes", "skipped")
 """Details of the data that follow from the fingerprint."""
 
@@ -35,9 +35,9 @@ Row = dict[int, RunRecord]
 
 
 def setting(record: RunRecord, across: Collection[str] = ()) -> Setting:
-    """The data, weights and protocol of `record`, without the machine and the names in `across`.
+    """Return data, weights and protocol of `record`, without the machine and the names in `across`.
 
-    A metric other than accuracy belongs to the setting, too.
+    A metric other than accuracy is part of the setting, too.
     """
     data, metric = record.dataset, record.metric
     details = {"image_size": None, "served": None} | data.details
@@ -53,7 +53,7 @@ def setting(record: RunRecord, across: Collection[str] = ()) -> Setting:
 
 
 def _plain(value: Any) -> Any:
-    """`value`, or the JSON of a container: hashable, and the same in memory and on disk."""
+    """Return `value`, or the JSON of a container: hashable, and the same in memory and on disk."""
     if isinstance(value, list | tuple | dict):
         return json.dumps(value, sort_keys=True, default=str)
     return value
@@ -61,7 +61,7 @@ def _plain(value: Any) -> Any:
 
 @cache
 def _setting(items: Setting, across: frozenset[str]) -> Setting:
-    """`setting` of `items`; the many cells that share it share one object."""
+    """Return `setting` of `items`; cells with an equal setting share one object."""
     values = dict(items)
     if Path(values["weights"]).is_absolute():
         values["weights"] = Path(values["weights"]).name
@@ -70,7 +70,7 @@ def _setting(items: Setting, across: frozenset[str]) -> Setting:
 
 
 def rows(records: Iterable[RunRecord], across: Collection[str] = ()) -> dict[RowKey, Row]:
-    """Finished records by model, method and setting; the last of a cell that was measured twice."""
+    """Group finished records by model, method and setting; of a repeated cell the last counts."""
     found: dict[RowKey, Row] = {}
     for record in records:
         if record.status == "ok":
@@ -80,7 +80,7 @@ def rows(records: Iterable[RunRecord], across: Collection[str] = ()) -> dict[Row
 
 
 def in_order(keys: Iterable[RowKey]) -> list[RowKey]:
-    """`keys` by model in their order, then by method in the registry's order, compositions last."""
+    """Sort `keys` by model as given, then by method in registry order, compositions last."""
     keys = list(keys)
     models = list(dict.fromkeys(key.model for key in keys))
     ranks = {method: method_rank(method) for method in {key.method for key in keys}}
@@ -88,16 +88,16 @@ def in_order(keys: Iterable[RowKey]) -> list[RowKey]:
 
 
 def method_rank(method: str) -> tuple[int, list[int], str]:
-    """A sorting key: single methods in the registry's order, then compositions."""
+    """Return a sorting key: single methods in the registry's order, then compositions."""
     known = METHODS.builtin_names()
     parts = method.split("+")
     return len(parts), [known.index(part) for part in parts if part in known], method
 
 
 def labels(keys: Iterable[RowKey]) -> dict[RowKey, str]:
-    """Row -> the settings that no other row of its model and method has: "tolerance=2".
+    """Return row -> the settings that no other row of its model and method has: "tolerance=2".
 
-    A row that is the only one of its model and method has "". Names and values are those of the
+    The only row of a model and method has "". Names and values are those of the
     record's protocol.
     """
     together: dict[tuple[str, str], list[RowKey]] = {}
@@ -114,7 +114,7 @@ def labels(keys: Iterable[RowKey]) -> dict[RowKey, str]:
 
 
 def differences(first: Setting, second: Setting) -> dict[str, tuple[Any, Any]]:
-    """Name -> its values in both settings, where those differ."""
+    """Return name -> (first value, second value) for every name whose values differ."""
     ours, theirs = dict(first), dict(second)
     names = dict.fromkeys((*ours, *theirs))
     return {

@@ -15,7 +15,7 @@ BASELINE = "baseline"
 CONTROL = "baseline-"
 """The names of uncompressed controls in another arithmetic begin with it."""
 MANY_EPOCHS = 1.5
-"""Beyond so many times the baseline's epochs a method is unlikely to save (arXiv 2506.01311)."""
+"""Multiple of the baseline's epochs beyond which few methods save (arXiv 2506.01311)."""
 _OF_THE_METHOD = ("tolerance", "budget")
 """Parts of a setting that a baseline does not depend on."""
 
@@ -35,9 +35,9 @@ class Saving:
     """The method in the ratio's denominator."""
     pairs: tuple[Pair, ...]
     energy: Estimate | None
-    """Ratio of `kwh`; None where an energy is not known or the two were read differently."""
+    """Ratio of `kwh`; None if an energy is not known or the two were read differently."""
     control: str | None = None
-    """The strongest control measured: the cheapest uncompressed arithmetic within tolerance."""
+    """Name of the strongest control: the cheapest uncompressed arithmetic within tolerance."""
     control_pairs: tuple[Pair, ...] = ()
     """Each record with that control's record of the same seed."""
     against_control: Estimate | None = None
@@ -55,17 +55,17 @@ class Saving:
 
     @property
     def saved(self) -> float | None:
-        """Share of the energy saved; negative where it cost more."""
+        """Share of the energy saved; negative if the method cost more than the baseline."""
         return None if self.energy is None else 1.0 - self.energy.value
 
     @property
     def metric(self) -> Metric | None:
-        """The metric of the tests; None where there was no test."""
+        """The metric of the tests; None if no cell was tested."""
         return self.pairs[0][0].metric
 
     @property
     def beyond(self) -> int:
-        """How many seeds dropped by more than the tolerance."""
+        """Number of seeds that dropped by more than the tolerance."""
         return sum(ours.within_tolerance is False for ours, _ in self.pairs)
 
     @cached_property
@@ -75,7 +75,7 @@ class Saving:
 
     @cached_property
     def drop(self) -> Estimate | None:
-        """Mean drop in the metric's unit, positive: worse; None where a value is not known."""
+        """Mean drop in the metric's unit, positive if worse; None if a value is not known."""
         drops = [record.drop for record, _ in self.pairs]
         known = [drop for drop in drops if drop is not None]
         return means([known])[0] if len(known) == len(drops) else None
@@ -102,12 +102,12 @@ class Saving:
 
 
 def savings(records: Iterable[RunRecord]) -> list[Saving]:
-    """Every method in `records` against the baseline of its model, data and protocol."""
+    """Compare every method in `records` with the baseline of its model, data and protocol."""
     return saved_in(rows(records))
 
 
 def saved_in(found: Mapping[RowKey, Row]) -> list[Saving]:
-    """`savings` of records that are already lined up in rows."""
+    """Return `savings` of records that are already grouped into rows."""
     by_core: dict[RowKey, dict[str, Row]] = {}
     for key, row in found.items():
         by_core.setdefault(_core(key), {}).setdefault(key.method, {}).update(row)
@@ -121,7 +121,7 @@ def saved_in(found: Mapping[RowKey, Row]) -> list[Saving]:
 
 
 def _core(key: RowKey) -> RowKey:
-    """The part of a row's key that its baseline and its controls share."""
+    """Return the part of a row's key that its baseline and its controls share."""
     core = tuple(item for item in key.setting if item[0] not in _OF_THE_METHOD)
     return RowKey(key.model, "", core)
 
@@ -131,17 +131,18 @@ def _pairs(row: Row, base: Row) -> tuple[Pair, ...]:
 
 
 def _against(base: str, paired: dict[RowKey, tuple[Pair, ...]]) -> list[Saving]:
-    """Savings of all rows at once: the bootstrap of many takes hardly longer than that of one."""
+    """Return the savings of all rows, from one bootstrap because that is faster."""
     keys = list(paired)
     energy = energy_ratios([paired[key] for key in keys], "kwh")
     return [Saving(key, base, paired[key], ratio) for key, ratio in zip(keys, energy, strict=True)]
 
 
 def energy_ratios(paired: Sequence[Sequence[Pair]], name: str) -> list[Estimate | None]:
-    """For each row of pairs the ratio of the energies `name`, a property of the record.
+    """Return per row of pairs the ratio of the energies `name`, a property of the record.
 
-    None where there is no pair, where an energy is not known or not positive, or where the two of
-    a pair were read in different ways: a measurement and an estimate are not comparable.
+    The ratio is None without a pair, if an energy is not known or not positive, or if the two
+    energies of a pair were read in different ways: a measurement and an estimate are not
+    comparable.
     """
     values: list[list[tuple[float, float]]] = []
     for pairs in paired:
@@ -154,7 +155,7 @@ def energy_ratios(paired: Sequence[Sequence[Pair]], name: str) -> list[Estimate 
 
 
 def _strongest_controls(found: Sequence[Saving]) -> dict[RowKey, str]:
-    """Core -> the cheapest control there that saves and stays within the tolerance."""
+    """Return core -> its cheapest control that saves energy and stays within the tolerance."""
     best: dict[RowKey, Saving] = {}
     for saving in found:
         if not saving.method.startswith(CONTROL) or "+" in saving.method:
@@ -210,7 +211,7 @@ def _flags(saving: Saving) -> list[str]:
 
 
 def _payback(saving: Saving) -> list[str]:
-    """After how many fine-tunings the saving covers the search, where one is not enough."""
+    """Return after how many fine-tunings the saving covers the search, if one is not enough."""
     if saving.energy is None or saving.energy.value >= 1.0 or saving.with_search is None:
         return []
     cost = fmean((ours.kwh_total or 0.0) - (ours.kwh or 0.0) for ours, _ in saving.pairs)

@@ -37,7 +37,7 @@ class Section:
 
     @cached_property
     def savings(self) -> dict[RowKey, Saving]:
-        """Every method that has its baseline here."""
+        """The savings of every method whose baseline is in the section."""
         found = {saving.key: saving for saving in saved_in(self.rows)}
         return {key: found[key] for key in self.rows if key in found}
 
@@ -58,40 +58,40 @@ class Section:
 
     @property
     def metric(self) -> str:
-        """The name of its cells' metric; of several "metric"."""
+        """The name of the metric of all cells; "metric" if there are several."""
         names = metric_names(self.finished)
         return names[0] if len(names) == 1 else "metric"
 
     @property
     def items(self) -> str:
-        """The plural of its data's items, such as "images"."""
+        """The plural of the data's items, such as "images"."""
         return " or ".join(dict.fromkeys(one.dataset.items for one in self.finished)) or "items"
 
     @property
     def failed(self) -> list[RunRecord]:
-        """The cells that did not end well."""
+        """The cells that failed."""
         return [record for record in self.records if record.status != "ok"]
 
     @cached_property
     def estimated(self) -> bool:
-        """Whether any of its energies is an estimate."""
+        """Whether any energy in the section is an estimate."""
         return any(record.estimated for record in self.finished) or any(
             one.estimated for one in self.studies
         )
 
     @property
     def intensities(self) -> list[Intensity]:
-        """Steps against the device's ceilings."""
+        """The measurements of training steps against the device's ceilings."""
         return [one for one in self.studies if isinstance(one, Intensity)]
 
     @property
     def inferences(self) -> list[Inference]:
-        """Answers of finalized models."""
+        """The measurements of inference with finalized models."""
         return [one for one in self.studies if isinstance(one, Inference)]
 
     @property
     def throughputs(self) -> list[Throughput]:
-        """Training steps beside timm's."""
+        """The measurements of training steps beside timm's."""
         return [one for one in self.studies if isinstance(one, Throughput)]
 
     @property
@@ -101,7 +101,7 @@ class Section:
 
 
 def sections(runs: Iterable[Run]) -> list[Section]:
-    """One per run and machine, in the order of the runs.
+    """Return one section per run and machine, in the order of the runs.
 
     Raises `UsageError` for a run with neither cells nor studies.
     """

@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C8C8C")
-"""The colours of M. Okabe and K. Ito, distinct for any kind of colour vision. Grey replaces black,
-and yellow is left out: each would vanish on one of the page's two backgrounds."""
+"""The colours of M. Okabe and K. Ito, distinct for any kind of colour vision.
+
+Grey replaces black, and yellow is left out: black and yellow would vanish on one of the page's two
+backgrounds.
+"""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 """Seven colours and nine markers make 63 distinct pairs."""
 _COMPOSED_MARKERS = ("<", ">", "p", "h", "*", "d")
@@ -44,7 +47,7 @@ _FONTS = "system-ui, 'DejaVu Sans', Verdana, sans-serif"
 
 
 def look(ink: str = _INK, grid: str = _GRID) -> Any:
-    """A context in which figures are drawn in the house's style."""
+    """Return a context in which figures are drawn in the style of the project."""
     import matplotlib as mpl  # here: takes 0.2 s, and only a figure needs it
 
     colours = dict.fromkeys(_TEXT_KEYS, ink) | {"grid.color": grid, "legend.labelcolor": ink}
@@ -52,14 +55,14 @@ def look(ink: str = _INK, grid: str = _GRID) -> Any:
 
 
 def new_figure(width: float, height: float) -> "Figure":
-    """An empty figure of so many inches."""
+    """Return an empty figure of the given size, in inches."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height))
 
 
 def panels(count: int, columns: int, height: float = 2.3) -> "tuple[Figure, list[Axes]]":
-    """A figure of `count` small panels, row by row, that share their kind of axes."""
+    """Return a figure of `count` small panels, row by row, with the same kind of axes."""
     columns = min(columns, count)
     rows = -(-count // columns)
     figure = new_figure(max(4.5, 3.0 * columns), 0.6 + height * rows)
@@ -76,14 +79,17 @@ def _ranks() -> dict[str, int]:
 
 
 def colour(method: str) -> str:
-    """The colour of a method in all figures; no composition has that of `stego` or `prune`."""
+    """Return the colour of a method in all figures.
+
+    No composition has the colour of `stego` or `prune`.
+    """
     if "+" in method:
         return PALETTE[3 + sum(_place(part) for part in method.split("+")) % 4]
     return PALETTE[_place(method) % len(PALETTE)]
 
 
 def marker(method: str) -> str:
-    """The second cue beside the colour."""
+    """Return the marker of a method, the second cue beside its colour."""
     if "+" in method:
         places = [_place(part) for part in method.split("+")]
         return _COMPOSED_MARKERS[(sum(places) + len(places)) % len(_COMPOSED_MARKERS)]
@@ -102,7 +108,7 @@ def _place(method: str) -> int:
 
 
 def legend_below(figure: "Figure", axes: "Iterable[Axes]", columns: int = 4) -> None:
-    """One legend under all panels, each label once, in as many of `columns` as have room."""
+    """Draw one legend under all panels, each label once, in at most `columns` columns."""
     found: dict[str, Any] = {}
     for one in axes:
         for handle, label in zip(*one.get_legend_handles_labels(), strict=True):
@@ -115,7 +121,7 @@ def legend_below(figure: "Figure", axes: "Iterable[Axes]", columns: int = 4) -> 
 
 
 def inline_svg(figure: "Figure", name: str, description: str) -> str:
-    """`figure` as SVG for a page: its ids begin with `name`, its text has the page's colour.
+    """Return `figure` as SVG for a page, with ids that begin with `name` and the page's colours.
 
     Screen readers speak `description`.
     """
@@ -146,7 +152,7 @@ def check_figure_path(path: Path) -> None:
 
 
 def save_figure(figure: "Figure", path: Path) -> None:
-    """Write an SVG or PNG; raises `UsageError` where that is not possible."""
+    """Write an SVG or PNG; raises `UsageError` if the file cannot be written."""
     check_figure_path(path)
     metadata = {"Date": None} if path.suffix.lower() == ".svg" else None
     try:
@@ -156,9 +162,9 @@ def save_figure(figure: "Figure", path: Path) -> None:
 
 
 def percent_limits(values: Sequence[float], ends: Sequence[float]) -> tuple[float, float]:
-    """Limits of an axis with 0, all `values`, and the `ends` of their intervals that are near.
+    """Return limits of an axis that shows 0, all `values`, and the `ends` of intervals nearby.
 
-    An interval of few seeds can be so wide that it would hide everything else.
+    An interval over few seeds can be so wide that everything else would shrink to a point.
     """
     low, high = min([0.0, *values]), max([0.0, *values])
     reach = max(high - low, 30.0)

@@ -1,4 +1,4 @@
-"""Numbers as people read them."""
+"""Numbers as text for people."""
 
 import math
 
@@ -6,17 +6,17 @@ from energybench.report.stats import Estimate
 
 
 def percent(share: float | None, digits: int = 1) -> str:
-    """A share, 0..1, in percent; "-" for None."""
+    """Return a share, 0..1, in percent; "-" for None."""
     return "-" if share is None else f"{100 * share:.{digits}f} %"
 
 
 def points(value: float | None) -> str:
-    """Percentage points with their sign; "-" for None."""
+    """Return percentage points with their sign; "-" for None."""
     return "-" if value is None else f"{value:+.2f} pp"
 
 
 def saving(ratio: Estimate | None) -> str:
-    """The energy saved, in percent, with its interval: "+34.0 % [30.1, 37.5]"; "-" for None.
+    """Return the energy saved, in percent, with its interval: "+34.0 % [30.1, 37.5]"; "-" for None.
 
     `ratio` is the ratio of the energies.
     """
@@ -29,7 +29,7 @@ def saving(ratio: Estimate | None) -> str:
 
 
 def times(ratio: Estimate | None) -> str:
-    """A ratio with its interval: "0.660 [0.625, 0.699]"; "-" for None."""
+    """Return a ratio with its interval: "0.660 [0.625, 0.699]"; "-" for None."""
     if ratio is None:
         return "-"
     text = f"{ratio.value:.3f}"
@@ -39,7 +39,7 @@ def times(ratio: Estimate | None) -> str:
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """A number with `digits` significant digits, a whole one without a point; "-" for None."""
+    """Return a number with `digits` significant digits, a whole one in full; "-" for None."""
     if value is None:
         return "-"
     whole = math.isfinite(value) and value == int(value)
@@ -47,7 +47,7 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def size(count: float) -> str:
-    """A number of bytes with a decimal prefix: "26.5 MB"."""
+    """Return a number of bytes with a decimal prefix: "26.5 MB"."""
     for unit in ("bytes", "kB", "MB"):
         if count < 1000:
             return f"{count:.3g} {unit}"

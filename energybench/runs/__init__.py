@@ -1,1 +1,1 @@
-"""One run: its cells, their references, what executes them."""
+"""One run: its cells, their references, and the executors of cells."""

@@ -26,7 +26,7 @@ def window(
     with ExitStack() as cut_short:
         with meters.window(synchronize, states) as found:
             cut_short.callback(_complete, found, {}, group)
-            group.barrier()  # no rank begins before every meter is read
+            group.barrier()  # every meter is read before any rank begins
             yield found
             synchronize()
             group.barrier()
@@ -53,7 +53,7 @@ def resources(meters: MeterSet, group: Group, uuid: str | None) -> list[str]:
 def exclusive_use(
     names: Sequence[str], group: Group, wait: bool, say: Callable[[str], None]
 ) -> Iterator[None]:
-    """Lock the devices by one rank of each machine; the other ranks wait for it."""
+    """Lock the devices through one rank of each machine; the other ranks wait for the lock."""
     with ExitStack() as held:
 
         def hold() -> None:

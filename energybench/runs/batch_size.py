@@ -39,7 +39,7 @@ def largest_batch(session: Session, model: str) -> int:
 
     The result is a power of two, at most `LARGEST` and the size of the training split. At that size
     the uncompressed model takes training steps, and evaluates the larger batches of evaluation,
-    within `SHARE` of the free memory. Raises `CellError` where not even `SMALLEST` items fit.
+    within `SHARE` of the free memory. Raises `CellError` if not even `SMALLEST` items fit.
     """
     most = min(LARGEST, session.data.split_sizes["train"])
     powers = itertools.takewhile(lambda n: n <= most, (SMALLEST << n for n in itertools.count()))
@@ -117,7 +117,7 @@ def _free_share(device: int) -> float:
 
 
 class _HostMemory:
-    """Predicts from the memory of one batch whether a batch of twice the size fits.
+    """Predictor, from the memory of one batch, of whether a batch of twice the size fits.
 
     On a host a trial cannot fail safely: the kernel kills a process that takes too much.
     """
@@ -142,7 +142,7 @@ class _HostMemory:
 def _available_bytes() -> int:
     """Return the bytes that this process can still take, in the machine and its control group."""
     free = [psutil.virtual_memory().available]
-    with suppress(OSError, ValueError):  # no such group, or no limit ("max")
+    with suppress(OSError, ValueError):  # no control group, or no limit ("max")
         limit = int((_CGROUP / "memory.max").read_text())
         free.append(limit - int((_CGROUP / "memory.current").read_text()))
     return min(free)
@@ -150,7 +150,7 @@ def _available_bytes() -> int:
 
 def _return_free_memory() -> None:
     """Return the allocator's freed memory to the system, so that a batch shows in the peak."""
-    with suppress(AttributeError):  # another C library than glibc
+    with suppress(AttributeError):  # the C library is not glibc
         ctypes.CDLL(None).malloc_trim(0)
 
 
@@ -160,8 +160,7 @@ def _forget_peak() -> None:
         (_PROCESS / "clear_refs").write_text("5")
     except OSError as error:
         raise UsageError(
-            "--energy-batch-size=auto on a CPU reads the peak of its memory from Linux; "
-            "give a number here"
+            "batch_size auto on a CPU reads the peak of its memory from Linux; give a number here"
         ) from error
 
 

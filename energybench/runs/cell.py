@@ -1,4 +1,4 @@
-"""One cell, start to end: load, compress, fine-tune, finalize, evaluate, record."""
+"""One cell from start to end: load, compress, fine-tune, finalize, evaluate, record."""
 
 import gc
 import logging
@@ -100,7 +100,7 @@ class _RunningCell:
         return record_of(self._context, self.measured, self.job.reference)
 
     def _fail(self, error: Exception) -> None:
-        """Record the error; log the traceback of one that nobody foresaw."""
+        """Record the error; log the traceback of an unexpected error."""
         if not isinstance(error, EnergybenchError) and not is_out_of_memory(error):
             story = "".join(traceback.format_exception(error))  # text: exc_info keeps the model
             log.error("%s failed\n%s", self.job.cell, story)
@@ -118,7 +118,7 @@ class _RunningCell:
     def _run(self) -> None:
         weights = self.session.pretrained(self.job.cell.model)
         for split in _SPLITS:
-            self._batches(split)  # a data set's one-time work is no cell's energy
+            self._batches(split)  # one-time work on a data set counts for no cell
         with self.resuming.watched(), self.phases.traced():
             self._measure(weights)
 
@@ -162,9 +162,10 @@ class _RunningCell:
         return model
 
     def _fit_head(self, model: nn.Module, head: str) -> None:
-        """Train only the new head, by the same protocol: any search succeeds at chance level.
+        """Train only the new head, by the same protocol, before everything is trained.
 
-        First the head, then everything: A. Kumar et al., arXiv 2202.10054.
+        A search would accept any change of a model at chance level. Training the head first follows
+        A. Kumar et al., arXiv 2202.10054.
         """
         model.requires_grad_(False)
         model.get_submodule(head).requires_grad_(True)
@@ -174,7 +175,7 @@ class _RunningCell:
     def _compiled(
         self, model: nn.Module, compression: Compression, candidates: Sequence[str]
     ) -> Forward | None:
-        """Compile the model for its candidate arithmetics, where `config.compile` asks for it."""
+        """Compile the model for its candidate arithmetics, if `config.compile` asks for it."""
         if not self.session.config.compile:
             return None
         with self.phases.phase("compile"):
@@ -221,7 +222,7 @@ class _RunningCell:
                 self.resuming.save(self.record(), course)
                 phase.enter_context(self.phases.phase("finetune"))
 
-            for epoch in measured.epochs:  # of the run that is continued
+            for epoch in measured.epochs:  # epochs of the run that this one continues
                 show(epoch)
             run = replace(
                 self._plan(),
@@ -237,7 +238,7 @@ class _RunningCell:
         measured.best_epoch = best_epoch(measured.epochs)
 
     def _equal_epochs(self) -> int | None:
-        """Number of epochs to train for exactly: the reference's, under the budget `equal`."""
+        """Return the exact number of epochs under the budget `equal`, which is the reference's."""
         if self.session.config.finetune.budget != "equal" or self.job.reference is None:
             return None
         return len(self.job.reference.record.epochs)
@@ -252,7 +253,7 @@ class _RunningCell:
         self.measured.test = TestResult(task.metric, test.value, test.items, outcomes)
 
     def _plan(self) -> Finetuning:
-        """Describe how this cell's model is trained; nobody watches its epochs yet."""
+        """Describe how this cell's model is trained, without a watcher of its epochs."""
         session = self.session
         train = self._batches("train")
         train.skip(len(self.measured.epochs))
@@ -292,5 +293,5 @@ def _trainable_parameters(model: nn.Module) -> int:
 def _free_memory() -> None:
     gc.collect()
     if torch.cuda.is_initialized():
-        with suppress(RuntimeError):  # a failed device has no memory to return
+        with suppress(RuntimeError):  # a failed device cannot return memory
             torch.cuda.empty_cache()

@@ -1,4 +1,4 @@
-"""Checkpoints of running cells: fine-tuning as of its last epoch, and the energy used since.
+"""Checkpoints of running cells: the state after an epoch, and the energy used since then.
 
 A checkpoint `KEY-DIGEST.pt` holds tensors and plain values. PyTorch's weights-only loader reads it,
 and no pickle is executed. DIGEST is the start of the contents' SHA-256, so damage shows. The
@@ -29,7 +29,7 @@ from energybench.workloads.images.weights.state_files import UNREADABLE
 BEAT_S = 5.0
 """Seconds between two notes of the energy used."""
 _FIRST = ""
-"""The digest in notes that are written before any checkpoint."""
+"""Digest in the notes that are written before the first checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Saved:
     """A cell as saved after an epoch."""
 
     record: RunRecord
-    """The measurements until then."""
+    """The measurements up to that epoch."""
     course: dict[str, Any]
     """A `Course.state_dict`, on the CPU."""
 
@@ -54,8 +54,8 @@ class _Since:
 class Checkpoint:
     """The checkpoint of one running cell, named by the cell's cache key.
 
-    With `resume` an earlier run's checkpoint is read; without, it is deleted. A file that cannot be
-    written or read is reported to `complain`, in one line, and the cell continues.
+    With `resume` the checkpoint of an earlier run is read; otherwise it is deleted. A file that
+    cannot be written or read is reported to `complain`, in one line, and the cell continues.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Checkpoint:
         self._windows = ExitStack()
         self._window: Window | None = None
         self.lost: EnergyReading | None = None
-        """Energy that earlier runs used after the checkpoint; all of it without one."""
+        """Energy used by earlier runs after the checkpoint; without one, all their energy."""
         if not resume:
             self.discard()
         self._path = self._newest()
@@ -76,7 +76,7 @@ class Checkpoint:
             self.lost = self._lost_since()
 
     def load(self) -> Saved | None:
-        """Read the checkpoint of an earlier run; None without one."""
+        """Return the checkpoint of an earlier run; None if there is none."""
         if self._path is None:
             return None
         try:
@@ -108,7 +108,7 @@ class Checkpoint:
             self._windows.close()
 
     def save(self, record: RunRecord, course: dict[str, Any]) -> None:
-        """Replace the checkpoint by this one; call it within `watched`."""
+        """Replace the checkpoint by a new one; call within `watched`."""
         with self._lock:
             assert self._window is not None  # within `watched`
             until = self._window
@@ -125,7 +125,7 @@ class Checkpoint:
                 )
                 return
             self._path, self._digest, self.lost = path, _digest_in(path), None
-            with suppress(OSError):  # an older one stays older
+            with suppress(OSError):  # an older checkpoint does no harm
                 self._delete_but(path)
 
     def reject(self, used: EnergyReading) -> None:
@@ -139,7 +139,7 @@ class Checkpoint:
         """Delete the checkpoint and its note."""
         with suppress(OSError):
             self._delete_but(None)
-            for path in (self._since, *self._folder.glob(f".{self._key}*")):  # torn, the latter
+            for path in (self._since, *self._folder.glob(f".{self._key}*")):  # and unfinished files
                 path.unlink(missing_ok=True)
 
     def _write(self, content: dict[str, Any]) -> Path:

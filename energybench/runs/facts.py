@@ -1,4 +1,4 @@
-"""Facts: what identifies the hardware that runs a job. Identity: the cache keys of its results."""
+"""Facts that identify the hardware of a job, and the cache keys of its results."""
 
 import hashlib
 import json
@@ -34,14 +34,14 @@ class Facts:
     unavailable: dict[str, str] = field(default_factory=dict)
     """Meter -> reason why it is not read."""
     lacking: dict[str, str] = field(default_factory=dict)
-    """Arithmetic -> reason why the device does not offer it."""
+    """Arithmetic -> reason why the device lacks it."""
     resources: list[str] = field(default_factory=list)
     """Names of the devices to lock, see `energy.lock`."""
     placement: Placement | None = None
     """Where the ranks run; None for a single process."""
 
     def protocol(self, config: RunConfig) -> Protocol:
-        """Collect everything that shapes the numbers of a cell under `config`."""
+        """Collect every setting that shapes the numbers of a cell under `config`."""
         return Protocol(
             **config.protocol(),
             device=self.device,
@@ -56,24 +56,24 @@ class Facts:
 
 @dataclass(frozen=True)
 class Prepared:
-    """One model, ready to run: its data are served, its weights are there."""
+    """One model whose data and weights are ready."""
 
     model: str
     dataset: Dataset
     weights_key: str
-    """Changes with the pretrained weights."""
+    """Cache key of the pretrained weights."""
     batch_size: int | None = None
-    """The largest batch that fits, where `config.largest_batch` asks for it."""
+    """The largest batch that fits, if `config.largest_batch` asks for it."""
     work: tuple[Preparation, ...] = ()
     """Work done ahead of all cells, with its energy."""
     error: str | None = None
-    """Reason why no cell of the model can run; None where all can."""
+    """Reason why no cell of the model can run; None if cells can run."""
 
 
 def cell_key(cell: Cell, config: RunConfig, facts: Facts, prepared: Prepared) -> str:
-    """Cache key of a cell's result: 16 hexadecimal digits.
+    """Return the cache key of a cell's result: 16 hexadecimal digits.
 
-    Two cells with one key are interchangeable. The key covers model, method and seed, data and
+    Two cells with the same key are interchangeable. The key covers model, method and seed, data and
     weights, protocol, hardware, versions, and the meters.
     """
     measure = config.measure
@@ -89,9 +89,9 @@ def cell_key(cell: Cell, config: RunConfig, facts: Facts, prepared: Prepared) ->
 
 
 def baseline_file(cell: Cell, config: RunConfig, facts: Facts, prepared: Prepared) -> str:
-    """File name of a cached baseline, such as `resnet18-seed0-0a1b2c3d4e5f6071.json`.
+    """Return the file name of a cached baseline, such as `resnet18-seed0-0a1b2c3d4e5f6071.json`.
 
-    The name changes with everything that can change a baseline's metric.
+    The name changes with every setting that can change the metric of a baseline.
     """
     protocol = asdict(facts.protocol(config))
     for name in REPORTING:

@@ -1,4 +1,4 @@
-"""A job is one cell to run, an outcome is its result; both are plain values."""
+"""Jobs (one cell to run each) and their outcomes, both as plain values."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -20,7 +20,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Job:
-    """One cell with everything that an executor needs to run it."""
+    """One cell with all values that an executor needs to run it."""
 
     cell: Cell
     config: RunConfig
@@ -32,16 +32,16 @@ class Job:
     checkpoints: str | None = None
     """Folder for a checkpoint after each epoch; None saves none."""
     resume: bool = False
-    """Whether to continue from a checkpoint in `checkpoints`; without, an old one is deleted."""
+    """Whether to continue from a checkpoint in `checkpoints`; if False, an old one is deleted."""
 
     def to_json(self) -> dict[str, Any]:
-        """Plain dicts, lists and numbers, as `json.dump` takes them."""
+        """Return plain dicts, lists and numbers for `json.dump`."""
         return {"schema_version": 1, **asdict(self)}
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A job that has ended, well or not."""
+    """The result of a job that has ended, finished or failed."""
 
     record: RunRecord
     seconds: float | None
@@ -51,10 +51,10 @@ class Outcome:
     complaints: tuple[str, ...] = ()
     """One line per checkpoint that could not be written or read."""
     interruption: BaseException | None = None
-    """Ctrl-C or a signal that ended the cell; the caller keeps the record, then raises this."""
+    """Ctrl-C or a signal that ended the cell; the caller raises it after keeping the record."""
 
     def to_json(self) -> dict[str, Any]:
-        """Plain dicts, lists and numbers; an interruption shows in the record's status."""
+        """Return plain dicts, lists and numbers; an interruption shows in the record's status."""
         return {
             "schema_version": 1,
             "record": self.record.to_json(),

@@ -45,7 +45,7 @@ def cells(models: Sequence[str], methods: Sequence[str], seeds: int) -> list[Cel
 
 
 def needs(cell: Cell) -> Cell | None:
-    """The edge of the plan into `cell`: the baseline whose outcome its job needs, or None.
+    """Return the baseline whose outcome the job of `cell` needs; None for a baseline.
 
     The baseline has the same model and seed, and runs on the same kind of machine.
     """
@@ -57,7 +57,7 @@ def with_tolerances(
 ) -> list[tuple[Cell, float | None]]:
     """Pair every cell with every tolerance, in the metric's unit.
 
-    A baseline has no drop, so it is listed once, with None: the run's own tolerance.
+    A baseline has no drop, so it is listed once, with None for the run's own tolerance.
     """
     pairs: list[tuple[Cell, float | None]] = []
     for cell in matrix:

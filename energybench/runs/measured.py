@@ -1,4 +1,4 @@
-"""The measurements of one cell so far, and the record that they make."""
+"""The measurements of one cell so far, and the record made from them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -50,7 +50,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Context:
-    """Facts of a cell's record that nothing measures."""
+    """Facts of a cell's record that are known without measuring."""
 
     cell: Cell
     config: RunConfig
@@ -97,7 +97,7 @@ def record_of(context: Context, measured: Measured, reference: Reference | None)
 
 
 def _with_data_flag(record: RunRecord) -> RunRecord:
-    """Flag a record as `data_bound` where the device waited for data too long."""
+    """Flag a record as `data_bound` if the device waited too long for data."""
     share = record.data_wait_share
     if share is None or share <= DATA_BOUND:
         return record

@@ -10,7 +10,7 @@ from energybench.runs.session import Session
 
 
 class Phases:
-    """Measures phases of one cell on one session, into its `Measured`."""
+    """Windows around the phases of one cell; the readings go into its `Measured`."""
 
     def __init__(self, session: Session, measured: Measured) -> None:
         self._session = session
@@ -39,7 +39,7 @@ class Phases:
 
     @contextmanager
     def traced(self) -> Iterator[None]:
-        """Sample power during the block, where `config.measure.trace` asks for it."""
+        """Sample power during the block, if `config.measure.trace` asks for it."""
         if not self._session.config.measure.trace:
             yield
             return

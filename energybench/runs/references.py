@@ -1,4 +1,4 @@
-"""References: the baseline of each model and seed, from the nearest place that has it."""
+"""References: the baseline of each model and seed, from this run, the journal or the cache."""
 
 import json
 import logging
@@ -21,9 +21,9 @@ _FOLDER = "baselines"
 
 
 class References:
-    """Finds the baseline of a cell: in this run, then the journal, then the user's cache.
+    """Finder of baselines: in this run, then in the journal, then in the user's cache.
 
-    Where none of them has it, the caller runs the baseline and tells `add`.
+    If the baseline is in none of these places, the caller runs it and passes the result to `add`.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class References:
         journal: Callable[[str], RunRecord | None],
         agree: Callable[[T], T] = lambda found: found,
     ) -> None:
-        """`journal` maps a cache key to a finished record. `agree` broadcasts rank 0's value."""
+        """Take `journal` (cache key -> finished record) and `agree` (broadcast of rank 0)."""
         self._journal = journal
         self._agree: Callable[[Any], Any] = agree
         self._known: dict[tuple[str, int], Reference] = {}
@@ -43,16 +43,16 @@ class References:
         return {place: found.record for place, found in known if found.source == "cache"}
 
     def add(self, record: RunRecord, source: str = "this run") -> Reference:
-        """Remember a baseline that has ended, well or not."""
+        """Remember a baseline that has finished or failed."""
         reference = Reference(record, source)
         self._known[record.model, record.seed] = reference
         return reference
 
     def find(self, baseline: Cell, key: str, file: str, protocol: Protocol) -> Reference | None:
-        """Look up `baseline`; None where it has to run.
+        """Look up `baseline`; return None if the baseline has to run.
 
-        `key` is its cache key in the journal, `file` its name in the cache. `protocol` is this
-        run's: a cached baseline takes the fields that only report from it.
+        `key` is its cache key in the journal, `file` its name in the cache. `protocol` belongs to
+        this run: a cached baseline takes the `REPORTING` fields from it.
         """
         found: Reference | None = self._agree(self._find(baseline, key, file, protocol))
         if found is not None:
@@ -71,7 +71,7 @@ class References:
 
 
 def write_baseline(file: str, record: RunRecord) -> None:
-    """Cache a baseline; log a warning where that fails."""
+    """Cache a baseline; log a warning if writing fails."""
     text = json.dumps(record.to_json())
     try:
         publish(cache_folder(_FOLDER) / file, lambda target: target.write_text(text))
@@ -80,10 +80,10 @@ def write_baseline(file: str, record: RunRecord) -> None:
 
 
 def read_baseline(file: str, protocol: Protocol) -> RunRecord | None:
-    """Read a cached baseline under this run's `protocol`; None where none can be read."""
+    """Read a cached baseline under this run's `protocol`; return None if there is none to read."""
     try:
         record = from_json(json.loads((cache_folder(_FOLDER) / file).read_text()))
-    except (OSError, ValueError, UsageError):  # missing, or of another version: made anew
+    except (OSError, ValueError, UsageError):  # missing, or another version
         return None
     reported = {name: getattr(protocol, name) for name in REPORTING}
     return replace(record, protocol=replace(record.protocol, **reported))

@@ -1,4 +1,4 @@
-"""Saving a cell after each epoch, and continuing one that was cut short."""
+"""Saving a cell after each epoch, and continuing an interrupted cell."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -34,7 +34,7 @@ class Resuming:
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Account for the energy of the block, so that a killed cell knows what it lost."""
+        """Note the energy of the block while it runs, to know the loss of a killed cell."""
         if self._checkpoint is None:
             yield
             return
@@ -70,7 +70,7 @@ class Resuming:
         return saved is not None
 
     def restore(self, course: Course) -> None:
-        """Bring `course` to the saved epoch, if `find` found one."""
+        """Set `course` to the saved epoch, if `find` found a checkpoint."""
         saved, self._saved = self._saved, None
         if saved is not None:
             course.load_state_dict(saved.course, saved.record.epochs)
@@ -89,7 +89,7 @@ class Resuming:
 
 
 def _continues(saved: Saved, model: nn.Module, report: CompressionReport) -> bool:
-    """Whether `model`, compressed again with `report`, has the structure that was saved."""
+    """Return whether `model`, compressed again with `report`, has the saved structure."""
     before = saved.record.compression
     shapes = {name: value.shape for name, value in saved.course["model"].items()}
     return (

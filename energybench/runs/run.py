@@ -1,4 +1,4 @@
-"""One run of a matrix: it plans jobs, asks the journal and the cache, and keeps every outcome."""
+"""One run of a matrix: plan jobs, look into journal and cache, and keep every outcome."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +24,7 @@ class Result:
     key: str
     outcome: Outcome
     entry: Entry | None = None
-    """The journal's entry, where the cell did not run again."""
+    """The entry of the journal, if the cell did not run again."""
 
     @property
     def record(self) -> RunRecord:
@@ -37,9 +37,9 @@ def _unchanged(value: Any) -> Any:
 
 
 class Run:
-    """Runs cells on one executor, each at most once, every baseline before its methods.
+    """Runner of cells on one executor, each at most once, every baseline before its methods.
 
-    `keeper` has the journal. With `resume` a cell that the journal has is not run again. With
+    `keeper` has the journal. With `resume` a cell in the journal is not run again. With
     `checkpoints` every cell is saved in that folder after each epoch.
     """
 
@@ -52,7 +52,7 @@ class Run:
         checkpoints: Path | None = None,
         writes: bool = True,
     ) -> None:
-        """`writes` is False on the ranks of a launcher that leave every file to the first one."""
+        """Take the run's parts; `writes` is False on launched ranks other than the first."""
         self.config = config
         self.executor = executor
         self.keeper = keeper
@@ -69,12 +69,12 @@ class Run:
 
     @property
     def preparations(self) -> list[Preparation]:
-        """Work that was done ahead of all cells, with its energy."""
+        """Work done ahead of all cells, with its energy."""
         return [work for prepared in self._prepared.values() for work in prepared.work]
 
     @property
     def batch_sizes(self) -> dict[str, int]:
-        """Model -> largest batch that fits, where that was asked for."""
+        """Model -> largest batch that fits, for models with automatic batch size."""
         sizes = {model: prepared.batch_size for model, prepared in self._prepared.items()}
         return {model: size for model, size in sizes.items() if size is not None}
 

@@ -51,7 +51,7 @@ class Session:
     machine: Machine
     progress: Progress
     carbon: CarbonIntensity | None = None
-    """Emissions of the grid; None where no country was named."""
+    """Emissions of the grid; None if no country was named."""
     group: Group = ALONE
     """The ranks that run every cell together."""
     placement: Placement | None = None
@@ -61,7 +61,7 @@ class Session:
     idle_watts: Mapping[str, float] = field(default_factory=dict)
     """Domain -> power of the idle machine, in watts; empty until `with_idle_watts`."""
     source: Source | None = None
-    """Prepares `data` for more models; None where `data` serves any model as it is."""
+    """Prepares `data` for more models; None if `data` serves any model already."""
 
     def window(self, states: bool = False) -> AbstractContextManager[Window]:
         """Open an energy window over all ranks, see `across_ranks.window`."""
@@ -82,8 +82,8 @@ class Session:
         """List the arithmetics in which a compressed model may be fine-tuned.
 
         The run's own arithmetic is the last entry. The others are narrower, hold every retained
-        bit, and run natively on the device. A method that requires one arithmetic gets only that
-        one. Raises `UsageError` where the device lacks it.
+        bit, and run natively on the device. A method that requires one arithmetic gets only
+        that one. Raises `UsageError` if the device lacks the required arithmetic.
         """
         self.require_arithmetic(compression)
         own = self.config.precision
@@ -95,7 +95,7 @@ class Session:
         return [*(name for name in exact if native(name, self.device) is None), own]
 
     def facts(self) -> Facts:
-        """Describe the hardware to whoever leads the run; a collective call on several ranks."""
+        """Describe the hardware for the leader of the run; a collective call on several ranks."""
         lacking = {}
         for precision in PRECISIONS:
             try:
@@ -126,9 +126,10 @@ class Session:
         return across_ranks.exclusive_use(self.resources(), self.group, wait, say)
 
     def with_idle_watts(self) -> "Session":
-        """Measure the power of the idle machines and return a session that knows it.
+        """Measure the power of the idle machines and return a session with `idle_watts`.
 
-        CUDA contexts are open on the devices meanwhile. `config.measure.idle_s` of 0 skips it.
+        CUDA contexts are open on the devices meanwhile. `config.measure.idle_s` of 0 skips the
+        measurement.
         """
         if self.config.measure.idle_s <= 0:
             return self
@@ -168,8 +169,8 @@ class Session:
     ) -> "tuple[Session, list[Preparation]]":
         """Do the work that cells of `models` share, such as decoding images, ahead of them.
 
-        Returns the session with the prepared data, and the work with its energy, which no cell has.
-        Of several ranks the first one on each machine pretrains missing networks. Raises
+        Returns the session with the prepared data, and the work with its energy, which counts for
+        no cell. The first rank on each machine pretrains missing networks. Raises
         `UsageError`.
         """
         session, preparations = self, []
@@ -201,7 +202,7 @@ class Session:
 
     @property
     def evaluation_batch_size(self) -> int:
-        """Items per evaluation batch; larger than a training batch where that speeds a GPU up."""
+        """Items per evaluation batch; larger than a training batch if that is faster on a GPU."""
         return evaluated_at_once(self.device) * self.config.finetune.batch_size
 
     def score(self, model: str, seed: int) -> Score:

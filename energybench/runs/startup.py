@@ -56,7 +56,7 @@ def open_session(
 
 
 def open_rank(config: RunConfig, progress: Progress) -> Session:
-    """Join the ranks that a launcher such as torchrun has started, and open this one's session."""
+    """Join the ranks that a launcher such as torchrun has started, and open this rank's session."""
     check_ranks(config, int(os.environ["WORLD_SIZE"]))
     group = join(partial(find_device, config.device))
     share_threads(group.local_size)
@@ -68,12 +68,12 @@ def check_ranks(config: RunConfig, ranks: int) -> None:
     size = config.finetune.batch_size
     if size % ranks:
         raise UsageError(
-            f"--energy-batch-size is {size}, the images of one step on all ranks together; it "
+            f"batch_size is {size}, the images of one step on all ranks together; it "
             f"cannot be split evenly over {ranks}: name a multiple of {ranks}"
         )
-    for asked, option in ((config.compile, "compile"), (config.largest_batch, "batch-size=auto")):
+    for asked, option in ((config.compile, "compile"), (config.largest_batch, "batch_size auto")):
         if asked:
-            raise UsageError(f"--energy-{option} is for one process; leave it out with {ranks}")
+            raise UsageError(f"{option} is for one process; leave it out with {ranks} ranks")
 
 
 def _source(config: RunConfig) -> Source:
@@ -83,7 +83,7 @@ def _source(config: RunConfig) -> Source:
 
 
 def open_carbon(config: RunConfig) -> CarbonIntensity | None:
-    """Look up the emissions of the grid, where `config` names a country."""
+    """Look up the emissions of the grid; return None if `config` names no country."""
     country = config.measure.country
     return None if country is None else carbon_intensity(country)
 
@@ -101,10 +101,10 @@ def _checked(
     if images < config.finetune.batch_size and images % group.world_size:
         raise UsageError(
             f"one batch of all {images} training images cannot be split evenly over "
-            f"{group.world_size} ranks; lower --energy-batch-size"
+            f"{group.world_size} ranks; lower batch_size"
         )
     if config.measure.trace and len(set(group.nodes)) > 1:
-        raise UsageError("--energy-trace samples one machine; leave it out with several")
+        raise UsageError("trace samples one machine; leave it out with several")
     if group.local_rank > 0:
         return source, data, MeterSet({})
     meters = open_meters(config.measure.meters, context)
@@ -114,7 +114,7 @@ def _checked(
         meters.close()
         raise UsageError(
             f"the energy of {device} cannot be read: {meters.unavailable['nvml']}; "
-            "name the meters to do without it, for instance --energy-meter=rapl"
+            "name the meters to do without it, for instance rapl"
         )
     return source, data, meters
 
@@ -141,7 +141,7 @@ def _check_devices(uuids: Sequence[str | None]) -> None:
         if (uuid is None) != (uuids[0] is None):
             raise UsageError(
                 f"rank 0 trains on a {_kind(uuids[0])} and rank {rank} on a {_kind(uuid)}; "
-                "name --energy-device=cpu, or check the drivers"
+                "use device cpu, or check the drivers"
             )
         if uuid is not None and uuid in uuids[:rank]:
             raise UsageError(

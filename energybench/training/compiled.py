@@ -25,7 +25,7 @@ def check_compiler(device: torch.device) -> None:
         advice = "leave the option out"
         if device.type == "cpu":
             advice = f"install a C++ compiler (g++, or the one that CXX names), or {advice}"
-        raise UsageError(f"--energy-compile: {_reason(error)}; {advice}") from error
+        raise UsageError(f"compile does not work here: {_reason(error)}; {advice}") from error
 
 
 def compiled(
@@ -52,9 +52,7 @@ def compiled(
             for precision in precisions:
                 steps.train(precision, WARM_UP)
     except TorchDynamoException as error:
-        raise CellError(
-            f"torch.compile failed ({_reason(error)}); run without --energy-compile"
-        ) from error
+        raise CellError(f"torch.compile failed ({_reason(error)}); run without compile") from error
     return forward
 
 

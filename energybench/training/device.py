@@ -13,7 +13,7 @@ from energybench.errors import UsageError
 def find_device(
     name: str, local_rank: int = 0, local_size: int = 1, use: bool = True
 ) -> torch.device:
-    """Return the device that `--energy-device` names, and make a GPU the current device.
+    """Return the device called `name`; if it is a GPU, make it the current device.
 
     "auto" is a GPU where there is one. Each of the `local_size` ranks on this machine gets a GPU of
     its own; a rank whose launcher shows it a single GPU takes that one. With `use=False` CUDA is
@@ -42,7 +42,7 @@ def find_device(
         if index >= count:
             raise UsageError(
                 f"no device cuda:{index}: this PyTorch sees {count} CUDA devices; "
-                "use --energy-device=cpu, or check the driver and CUDA_VISIBLE_DEVICES"
+                "use device cpu, or check the driver and CUDA_VISIBLE_DEVICES"
             )
         device = torch.device("cuda", index)
         if use:

@@ -18,7 +18,7 @@ def is_out_of_memory(error: Exception) -> bool:
 def one_line(error: Exception) -> str:
     """Return the first line of the error's message; the last line for an error of a data worker."""
     if is_out_of_memory(error):
-        return "out of memory; lower --energy-batch-size"
+        return "out of memory; lower batch_size"
     message = Exception.__str__(error)  # with line breaks, which `EnergybenchError` joins
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     if not lines:

@@ -93,5 +93,5 @@ def _require_finite(loss: float, which: str, epoch: int) -> None:
     if not math.isfinite(loss):
         raise CellError(
             f"the {which} loss of epoch {epoch} is {loss}; training diverged: "
-            "try a larger --energy-batch-size or other weights"
+            "try a larger batch_size or other weights"
         )

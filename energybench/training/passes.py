@@ -12,7 +12,7 @@ from energybench.training.feed import Feed
 from energybench.training.plan import Finetuning
 from energybench.training.precision import arithmetic
 
-NO_BATCH = "the training split is smaller than one batch; lower --energy-batch-size"
+NO_BATCH = "the training split is smaller than one batch; lower batch_size"
 
 
 def sgd(model: nn.Module, config: FinetuneConfig) -> torch.optim.Optimizer:

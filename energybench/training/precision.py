@@ -21,7 +21,7 @@ def check_precision(precision: str, device: torch.device) -> None:
     reason = native(precision, device)
     if reason is not None and (precision, device.type) != ("bf16", "cpu"):
         others = "fp32 or bf16" if precision == "tf32" else "fp32"
-        raise UsageError(f"{reason}; use --energy-precision={others} here")
+        raise UsageError(f"{reason}; use precision {others} here")
 
 
 def native(precision: str, device: torch.device) -> str | None:

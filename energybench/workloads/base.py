@@ -6,7 +6,7 @@ Another package adds a task in one module and one entry point in the group `ener
     shakespeare = "my_package.shakespeare:open_shakespeare"
 
 `open_shakespeare(location)` returns a `Source`; `location` is the part of
-`--energy-dataset=shakespeare:LOCATION` behind the colon. `Source.prepare` returns a
+the data set's name `shakespeare:LOCATION` behind the colon. `Source.prepare` returns a
 `PreparedData`, and `PreparedData.task(model)` returns the `PretrainedTask` of one network. Model
 names belong to the task: images look them up in the registry `MODELS`, a language task may know
 others.
@@ -220,8 +220,9 @@ class PreparedData(Protocol):
     def task(self, model: str, weights: str | None, device: torch.device) -> PretrainedTask:
         """Return the task of training `model` on this data.
 
-        `weights` is the value of `--energy-weights`, None if not given; `device` is where missing
-        weights are trained. Raises `UsageError` for an unknown model and for weights not found.
+        `weights` is a checkpoint file or folder (`RunConfig.weights`), None if not given; missing
+        weights are trained on `device`. Raises `UsageError` for an unknown model and for weights
+        not found.
         """
         ...
 

@@ -44,8 +44,8 @@ def session(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Session
 @pytest.mark.parametrize(
     ("error", "says"),
     [
-        (torch.OutOfMemoryError("CUDA out of memory. Tried..."), "lower --energy-batch-size"),
-        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "lower --energy-batch-size"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried..."), "lower batch_size"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "lower batch_size"),
         (RuntimeError("CUDA error: device lost\nCompile with..."), "CUDA error: device lost"),
         (ValueError("odd"), "ValueError: odd"),
     ],
@@ -320,7 +320,7 @@ def test_a_network_that_does_not_compile_fails_its_cell(
     )
     assert record.status == "failed"
     assert record.error is not None
-    assert "run without --energy-compile" in record.error
+    assert "run without compile" in record.error
     assert list(record.phases) == ["load", "compress", "compile"]
 
 

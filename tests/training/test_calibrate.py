@@ -264,7 +264,7 @@ def test_the_compression_is_held_in_the_trial_and_sees_none_of_it() -> None:
 
 
 def test_an_empty_training_split_says_what_to_do() -> None:
-    with pytest.raises(CellError, match="lower --energy-batch-size"):
+    with pytest.raises(CellError, match="lower batch_size"):
         calibrate(network(), Baseline(), ["fp32", "bf16"], run(Meter(SECONDS, JOULES), train=[]))
 
 

@@ -101,7 +101,7 @@ def test_what_cannot_be_compiled_is_said_in_a_line(monkeypatch: pytest.MonkeyPat
         raise RuntimeError("no kernel for that\nand a long story")
 
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=broken))
-    with pytest.raises(CellError, match=r"no kernel for that.*without --energy-compile") as caught:
+    with pytest.raises(CellError, match=r"no kernel for that.*without compile") as caught:
         compiled(network(), Baseline(), ["fp32"], plan())
     assert "\n" not in str(caught.value)
 

@@ -81,7 +81,7 @@ def test_a_loss_that_is_not_finite_ends_the_cell() -> None:
 
 
 def test_an_empty_training_split_says_what_to_do() -> None:
-    with pytest.raises(CellError, match="lower --energy-batch-size"):
+    with pytest.raises(CellError, match="lower batch_size"):
         run(network(), train=[])
 
 

@@ -18,7 +18,7 @@ def cpu_with(monkeypatch: pytest.MonkeyPatch, *instructions: str) -> None:
 
 def test_tf32_needs_a_gpu_that_has_it() -> None:
     check_precision("fp32", CPU)
-    with pytest.raises(UsageError, match=r"\A[^\n]*Ampere[^\n]*--energy-precision=fp32 or bf16"):
+    with pytest.raises(UsageError, match=r"\A[^\n]*Ampere[^\n]*use precision fp32 or bf16"):
         check_precision("tf32", CPU)
 
 
@@ -82,7 +82,7 @@ def test_gpus_since_ampere_have_both(
     if has_it:
         check_precision(precision, GPU)
     else:
-        with pytest.raises(UsageError, match=r"\A[^\n]*Ampere[^\n]*--energy-precision=fp32"):
+        with pytest.raises(UsageError, match=r"\A[^\n]*Ampere[^\n]*use precision fp32"):
             check_precision(precision, GPU)
 
 

@@ -1,4 +1,4 @@
-"""`energybench doctor`: what can be measured on this machine."""
+"""`energybench doctor`: list the meters of this machine and test them."""
 
 import argparse
 import json
@@ -46,7 +46,7 @@ def _doctor(options: argparse.Namespace) -> None:
     from energybench.energy.opening import open_for_use
 
     inventory = take_inventory()
-    print(inventory_text(inventory), flush=True)  # before any wait for the machine
+    print(inventory_text(inventory), flush=True)  # before a wait for another measurement
     context = gpus()
     with open_for_use(("auto",), context, options.wait, _say) as automatic:
         found = diagnose(inventory, automatic, context, options.observe, options.idle)
@@ -63,7 +63,7 @@ def _say(line: str) -> None:
 
 
 def inventory_text(found: "Inventory") -> str:
-    """The machine and its GPUs."""
+    """Return the machine and its GPUs as text."""
     return "\n".join(_inventory_lines(found))
 
 
@@ -81,7 +81,7 @@ def _inventory_lines(found: "Inventory") -> Iterator[str]:
 
 
 def findings_text(found: "Diagnosis") -> str:
-    """The meters, the sources of `auto`, and the idle power."""
+    """Return the meters, the sources that `auto` chooses, and the idle power as text."""
     return "\n".join(_findings_lines(found))
 
 
@@ -118,7 +118,7 @@ def _meter_lines(meter: "MeterFinding") -> Iterator[str]:
 
 
 def format_time(seconds: float | None) -> str:
-    """A short duration: "12 us", "3.4 ms", "1.2 s"; "-" for None."""
+    """Return a short duration as text: "12 us", "3.4 ms", "1.2 s"; "-" for None."""
     if seconds is None:
         return "-"
     for factor, unit in ((1.0, "s"), (1e3, "ms")):

@@ -1,4 +1,4 @@
-"""`energybench init`: a folder with a first benchmark in it."""
+"""`energybench init`: write a folder with a first benchmark."""
 
 import argparse
 from pathlib import Path
@@ -31,7 +31,7 @@ OTHER_CONFIGURATION = {
     "tox.ini": "[pytest]",
     "setup.cfg": "[tool:pytest]",
 }
-"""File -> the text in it by which it configures pytest."""
+"""File name -> text that shows that the file configures pytest."""
 
 
 def add_command(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -77,7 +77,7 @@ def _refuse_what_exists(folder: Path) -> None:
 
 
 def ini_text() -> str:
-    """A configuration with the defaults of the options that most users change."""
+    """Return a pytest configuration with the defaults of the options that most users change."""
     from energybench.app.plugin.options import OPTIONS, key  # with pytest, for this command only
 
     by_name = {option.name: option for option in OPTIONS}

@@ -18,8 +18,8 @@ from energybench.registry import DATASETS, EXECUTORS, METERS, METHODS, MODELS
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status.
 
-    0 for success, 1 if `compare` finds a limit exceeded, 2 for a mistake of the user's, with one
-    line on standard error.
+    The status is 0 for success, 1 if `compare` finds a limit exceeded, and 2 for a mistake of the
+    user, with one line on standard error.
     """
     options = _parser().parse_args(arguments)
     try:
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         flag = " without --no-wait" if isinstance(error, InUse) else ""
         print(f"energybench: {error}{flag}", file=sys.stderr)
         return 2
-    except BrokenPipeError:  # the reader has left, for instance head or less
+    except BrokenPipeError:  # the reader, for instance head, has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return status or 0
@@ -112,7 +112,7 @@ def _capacity(options: argparse.Namespace) -> None:
                 found = capacity_curves(session, name, **kind, say=_say)
                 print(capacity_table(found), end="\n\n", flush=True)
                 curves |= found
-        finally:  # draw the finished curves, whatever ended the others
+        finally:  # draw the finished curves, also after an error
             if output is not None and curves:
                 save_capacities(curves, output, options.per_layer)
                 _say(f"wrote {output}")

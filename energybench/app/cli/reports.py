@@ -1,4 +1,4 @@
-"""`energybench show`, `report` and `plot`: saved runs as tables, as a page and as figures."""
+"""`energybench show`, `report` and `plot`: print tables, write pages and draw figures."""
 
 import argparse
 import sys
@@ -93,7 +93,7 @@ def _plot(options: argparse.Namespace) -> None:
 
 
 def _read(names: "Sequence[str]", need_records: bool = False) -> "list[Run]":
-    """Read the runs, and report on standard error what is damaged in them."""
+    """Read the runs, and report damaged parts on standard error."""
     from energybench.records.saved import read_runs
 
     runs = read_runs(names, need_records)

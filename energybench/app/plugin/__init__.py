@@ -1,4 +1,4 @@
-"""The pytest plugin, one module per concern; `session` comes first, the others build on it."""
+"""The pytest plugin, one module per concern; all other modules build on `session`."""
 
 pytest_plugins = [
     "energybench.app.plugin.session",

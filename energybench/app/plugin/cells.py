@@ -1,4 +1,4 @@
-"""One cell as a test: run it or read it from the journal, time it, keep it, print it."""
+"""Runs each cell as a test: journal, timer, record and table."""
 
 import json
 import warnings
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class JournaledClock:
-    """A timer for pytest-benchmark that shows the time, or plays seconds measured elsewhere."""
+    """A timer for pytest-benchmark: the current time, or seconds that were measured elsewhere."""
 
     __name__ = "perf_counter_or_journal"
 
@@ -30,7 +30,7 @@ class JournaledClock:
         self._next: list[float] = []
 
     def __call__(self) -> float:
-        """Seconds."""
+        """Return a reading, in seconds."""
         return self._next.pop(0) if self._next else perf_counter()
 
     def play(self, seconds: float) -> None:
@@ -38,7 +38,7 @@ class JournaledClock:
         self._next = [0.0, seconds]
 
     def stop(self) -> None:
-        """Show the time from now on."""
+        """Return to the current time."""
         self._next = []
 
 
@@ -46,7 +46,7 @@ CLOCK = JournaledClock()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Let pytest-benchmark time cells by a clock that shows the executor's seconds."""
+    """Let pytest-benchmark time cells by a clock that replays the seconds of the executor."""
     if item.get_closest_marker(MATRIX_MARK):
         theirs = item.get_closest_marker("benchmark")
         options: dict[str, Any] = {"timer": CLOCK, **(theirs.kwargs if theirs else {})}
@@ -62,8 +62,8 @@ def energy_cell(
     `energy_cell(cell)` returns the cell's record. The record is first added to the journal and to
     the benchmark's `extra_info`; then the test fails if the cell failed, or if the drop of its
     metric exceeds the tolerance. `energy_cell(cell, tolerance=2.0, budget="equal")` overrides the
-    options for this cell; None keeps them. With `--energy-resume` a cell that the journal has is
-    not run again.
+    options for this cell; None keeps them. With `--energy-resume` a cell in the journal is not
+    run again.
     """
     return _cell_runner(benchmark, pytestconfig, request)
 
@@ -72,7 +72,7 @@ def energy_cell(
 def finetune(
     benchmark: "BenchmarkFixture", pytestconfig: pytest.Config, request: pytest.FixtureRequest
 ) -> "Callable[..., RunRecord]":
-    """Deprecated name of `energy_cell`."""
+    """Return `energy_cell` under its deprecated name."""
     warnings.warn(
         "the fixture `finetune` is now called `energy_cell`; the old name works until version 0.2",
         DeprecationWarning,
@@ -104,7 +104,7 @@ def _cell_runner(
         record = result.record
         if result.outcome.broken:
             request.session.shouldstop = (
-                f"{record.error}; --energy-resume goes on with the next cell"
+                f"{record.error}; --energy-resume continues with the next cell"
             )
         failure = failure_text(record)
         if failure is not None:
@@ -136,8 +136,8 @@ def _keep(result: "Result", run: "Run", benchmark: "BenchmarkFixture", state: Py
 def _play(benchmark: "BenchmarkFixture", seconds: float) -> None:
     """Let pytest-benchmark record one call that took `seconds`.
 
-    An exception inside a benchmarked call would cost pytest-benchmark's whole JSON, so the cell
-    runs outside, and only its time goes in.
+    The cell itself runs outside the benchmarked call, because an exception inside would lose the
+    whole JSON of pytest-benchmark.
     """
     CLOCK.play(seconds)
     try:
@@ -176,7 +176,7 @@ def pytest_terminal_summary(
     """Print the table of energy, epochs and metric after pytest-benchmark's own table."""
     try:
         return (yield)
-    finally:  # also when pytest-benchmark's comparison ends the session here
+    finally:  # also if pytest-benchmark's comparison ends the session here
         _write_table(terminalreporter, config.stash[RUN])
 
 

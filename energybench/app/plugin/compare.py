@@ -1,4 +1,4 @@
-"""`--energy-compare`: this run beside a saved one, with limits that fail the session."""
+"""`--energy-compare`: compare this run with a saved run; exceeded limits fail the session."""
 
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ COMPARE = pytest.StashKey[_Compare]()
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Read the saved run at once: a wrong name must not show after hours of measuring."""
+    """Read the saved run before any measurement, so that a wrong name fails at once."""
     options = config.stash[RUN].options
     if options.compare is None:
         if options.compare_fail is not None:

@@ -1,4 +1,4 @@
-"""The fixture `energy`: joules per call beside pytest-benchmark's seconds, in anyone's tests."""
+"""The fixture `energy`: joules per call beside pytest-benchmark's seconds, for any test."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -72,7 +72,7 @@ def energy(pytestconfig: pytest.Config) -> Callable[..., Any]:
 
 
 def _session(config: pytest.Config) -> _Session:
-    """The open meters; the first test that measures opens them and waits for the machine."""
+    """Return the open meters; the first measuring test opens them and waits for the machine."""
     if SESSION not in config.stash:
         config.stash[SESSION] = _open(config, config.stash[RUN])
     return config.stash[SESSION]
@@ -104,7 +104,7 @@ def _open(config: pytest.Config, run: PytestRun) -> _Session:
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    """The table of joules per call."""
+    """Print the table of joules per call."""
     session = config.stash.get(SESSION, None)
     if session is None or not session.results:
         return

@@ -1,4 +1,4 @@
-"""The machine in pytest-benchmark's JSON: with our facts, but only where a matrix has run."""
+"""Facts of the machine in pytest-benchmark's JSON, if a matrix has run."""
 
 from collections.abc import Generator
 from typing import Any
@@ -29,9 +29,9 @@ def pytest_benchmark_update_machine_info(
 def pytest_benchmark_compare_machine_info(
     machine_info: dict[str, Any], compared_benchmark: dict[str, Any]
 ) -> Generator[None]:
-    """Compare our facts with a saved run that has them.
+    """Compare the facts of this machine with those of a saved run, if it has any.
 
-    pytest-benchmark compares before it collects, so that nobody knows yet which tests will run.
+    pytest-benchmark compares before the tests are collected, so the kind of tests is not known.
     """
     saved = compared_benchmark.get("machine_info") or {}
     if KEY in saved:

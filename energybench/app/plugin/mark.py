@@ -1,4 +1,4 @@
-"""The mark `energy_matrix`: which cells a test is run for."""
+"""The mark `energy_matrix`: the cells that a test runs for."""
 
 import math
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ class Matrix:
 
 
 def read_mark(mark: pytest.Mark) -> Matrix:
-    """The arguments of `mark`; raises `UsageError` for a missing, unknown or wrong one."""
+    """Return the arguments of `mark`; raises `UsageError` for a missing, unknown or wrong one."""
     try:
         matrix = Matrix(*mark.args, **mark.kwargs)
     except TypeError as error:

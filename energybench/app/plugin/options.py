@@ -18,12 +18,12 @@ _LARGEST_BATCH = ("run", "largest_batch")
 
 
 def flag(option: Option) -> str:
-    """The option on the command line: "--energy-batch-size"."""
+    """Return the option's name on the command line: "--energy-batch-size"."""
     return f"--energy-{option.name}"
 
 
 def key(option: Option) -> str:
-    """The option in a configuration file: "energy_batch_size"."""
+    """Return the option's name in a configuration file: "energy_batch_size"."""
     return f"energy_{option.name.replace('-', '_')}"
 
 
@@ -43,7 +43,7 @@ def add_options(parser: pytest.Parser) -> None:
 
 @dataclass(frozen=True)
 class Given:
-    """The value that a user has given to an option, and the place."""
+    """The value that a user has given to an option, and the option's name in that place."""
 
     value: object
     spelt: str
@@ -51,7 +51,7 @@ class Given:
 
 
 def given_options(config: pytest.Config) -> dict[str, Given]:
-    """The options that are set, by `key`: a flag goes before a file, "" in a file sets nothing.
+    """Return the options that are set, by `key`: flags override files; "" in a file sets nothing.
 
     Values are read as the file has them: text from `pytest.ini`, text or lists from
     `[tool.pytest.ini_options]`, any type of TOML from `[tool.pytest]`. `Config.getini` would
@@ -75,14 +75,14 @@ def given_options(config: pytest.Config) -> dict[str, Given]:
 
 
 def with_flag(error: EnergybenchError) -> str:
-    """Return the message of `error`, with the flag that decides about waiting for the machine."""
+    """Return the message of `error`, naming the flag that forbids waiting for the machine."""
     return f"{error} without --energy-no-wait" if isinstance(error, InUse) else str(error)
 
 
 def read_options(given: Mapping[str, Given]) -> Options:
-    """The options of a session; `given` has those that are set, by `key`.
+    """Return the options of a session; `given` holds the ones that are set, by `key`.
 
-    Raises `UsageError` in one line that calls the option as its user spelt it.
+    Raises `UsageError`, whose one line calls the option as the user spelt it.
     """
     values: dict[tuple[str, ...], Any] = {
         one.path: one.read(given[key(one)].value, given[key(one)].spelt)
@@ -99,7 +99,7 @@ def read_options(given: Mapping[str, Given]) -> Options:
 
 
 def option_table() -> str:
-    """All options as a Markdown table, for the manual."""
+    """Return all options as a Markdown table, for the manual."""
     lines = ["| option (ini key: `energy_...`) | default | meaning |", "| --- | --- | --- |"]
     for one in OPTIONS:
         default = f"`{one.default_text}`" if one.default_text else ""

@@ -1,4 +1,4 @@
-"""Opening the run before the first cell, and the fixture with its session."""
+"""Opens the run before the first cell; the fixture `energy_session`."""
 
 import os
 import warnings
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> None:
-    """Open the run before any cell; bad input ends the session here."""
+    """Open the run before any cell; wrong input ends the session here."""
     config = session.config
     found = [cell for item in session.items if (cell := cell_of(item)) is not None]
     models = tuple(dict.fromkeys(cell.model for cell in found))
@@ -88,16 +88,16 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture(scope="session")
 def energy_session(pytestconfig: pytest.Config) -> "Session":
-    """The session of this process: configuration, data, device, open meters.
+    """Return the session of this process: configuration, data, device, open meters.
 
-    Needs a test with the mark `energy_matrix`, and one process.
+    The test must have the mark `energy_matrix`, and the run a single process.
     """
     return open_session(pytestconfig)
 
 
 @pytest.fixture(scope="session")
 def bench(pytestconfig: pytest.Config) -> "Session":
-    """Deprecated name of `energy_session`."""
+    """Return `energy_session` under its deprecated name."""
     warnings.warn(
         "the fixture `bench` is now called `energy_session`; the old name works until version 0.2",
         DeprecationWarning,

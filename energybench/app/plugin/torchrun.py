@@ -71,7 +71,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def journal(path: Path) -> "Journal":
-    """The session's journal; on ranks other than the first, one that is neither kept nor read."""
+    """Return the session's journal; on ranks other than the first, one without any file."""
     from energybench.records.journal import Contents, Entry, Journal
 
     class Unkept(Journal):
@@ -79,16 +79,16 @@ def journal(path: Path) -> "Journal":
             """Keep nothing."""
 
         def read(self) -> Contents:
-            """No cell."""
+            """Return no cell."""
             return Contents((), ())
 
     return Unkept(path) if rank() else Journal(path)
 
 
 def executor_name(options: "Options") -> str:
-    """Choose the executor: the named one, ranks of a launcher, ranks of our own, or this process.
+    """Choose the executor: the named one, a launcher's ranks, ranks to start, or this process.
 
-    Raises `UsageError` for options that do not go together.
+    Raises `UsageError` for options that contradict each other.
     """
     several = rank() is not None
     if options.checkpoint and (several or options.world_size > 1):

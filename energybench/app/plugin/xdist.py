@@ -1,6 +1,6 @@
-"""pytest-xdist: energy is measured one cell at a time, so its workers refuse to run a matrix.
+"""pytest-xdist: its workers refuse to run a matrix, since cells must be measured one at a time.
 
-The controller knows tests by their ids only. The workers see our mark; each tells the controller.
+The controller knows only the ids of tests. The workers see the mark and tell the controller.
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ from energybench.app.plugin.mark import MATRIX_MARK
 from energybench.app.plugin.session import NOT_RUNNING
 
 REFUSED = "energybench"
-"""Key of the refusal in what a worker sends when it ends."""
+"""Key of the refusal in the output of a worker that ends."""
 _LINE = (
     "energy is measured one cell at a time; run the benchmarks without -n, or leave them out with "
     f'-k or -m "not {MATRIX_MARK}"'

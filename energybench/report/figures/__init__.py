@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FigureKind:
-    """One figure that a run may have; its texts have "{metric}" and "{items}" to be filled in."""
+    """One kind of figure; `named` fills in "{metric}" and "{items}" in its texts."""
 
     title: str
     caption: str
-    """A sentence or two on reading the figure."""
+    """One or two sentences on how to read the figure."""
     draw: "Callable[[Section], Figure | None]"
-    """None where the section has nothing to draw; to be called within `style.look()`."""
+    """Draws the figure, or returns None for a section without data; call within `style.look()`."""
 
     def named(self, metric: str = ACCURACY.name, items: str = "images") -> "FigureKind":
-        """The figure with the names of a metric and of the data's items in its texts."""
+        """Return the figure with the names of a metric and of the data's items in its texts."""
         names = {"metric": metric, "items": items}
         title, caption = self.title.format(**names), self.caption.format(**names)
         return replace(self, title=title, caption=caption)
@@ -41,7 +41,8 @@ FIGURES: dict[str, FigureKind] = {
     "saving": FigureKind(
         "Energy saved",
         "Each method against the same model's baseline, facility energy of fine-tuning. A bar is "
-        "the 95 % interval over seeds, where there are five or more; with an arrow it goes on. A "
+        "the 95 % interval over seeds, where there are five or more; an arrow marks an interval "
+        "that is cut off. A "
         "hollow mark dropped beyond the tolerance.",
         saving_figure,
     ),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _NAMED_LAYERS = 30
-"""Networks of up to so many layers have room for the layers' names."""
+"""Largest number of layers whose names fit on the axis."""
 
 
 def save_capacities(
@@ -34,10 +34,11 @@ def save_capacities(
 ) -> None:
     """Draw `curves` (label -> capacity) into `path`, an SVG or PNG by its suffix.
 
-    The figure shows `metric` against overwritten bits. A ring is the capacity, a dashed line the
-    worst value within the tolerance; there is a short line at each capacity where the references
-    differ. With `per_layer` it shows the capacity of each layer alone, in the network's order, one
-    panel per label, with a dashed line at the capacity of all layers together. Raises `UsageError`
+    The figure shows `metric` against overwritten bits. A ring marks the
+    capacity, a dashed line the worst value within the tolerance; where the references differ, each
+    capacity has a short line of its own. With `per_layer` the figure shows the capacity of each
+    single layer, in the network's order, one panel per label, with a dashed line at the capacity of
+    all layers together. Raises `UsageError`
     for another suffix, nothing to draw, or capacities without layers.
     """
     check_figure_path(path)

@@ -16,7 +16,7 @@ LINE = 0.24
 
 
 def ends(saving: Saving) -> list[float]:
-    """The saving and its interval, in percent, as far as they are finite."""
+    """Return the finite ones of the saving and the two ends of its interval, in percent."""
     if saving.energy is None:
         return []
     ratios = [saving.energy.value, saving.energy.low, saving.energy.high]
@@ -24,13 +24,13 @@ def ends(saving: Saving) -> list[float]:
 
 
 def saving_limits(savings: Sequence[Saving]) -> tuple[float, float]:
-    """The limits of an axis that shows `savings` in percent."""
+    """Return the limits of an axis that shows `savings` in percent."""
     values = [100 * saving.saved for saving in savings if saving.saved is not None]
     return percent_limits(values, [end for saving in savings for end in ends(saving)])
 
 
 def draw_dots(axes: "Axes", lines: Sequence[tuple[str, Saving]]) -> None:
-    """One line per (label, saving), the first on top; hollow where the drop is beyond tolerance."""
+    """Draw one line per (label, saving), the first on top; hollow for a drop beyond tolerance."""
     limits = saving_limits([saving for _, saving in lines])
     for place, (_, saving) in enumerate(lines):
         if saving.energy is None:
@@ -66,7 +66,7 @@ def draw_dots(axes: "Axes", lines: Sequence[tuple[str, Saving]]) -> None:
 
 
 def _part_models(axes: "Axes", savings: Sequence[Saving]) -> None:
-    """A faint line between one model and the next."""
+    """Draw a faint line between one model and the next."""
     for place, (one, other) in enumerate(pairwise(savings)):
         if one.model != other.model:
             axes.axhline(
@@ -75,7 +75,7 @@ def _part_models(axes: "Axes", savings: Sequence[Saving]) -> None:
 
 
 def lines_of(savings: Sequence[Saving], labels: Mapping[RowKey, str]) -> list[tuple[str, Saving]]:
-    """Each saving with its label: the model where there are several, the method, the setting."""
+    """Return (label, saving) pairs; a label names method, setting and, of several, model."""
     several = len({saving.model for saving in savings}) > 1
     lines = []
     for saving in savings:

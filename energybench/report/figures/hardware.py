@@ -16,7 +16,7 @@ COLUMNS = 3
 
 
 def roofline_figure(section: Section) -> "Figure | None":
-    """Achieved FLOP/s against FLOP per byte, under the device's measured ceilings."""
+    """Draw achieved FLOP/s against FLOP per byte, under the device's measured ceilings."""
     found = section.intensities
     if not found:
         return None
@@ -51,7 +51,7 @@ def roofline_figure(section: Section) -> "Figure | None":
 
 
 def _draw_roofs(axes: "Axes", found: "Sequence[Intensity]") -> None:
-    """One roof per arithmetic: the bandwidth's slope up to the ceiling of its operations."""
+    """Draw one roof per arithmetic: the slope of the bandwidth up to the ceiling of operations."""
     ink = axes.xaxis.label.get_color()
     places = [one.intensity for one in found]
     slope = max(one.ceiling_bytes_per_s for one in found)
@@ -74,7 +74,7 @@ def _draw_roofs(axes: "Axes", found: "Sequence[Intensity]") -> None:
 
 
 def inference_figure(section: Section) -> "Figure | None":
-    """Joules per 1,000 images against the batch size."""
+    """Draw joules per 1,000 images against the batch size."""
     known = [one for one in section.inferences if _known(one.points)]
     if not known:
         return None

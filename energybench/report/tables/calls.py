@@ -9,7 +9,7 @@ _HEADERS = ("test", "energy per call", "power", "calls", "window", "source", "")
 
 
 def per_call_table(results: Mapping[str, PerCall]) -> str:
-    """One row per test of `results`, by its name, as text; what was not read is "-"."""
+    """Return a table as text with one row per test in `results`; a missing reading is "-"."""
     from tabulate import tabulate
 
     rows = []

@@ -15,9 +15,9 @@ from energybench.report.stats import Estimate
 from energybench.report.text import number, saving, times
 
 FORMATS = {"table": "simple", "markdown": "github", "csv": None, "json": None}
-"""Name on the command line -> tabulate's name for it, where it is one of its tables."""
+"""Name of a format for the user -> tabulate's name; None for a format without a table."""
 SENSOR_ERROR = 0.10
-"""A relative difference between boards below it may come from their sensors' gain."""
+"""Relative difference between two boards that the gain of their sensors may explain."""
 
 _COLUMNS: tuple[tuple[str, Callable[[Column], str]], ...] = (
     ("energy", lambda column: format_kwh(column.means["kwh"])),
@@ -29,10 +29,10 @@ _COLUMNS: tuple[tuple[str, Callable[[Column], str]], ...] = (
 
 
 def comparison_text(comparison: Comparison, layout: str = "table", boards: bool = False) -> str:
-    """The comparison in one of `FORMATS`; notes follow a table, and are in the JSON.
+    """Return the comparison in one of `FORMATS`; notes follow a table, and are in the JSON.
 
-    With `boards`, a ratio between two boards is replaced by "within sensor error" where that may
-    explain it.
+    With `boards`, a ratio between two boards that `SENSOR_ERROR` may explain is replaced by
+    "within sensor error".
     """
     if layout == "json":
         return json.dumps(to_json(comparison), indent=1)
@@ -51,7 +51,7 @@ def comparison_text(comparison: Comparison, layout: str = "table", boards: bool 
 def comparison_rows(
     comparison: Comparison, boards: bool = False
 ) -> tuple[list[str], list[list[str]]]:
-    """Headers, with the run's letter in a line of its own, and the rows of the table."""
+    """Return headers, with the run's letter in a line of its own, and the rows of the table."""
     several = len(comparison.runs) > 1
     labelled = any(row.label for row in comparison.rows)
     score = _score_column(comparison)
@@ -102,9 +102,9 @@ def _notes(comparison: Comparison) -> list[str]:
 
 
 def _csv(comparison: Comparison) -> str:
-    """A line per row and run, every number in full; an empty field where one is not known.
+    """Return one line per row and run, numbers unrounded; the field of an unknown number is empty.
 
-    Where all is accuracy the fields are `accuracy` and `drop_pp`; elsewhere the metric is a field.
+    If every metric is accuracy, the fields are `accuracy` and `drop_pp`; else `metric` is a field.
     """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
@@ -130,10 +130,10 @@ def _csv(comparison: Comparison) -> str:
 
 
 def why_text(comparison: Comparison, layout: str = "simple") -> str:
-    """Every ratio of energies as a product of its factors, each with its share of the log ratio.
+    """Return every ratio of energies as a product of factors, each with its share of the log ratio.
 
-    Within a run the ratio is the method's over its baseline's, and over the strongest control's;
-    between runs it is the cell's over the first run's.
+    Within a run the ratio is method / baseline, and method / strongest control; between runs it is
+    the cell's energy / the energy of the same cell in the first run.
     """
     from tabulate import tabulate
 

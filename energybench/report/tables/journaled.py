@@ -8,7 +8,7 @@ from energybench.report.scores import ScoreColumn, score_column
 
 
 def journal_table(entries: Iterable[Entry]) -> str:
-    """One row per cell, in the order of the journal."""
+    """Return a table with one row per cell, in the order of the journal."""
     from tabulate import tabulate
 
     entries = list(entries)

@@ -32,13 +32,13 @@ def result_table(
     layout: str = "simple",
     cached: Mapping[tuple[str, int], RunRecord] | None = None,
 ) -> str:
-    """One row per record, models in the order they came, as text.
+    """Return a table as text with one row per record, models in the order of `records`.
 
-    "energy" is the facility energy of fine-tuning, "CO2e" its emissions, where a country was named.
-    "saving" compares it with the baseline of the same model and seed among `records`; "with search"
-    includes the method's own search in both. `layout` is one of tabulate's table formats: `simple`,
-    `github`, `tsv`... `cached` are baselines of earlier runs by (model, seed); savings against
-    those are marked.
+    "energy" is the facility energy of fine-tuning, "CO2e" its emissions if a country was named.
+    "saving" compares the energy with the baseline of the same model and seed among `records`; "with
+    search" includes the method's own search in both. `layout` is one of tabulate's table formats:
+    `simple`, `github`, `tsv`... `cached` are baselines of earlier runs by (model, seed); savings
+    against cached baselines are marked.
     """
     from tabulate import tabulate  # here: only a run that measured something needs it
 
@@ -64,7 +64,7 @@ def result_table(
 
 
 def _in_order(records: Iterable[RunRecord]) -> list[RunRecord]:
-    """`records` by model, seed and method: the run shuffled the methods."""
+    """Sort `records` by model, seed and method, since the run shuffled the methods."""
     records = list(records)
     models = list(dict.fromkeys(record.model for record in records))
     methods = METHODS.names()
@@ -105,13 +105,13 @@ def _row(
 
 
 def _arithmetic(record: RunRecord) -> str:
-    """The arithmetic that the method chose, where it is not the run's own."""
+    """Return the arithmetic that the method chose, if it differs from the run's own."""
     own = record.protocol.precision
     return f" [{record.precision}]" if record.precision not in (None, own) else ""
 
 
 def _source(record: RunRecord) -> str:
-    """The energy's source and its flags; of a failed cell the error."""
+    """Return the source of the energy and the flags; for a failed cell the error."""
     if record.status != "ok":
         return f"failed: {record.error}"
     return ", ".join([record.energy_source, *record.flags])

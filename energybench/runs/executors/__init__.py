@@ -1,1 +1,1 @@
-"""What runs a cell: this process, or several ranks."""
+"""Executors of cells: this process, or several ranks."""

@@ -1,7 +1,7 @@
 """The protocol of an executor: hardware that runs jobs, in this process or elsewhere.
 
 Another package adds an executor by an entry point in the group `energybench.executors`: a callable
-that takes a `Setup` and returns an `Executor`. `--energy-executor` names it.
+that takes a `Setup` and returns an `Executor`. `Options.executor` names it.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,14 +30,14 @@ class Setup:
 
     config: RunConfig
     models: tuple[str, ...] = ()
-    """The run's models; weights that the user named are checked at once."""
+    """Models of the run; weights that the user named are checked at once."""
     world_size: int = 1
     """Ranks that run each job together."""
     progress: Progress = field(default_factory=lambda: Progress(None))
     terminal: str | None = None
     """Path of the terminal, for ranks that draw progress themselves."""
     say: Callable[[str], None] = _silent
-    """Is told, in one line, of long work before it starts."""
+    """Callback for one line about long work, before the work starts."""
 
 
 class Executor(Protocol):
@@ -57,8 +57,8 @@ class Executor(Protocol):
     def submit(self, job: Job) -> "Future[Outcome]":
         """Run one job whose model is prepared.
 
-        A failed cell is an outcome too, with the reason in its record. The future raises
-        `UsageError` only where the executor itself can run nothing.
+        A failed cell has an outcome, too, with the reason in its record. The future raises
+        `UsageError` only if the executor cannot run any job.
         """
         ...
 
@@ -78,7 +78,7 @@ class Locking(Protocol):
 
 @runtime_checkable
 class Agreeing(Protocol):
-    """Optional: an executor of which every rank is led alike, by a process of its own."""
+    """Optional: an executor whose ranks each have their own leading process."""
 
     def agree(self, value: T) -> T:
         """Return rank 0's value on every rank; a collective call."""

@@ -1,4 +1,4 @@
-"""The executor that trains in this process, alone or as one of the ranks of a launcher."""
+"""The executor that trains in this process: a single process, or one rank of a launcher."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ class InProcess:
     """Runs jobs in this process, one after the other; `submit` returns when the job has ended."""
 
     def __init__(self, session: Session, say: Callable[[str], None] = lambda line: None) -> None:
-        """Take over `session`; `say` is told of long work before it starts."""
+        """Take over `session`; `say` is called with one line before long work starts."""
         self.session = session
         self.facts: Facts = session.facts()
         self._say = say
@@ -84,7 +84,7 @@ class InProcess:
     def _weights_key(self, model: str) -> str:
         try:
             return self.session.weights(model).key
-        except EnergybenchError as error:  # the cell that needs the weights fails with it
+        except EnergybenchError as error:  # the cell that needs these weights fails with this error
             return f"not available: {error}"
 
 
@@ -101,7 +101,7 @@ def open_launched(setup: Setup) -> InProcess:
     if setup.world_size > 1:
         raise UsageError(
             f"WORLD_SIZE={os.environ['WORLD_SIZE']} is set: ranks are started already; "
-            "leave out --energy-world-size"
+            "leave out world_size"
         )
     return _checked(open_rank(setup.config, setup.progress), setup)
 

@@ -1,7 +1,7 @@
-"""Processes for the ranks on this machine: start, order, end. One death ends all of them.
+"""Processes for the ranks on this machine: start, order, end. The death of one ends all.
 
 The ranks get the environment that torchrun gives its workers. torchrun itself is not used, because
-its agent polls, and waits half a minute for a worker that does not end.
+the agent of torchrun polls, and waits half a minute for a worker that does not end.
 """
 
 import os
@@ -40,7 +40,7 @@ class Workers:
 
     def __init__(self, module: str, size: int) -> None:
         self.rescued: Any = None
-        """Answer of rank 0 after another rank had died, or after an interruption; else None."""
+        """Answer of rank 0 after the death of another rank or an interruption; else None."""
         self.alive = True
         self._said: SimpleQueue[tuple[int, str, Any]] = SimpleQueue()
         self._connections: list[Connection] = []
@@ -94,7 +94,7 @@ class Workers:
             "GLOO_SOCKET_IFNAME": _loopback(),
             "NCCL_SOCKET_IFNAME": _loopback(),
             "MASTER_PORT": str(self._store.port),
-            "TORCHELASTIC_USE_AGENT_STORE": "True",  # the store is ours
+            "TORCHELASTIC_USE_AGENT_STORE": "True",  # this process opened the store
             "PYTHONPATH": os.pathsep.join(part for part in sys.path if part),
         }
         output = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the rank lives
@@ -107,7 +107,7 @@ class Workers:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            start_new_session=True,  # Ctrl-C is for this process, which tells rank 0
+            start_new_session=True,  # Ctrl-C reaches only this process, which tells rank 0
         )
         theirs.close()
         connection = Connection(ours.detach())
@@ -154,9 +154,9 @@ class Workers:
         return None
 
     def _last_line(self, rank: int) -> str:
-        """Return the rank's last line of output in parentheses: the message of Python or CUDA.
+        """Return the last line of the rank's output in parentheses: the message of Python or CUDA.
 
-        Ranks run without warnings, since a warning on that line would look like the cause.
+        Ranks run without warnings, since a warning on the last line would look like the cause.
         """
         output = self._outputs[rank]
         output.seek(0)

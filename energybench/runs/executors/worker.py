@@ -1,4 +1,4 @@
-"""One rank of a run that another process leads: it opens its session and obeys orders."""
+"""One rank of a run that another process leads: open a session and obey orders."""
 
 import os
 import signal
@@ -29,26 +29,26 @@ class Opening:
 
     config: RunConfig
     models: tuple[str, ...]
-    """Models whose given weights are checked at once."""
+    """Models; weights that the user named are checked at once."""
     terminal: str | None
     """Path of the terminal on which rank 0 draws its progress."""
     idle_watts: Mapping[str, float]
-    """Domain -> idle power that earlier ranks of this run measured; empty if none did."""
+    """Domain -> idle power, measured by earlier ranks of this run; empty without any."""
 
 
 def facts(rank: InProcess) -> Facts:
-    """Order: describe the hardware."""
+    """Describe the hardware, an order."""
     return rank.facts
 
 
 def prepare(models: Sequence[str], rank: InProcess) -> tuple[list[Prepared], dict[str, float]]:
-    """Order: prepare `models`, see `Executor.prepare`; answers with the idle power, too."""
+    """Prepare `models`, an order; the answer includes the idle power. See `Executor.prepare`."""
     found = rank.prepare(models)
     return found, dict(rank.session.idle_watts)
 
 
 def run(job: Job, rank: InProcess) -> Outcome:
-    """Order: run `job`. An interrupted rank breaks the group: the others wait in vain."""
+    """Run `job`, an order. An interrupted rank breaks the group, since the others wait for it."""
     outcome = rank.submit(job).result()
     if outcome.interruption is not None:
         rank.session.group.broken = True
@@ -59,9 +59,9 @@ def run(job: Job, rank: InProcess) -> Outcome:
 def main() -> None:
     """Obey the orders of the connection whose file descriptor is the only argument.
 
-    The rank ends when the connection closes, or when it can run nothing more with the others.
+    The rank ends when the connection closes, or when the group of ranks is broken.
     """
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a background job ignores
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs ignore SIGINT
     connection = Connection(int(sys.argv[1]))
     orders: SimpleQueue[Any] = SimpleQueue()
     threading.Thread(target=_receive, args=(connection, orders), daemon=True).start()
@@ -83,7 +83,7 @@ def _receive(connection: Connection, orders: "SimpleQueue[Any]") -> None:
         while True:
             orders.put(connection.recv())
     except (EOFError, OSError):
-        os._exit(1)  # the leader is gone: end at once, whatever this rank is doing
+        os._exit(1)  # the leader has ended: end at once, even within a job
 
 
 def _open(opening: Opening) -> InProcess:
@@ -105,4 +105,4 @@ def _obey(order: Order, rank: InProcess, connection: Connection) -> None:
     group = rank.session.group
     if group.broken and group.rank > 0:
         connection.send(("failed", answer.record.error))
-        os._exit(1)  # a death that the waiting ranks notice
+        os._exit(1)  # the waiting ranks notice the death

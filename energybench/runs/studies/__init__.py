@@ -1,1 +1,1 @@
-"""Questions beside the matrix: steps, answers, intensity, capacity."""
+"""Studies beside the matrix: training steps, inference, arithmetic intensity, capacity."""

@@ -13,7 +13,7 @@ WAYS: dict[str, tuple[Fill, Rounding]] = {
     "rounded": ("zeros", "nearest"),
     "random": ("random", "truncate"),
 }
-"""Cleared as `stego` does it, rounded to the nearest instead, or filled as to hide something."""
+"""Name -> (fill, rounding): cleared as by `stego`, rounded to nearest, or random bits."""
 
 
 def capacity_curves(
@@ -26,9 +26,9 @@ def capacity_curves(
 ) -> dict[str, Capacity]:
     """Return the capacity of `model` in each of `WAYS`, by "model, way", with its curve.
 
-    Scores are those on the validation split, the tolerance is the run's. `say` is told each step,
-    such as "resnet18: cleared". See `compression.capacity.capacity` for the other arguments.
-    Raises `CellError` where memory runs out.
+    Scores are measured on the validation split, with the tolerance of the run. `say` is called with
+    each step, such as "resnet18: cleared". See `compression.capacity.capacity` for the other
+    arguments. Raises `CellError` if memory runs out.
     """
     network, _ = session.pretrained(model).load(session.device)
     score = session.score(model, seed=0)

@@ -1,4 +1,4 @@
-"""Energy and time of a finalized network that only answers."""
+"""Energy and time of inference with a finalized network."""
 
 from collections.abc import Callable, Sequence
 
@@ -14,9 +14,9 @@ from energybench.training.precision import arithmetic
 def inference_points(
     prepared: TrainingStep, session: Session, batch_sizes: Sequence[int], window_s: float
 ) -> tuple[list[InferencePoint], list[PerCall]]:
-    """Measure answers at each of `batch_sizes`, in windows of at least `window_s` seconds.
+    """Measure inference at each of `batch_sizes`, in windows of at least `window_s` seconds.
 
-    The model is finalized first. It answers in its own arithmetic, in evaluation mode.
+    The model is finalized first, and runs in its own arithmetic, in evaluation mode.
     """
     prepared.compression.finalize(prepared.model)
     prepared.model.eval()

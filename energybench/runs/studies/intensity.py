@@ -15,7 +15,7 @@ from energybench.training.precision import arithmetic
 _MATRIX = {"cpu": 2048, "cuda": 8192}
 """Side of the square matrices whose product is timed."""
 _BUFFER = {"cpu": 2**30, "cuda": 2**30}
-"""Bytes that are copied; caches of servers hold some 2**28."""
+"""Bytes to copy, more than the 2**28 or so that the caches of servers hold."""
 _ONLY_ALLOCATE = ("aten::empty", "aten::new_empty")
 
 
@@ -47,7 +47,7 @@ def bytes_moved(step: Callable[[], object]) -> int:
     """Estimate the bytes that one `step` reads and writes.
 
     The estimate adds up the inputs and outputs of every operation. A tensor changed in place counts
-    twice, a view counts nothing. It ignores the traffic that caches and fused kernels save.
+    twice, a view counts nothing. The traffic saved by caches and fused kernels is ignored.
     """
     counter = _BytesMoved()
     with counter:

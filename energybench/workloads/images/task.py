@@ -27,7 +27,7 @@ class ImageClassification:
     data: ImageData
     spec: ModelSpec
     given_weights: str | None
-    """Checkpoint file or folder, the value of `--energy-weights`; None for the default weights."""
+    """Checkpoint file or folder (`RunConfig.weights`); None for the default weights."""
     device: torch.device
     """The device that missing weights are pretrained on."""
     name: ClassVar[str] = "image classification"

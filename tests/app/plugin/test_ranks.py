@@ -106,7 +106,7 @@ def test_under_torchrun_one_rank_writes_and_a_lone_failure_ends_the_launch(
         sys.executable, *TORCHRUN, "-m", "pytest", *QUICK, methods, "--benchmark-json=run.json"
     )
     assert result.stdout.str().count("energybench: energy of fine-tuning") == 1
-    result.stdout.fnmatch_lines(["*rank 1: ValueError: only here; --energy-resume goes on *"])
+    result.stdout.fnmatch_lines(["*rank 1: ValueError: only here; --energy-resume continues *"])
     found = {entry.record.method: entry.record for entry in entries(session)}
     assert found["baseline"].status == "ok"
     assert found["baseline"].protocol.world_size == 2
@@ -169,9 +169,9 @@ def test_single_steps_are_not_for_several_ranks(session: pytest.Pytester) -> Non
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (("--energy-world-size=3",), "--energy-batch-size is 64, *name a multiple of 3"),
+        (("--energy-world-size=3",), "batch_size is 64, *name a multiple of 3"),
         (("--energy-world-size=2", "--energy-checkpoint"), "--energy-checkpoint is for one *"),
-        (("--energy-world-size=2", "--energy-compile"), "--energy-compile is for one process; *"),
+        (("--energy-world-size=2", "--energy-compile"), "compile is for one process; *"),
         (("--energy-world-size=0",), "--energy-world-size is 0; it must be at least 1"),
         (
             ("--energy-world-size=2", "--energy-meter=rapl,nvml", "-oenergy_replay="),
@@ -194,4 +194,4 @@ def test_ranks_of_ranks_are_refused(
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", "0")
     result = session.runpytest_subprocess(*TWO)
-    result.stderr.fnmatch_lines(["ERROR: WORLD_SIZE=2 is set: *leave out --energy-world-size"])
+    result.stderr.fnmatch_lines(["ERROR: WORLD_SIZE=2 is set: *leave out world_size"])

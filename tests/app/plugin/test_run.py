@@ -144,7 +144,7 @@ def test_one_cells_failure_is_that_cells(session: pytest.Pytester) -> None:
         [
             "tiny diverge seed 0: the training loss of epoch 1 is nan; *",
             "tiny refuse seed 0: nothing here to compress",
-            "tiny hungry seed 0: out of memory; lower --energy-batch-size",
+            "tiny hungry seed 0: out of memory; lower batch_size",
         ]
     )
     data = load(session.path / "out.json")
@@ -285,7 +285,7 @@ def test_an_image_that_cannot_be_read_ends_the_run_or_is_left_out(
     result = session.runpytest_subprocess(*options)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     line = "1 of 46 images of photographs cannot be read: val/b/1.png (not an image*); replace or *"
-    result.stderr.fnmatch_lines([f"ERROR: {line}--energy-bad-images=skip"])
+    result.stderr.fnmatch_lines([f"ERROR: {line}bad_images skip"])
     skip = [*options, "--energy-bad-images=skip", "--benchmark-json=out.json"]
     result = session.runpytest_subprocess(*skip)
     result.assert_outcomes(passed=1)

@@ -126,7 +126,7 @@ def _stratified_splits(labels: np.ndarray) -> dict[Split, list[int]]:
 
 
 def open_digits(location: str = "") -> DigitsSource:
-    """Open `--energy-dataset=digits`; raises `UsageError` for a location, which digits lack."""
+    """Open the data set `digits`; raises `UsageError` for a location, since digits have none."""
     if location:
         raise UsageError(f"digits is in the package and takes no path, not {location!r}")
     return DigitsSource()

@@ -152,8 +152,8 @@ class FolderSource:
         if config.cache == "off":
             if config.bad_images == "skip":
                 raise UsageError(
-                    "only the cache knows which images are bad; leave out --energy-data-cache=off "
-                    "or --energy-bad-images=skip"
+                    "only the cache knows which images are bad; leave out cache off or "
+                    "bad_images skip"
                 )
             return ImageFolders(self.name, self.images, device)
         images = self.images
@@ -185,8 +185,7 @@ def _without(
     count = f"{len(bad)} of {len(images.paths):,} images of {images.root} cannot be read"
     if config.bad_images == "refuse":
         raise UsageError(
-            f"{count}: {names}; replace or delete them, or leave them out by "
-            "--energy-bad-images=skip"
+            f"{count}: {names}; replace or delete them, or leave them out by bad_images skip"
         )
     kept = images.without(bad)
     say(f"{count} and are left out: {names}")
@@ -232,24 +231,24 @@ def _transform(image_size: int, train: bool) -> Any:
 
 
 def open_folder(location: str = "") -> FolderSource:
-    """Open `--energy-dataset=folder:PATH`; raises `UsageError` unless PATH has class folders."""
+    """Open the data set `folder:PATH`; raises `UsageError` unless PATH has class folders."""
     if not location:
-        raise UsageError("--energy-dataset=folder needs a path: folder:PATH")
+        raise UsageError("the data set folder needs a path: folder:PATH")
     return FolderSource(f"folder:{location}", find_images(Path(location).expanduser()))
 
 
 def open_imagenet(location: str = "") -> FolderSource:
-    """Open `--energy-dataset=imagenet:PATH`; raises `UsageError` unless it has 1,000 classes.
+    """Open the data set `imagenet:PATH`; raises `UsageError` unless PATH has 1,000 classes.
 
     Class folders in the order of their names are in ImageNet's own class order, which torchvision's
     heads expect.
     """
     if not location:
-        raise UsageError("--energy-dataset=imagenet needs a path: imagenet:PATH")
+        raise UsageError("the data set imagenet needs a path: imagenet:PATH")
     found = open_folder(location)
     if found.images.classes != 1000:
         raise UsageError(
             f"{location} has {found.images.classes} classes, ImageNet has 1000; "
-            f"use --energy-dataset=folder:{location}"
+            f"use dataset folder:{location}"
         )
     return replace(found, name=f"imagenet:{location}")

@@ -28,7 +28,7 @@ _CHUNK = 32
 """Images per step of the progress bar."""
 _ALONE = 64
 """Up to so many images are decoded in this process, before a worker would have started."""
-_OTHERWISE = "name another folder by --energy-data-cache, or off to decode images as they are read"
+_OTHERWISE = "name another cache folder, or off to decode images as they are read"
 
 _Outcome = tuple[int, BadImageError | NotReadError | OSError | None]
 """Index of an image, and the error in decoding, reading or writing it, None if there is none."""

@@ -30,7 +30,10 @@ _SUFFIXES = (".safetensors", ".pth", ".pt")
 
 
 def find_checkpoint(path: str, model: str) -> Path:
-    """Return the file of `--energy-weights=PATH` for `model`: PATH, or PATH/<model>.<suffix>."""
+    """Return the checkpoint of `model`: the file `path`, or <model>.<suffix> in the folder `path`.
+
+    Raises `UsageError` if there is none.
+    """
     given = Path(path).expanduser()
     if given.is_dir():
         for suffix in _SUFFIXES:
@@ -75,7 +78,7 @@ def download_imagenet_weights(spec: ModelSpec) -> dict[str, Tensor]:
         weights = torchvision.models.get_model_weights(spec.name).IMAGENET1K_V1
     except (ValueError, AttributeError) as error:
         raise UsageError(
-            f"torchvision has no ImageNet weights for {spec.name}; give --energy-weights=PATH"
+            f"torchvision has no ImageNet weights for {spec.name}; name a checkpoint as weights"
         ) from error
     target = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rsplit("/", 1)[-1]
     if target.is_file():
@@ -88,7 +91,7 @@ def download_imagenet_weights(spec: ModelSpec) -> dict[str, Tensor]:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UsageError(
             f"cannot download {weights.url} ({reason}); put that file at {target}, "
-            f"or give --energy-weights=PATH"
+            "or name a checkpoint as weights"
         ) from error
     return state
 

@@ -200,7 +200,7 @@ def test_without_the_cache_nothing_is_prepared(
     assert said == []
     assert data.served(32) == {"served": "decoded as read"}
     assert not (tmp_path / "cache").exists()
-    with pytest.raises(UsageError, match="leave out --energy-data-cache=off"):
+    with pytest.raises(UsageError, match="leave out cache off or bad_images skip"):
         prepare(root, "off", "skip")
 
 
@@ -213,9 +213,7 @@ def test_bad_images_are_refused_by_name_all_at_once(tree: Tree, prepare: Prepare
     text = str(caught.value)
     assert text.startswith(f"5 of 44 images of {root} cannot be read: train/cat/0.jpg (not an im")
     assert "train/cat/2.jpg (not an image" in text
-    assert text.endswith(
-        "and 2 more; replace or delete them, or leave them out by --energy-bad-images=skip"
-    )
+    assert text.endswith("and 2 more; replace or delete them, or leave them out by bad_images skip")
 
 
 def test_bad_images_are_left_out_and_recorded(tree: Tree, prepare: Prepare) -> None:

@@ -264,7 +264,7 @@ def test_too_little_space_is_told_before_anything_is_written(
         UsageError, match=r"take 34\.6 kB, and .*cache has 12\.3 kB free; free"
     ) as e:
         photos.open()
-    assert "--energy-data-cache" in str(e.value)
+    assert "name another cache folder" in str(e.value)
     assert "\n" not in str(e.value)
     assert not [path for path in photos.folder.iterdir() if path.suffix != ".lock"]
 

@@ -1,4 +1,4 @@
-"""Options as the fields of dataclasses declare them, and their values out of text and TOML."""
+"""Options, declared as fields of dataclasses, and their values, read from text and TOML."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound="DataclassInstance")
 
 ANSWERS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-"""Texts that stand for a boolean."""
+"""Text -> the boolean that it stands for."""
 
 
 def _dataset(text: str) -> str:
@@ -31,7 +31,7 @@ REGISTERED: Mapping[str, Callable[[str], str]] = {
     "dataset": _dataset,
     "executor": lambda name: name if name == "auto" else EXECUTORS.check(name),
 }
-"""Field -> check of one name in it; returns the name, raises `UsageError` for an unknown one."""
+"""Field -> check of one name; returns the name, raises `UsageError` for an unknown name."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Option:
     path: tuple[str, ...]
     """Fields from the outermost dataclass to this one: ("finetune", "batch_size")."""
     kind: type
-    """bool, int, float or str; tuple for names, comma-separated in text."""
+    """One of bool, int, float and str; tuple for names, which are comma-separated in text."""
     rule: Rule
     default: Any
 
@@ -62,7 +62,7 @@ class Option:
 
     @property
     def default_text(self) -> str:
-        """The default as a user would write it; "" where there is none to show."""
+        """The default as a user would write it; "" if there is nothing to show."""
         if self.rule.default_text is not None:
             return self.rule.default_text
         if self.kind is tuple:
@@ -72,9 +72,9 @@ class Option:
         return f"{self.default:g}" if self.kind is float else str(self.default)
 
     def read(self, given: object, spelt: str) -> Any:
-        """The value that `given` stands for: a text, or a number, boolean or list out of TOML.
+        """Return the value of `given`: a text, or a number, boolean or list from TOML.
 
-        Raises `UsageError` in one line that calls the option `spelt`, for instance
+        Raises `UsageError`, whose one line calls the option `spelt`, for instance
         "--energy-batch-size".
         """
         value, problem = self._value(given)
@@ -91,7 +91,7 @@ class Option:
             raise UsageError(f"{spelt}: {error}") from error
 
     def _value(self, given: object) -> tuple[Any, str | None]:
-        """The value in the option's type, or why there is none."""
+        """Return the value in the option's type, or the reason why it has none."""
         if self.kind is tuple:
             return _names(given)
         if isinstance(given, str):
@@ -130,7 +130,7 @@ def _names(given: object) -> tuple[tuple[str, ...], str | None]:
 
 @cache
 def options_of(config: "type[DataclassInstance]") -> Mapping[tuple[str, ...], Option]:
-    """Path -> option, for every field of `config` and of the dataclasses within it, in order."""
+    """Return path -> option, for the fields of `config` and of its dataclasses, in order."""
     return {option.path: option for option in _walk(config, ())}
 
 
@@ -145,7 +145,7 @@ def _walk(config: "type[DataclassInstance]", outer: tuple[str, ...]) -> Iterator
 
 
 def _kind(annotation: Any) -> type:
-    """The class within an annotation: int of `int`, tuple of `tuple[str, ...] | None`."""
+    """Return the class within an annotation: int of `int`, tuple of `tuple[str, ...] | None`."""
     if NoneType in get_args(annotation):
         (annotation,) = (part for part in get_args(annotation) if part is not NoneType)
     kind: type = get_origin(annotation) or annotation
@@ -153,7 +153,7 @@ def _kind(annotation: Any) -> type:
 
 
 def build(config: type[T], values: Mapping[tuple[str, ...], Any], outer: tuple[str, ...] = ()) -> T:
-    """An instance of `config` with the given values, by path, and defaults everywhere else."""
+    """Return an instance of `config` with the given values, by path, and defaults elsewhere."""
     hints = get_type_hints(config)
     given: dict[str, Any] = {}
     for one in fields(config):

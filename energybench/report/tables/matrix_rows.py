@@ -18,7 +18,7 @@ from energybench.report.text import number, percent, saving, times
 
 @dataclass(frozen=True)
 class Table:
-    """A table of texts."""
+    """A table whose cells are texts."""
 
     headers: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -26,7 +26,7 @@ class Table:
     """Indices of the columns that hold numbers and are aligned to the right."""
 
     def markdown(self) -> str:
-        """The table in Markdown, as for a README."""
+        """Return the table in Markdown, as for a README."""
         from tabulate import tabulate
 
         sides = ["right" if i in self.numbers else "left" for i in range(len(self.headers))]
@@ -35,7 +35,7 @@ class Table:
 
 
 def result_table(section: Section) -> Table:
-    """A row per model, method and setting, means over its seeds."""
+    """Return a table with one row per model, method and setting, as means over the seeds."""
     labelled = any(section.labels.values())
     headers = ["model", "method", *(["setting"] if labelled else []), "seeds", "energy", "saving"]
     score = score_column(section.finished)
@@ -69,7 +69,7 @@ def _result(section: Section, key: RowKey, labelled: bool, score: ScoreColumn) -
 
 
 def _arithmetic(records: Sequence[RunRecord]) -> str:
-    """The arithmetics that the method chose, where they are not the run's own."""
+    """Return the arithmetics that the method chose, if they differ from the run's own."""
     chosen = {one.precision for one in records} - {one.protocol.precision for one in records}
     return f" [{', '.join(sorted(map(str, chosen)))}]" if chosen - {None} else ""
 
@@ -80,7 +80,7 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def why_table(section: Section) -> Table:
-    """Each ratio of energies as a product of factors, with its share of the log ratio."""
+    """Return a table of ratios of energies as products of factors, with shares of the log ratio."""
     rows = []
     for one in section.known:
         rows.append(_why(section, one, one.base))
@@ -105,7 +105,7 @@ def _why(section: Section, one: Saving, over: str) -> tuple[str, ...]:
 
 
 def study_tables(section: Section) -> list[tuple[str, Table]]:
-    """(title, table) of the studies of hardware that the section has."""
+    """Return (title, table) of the studies of hardware that the section has."""
     found = []
     if section.throughputs:
         found.append(("Training throughput", _throughput_table(section)))
@@ -183,6 +183,6 @@ def _inference_table(section: Section) -> Table:
 
 
 def claim_table(found: Sequence[Judgement]) -> Table:
-    """The paper's claims beside ours."""
+    """Return a table of the paper's claims beside the findings of the run."""
     rows = tuple((one.claim.text, one.verdict, one.found) for one in found)
     return Table(("the paper", "here", "found"), rows, frozenset())

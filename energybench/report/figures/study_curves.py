@@ -1,4 +1,4 @@
-"""Figures of the studies; each is drawn where a run has the cells for it."""
+"""Figures of the studies, each drawn if a run has the cells for it."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ CONTROLS = ("stego", "stego-fp32", "baseline-tf32", "baseline-bf16")
 
 
 def tolerance_figure(section: Section) -> "Figure | None":
-    """Energy saved and drop on the test split, by tolerance."""
+    """Draw energy saved and drop on the test split, by tolerance."""
     curves = by_tolerance(section)
     if not curves:
         return None
@@ -37,9 +37,9 @@ def tolerance_figure(section: Section) -> "Figure | None":
 
 
 def by_tolerance(section: Section) -> dict[tuple[str, str], list[Saving]]:
-    """(model, method) -> savings in the order of their tolerance, where there are several.
+    """Return (model, method) -> savings by rising tolerance, if there are several.
 
-    Cells with another metric than the first one's are left out.
+    Cells with another metric than the first cell's are left out.
     """
     found: dict[tuple[str, str], list[Saving]] = {}
     for saving in of_one_metric(section.known):
@@ -58,7 +58,7 @@ def _tolerance(saving: Saving) -> float:
 def _draw_tolerances(
     left: "Axes", right: "Axes", method: str, savings: list[Saving], aside: float
 ) -> None:
-    """`aside` is a factor of the tolerance, so that no interval hides another."""
+    """Draw savings by tolerance times `aside`, so that no interval hides another."""
     own = colour(method)
     look: dict[str, Any] = {
         "color": own,
@@ -96,7 +96,7 @@ def _label_tolerances(left: "Axes", right: "Axes", savings: list[Saving], title:
 
 
 def composition_figure(section: Section) -> "Figure | None":
-    """Every method and combination, best first, and the best single one as a line."""
+    """Draw every method and combination, best first, and the best single method as a line."""
     models = [
         model
         for model in section.models
@@ -128,25 +128,25 @@ def composition_figure(section: Section) -> "Figure | None":
 
 
 def equalized(section: Section) -> list[Saving]:
-    """The savings at an equal budget of epochs, with a known drop in the first one's metric."""
+    """Return the savings at an equal budget of epochs, with known drops in one metric."""
     savings = [one for one in section.known if dict(one.key.setting).get("budget") == "equal"]
     return of_one_metric([one for one in savings if one.drop is not None])
 
 
 def budget_figure(section: Section) -> "Figure | None":
-    """Energy saved and drop after exactly the baseline's epochs."""
+    """Draw energy saved and drop after exactly the baseline's epochs."""
     savings = equalized(section)
     return _savings_and_drops(section, savings) if savings else None
 
 
 def control_figure(section: Section) -> "Figure | None":
-    """`stego` beside the same bits in fp32 and beside the arithmetic without the bits."""
+    """Draw `stego`, the same bits in fp32, and the narrower arithmetic without the bits."""
     savings = compared_controls(section)
     return _savings_and_drops(section, savings) if savings else None
 
 
 def compared_controls(section: Section) -> list[Saving]:
-    """`stego` and its controls, of the models that have both, with a known drop."""
+    """Return `stego` and its controls, of the models that have both, with a known drop."""
     savings = [one for one in section.known if one.method in CONTROLS]
     savings = of_one_metric([one for one in savings if one.drop is not None])
     models = {one.model for one in savings if one.method == "stego"}
@@ -155,7 +155,7 @@ def compared_controls(section: Section) -> list[Saving]:
 
 
 def _savings_and_drops(section: Section, savings: list[Saving]) -> "Figure":
-    """Two panels with a line per method: energy saved, and drop."""
+    """Draw two panels with one line per method: energy saved, and drop."""
     lines = lines_of(savings, section.labels)
     figure = new_figure(7.6, 0.9 + max(1.2, 0.3 * len(lines)))
     left, right = figure.subplots(1, 2, sharey=True)

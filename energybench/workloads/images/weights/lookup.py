@@ -52,8 +52,7 @@ class PretrainedModel:
             stat = self.path.stat()
         except OSError as error:
             raise UsageError(
-                f"cannot read weights from {self.path}: {error.strerror}; "
-                "give another --energy-weights"
+                f"cannot read weights from {self.path}: {error.strerror}; name other weights"
             ) from error
         return str((self.source, stat.st_size, stat.st_mtime_ns))
 

@@ -11,10 +11,10 @@ from energybench.report.text import size
 def capacity_table(
     curves: Mapping[str, Capacity], layout: str = "simple", metric: Metric = ACCURACY
 ) -> str:
-    """Tables as text: `metric` by cleared bits, a summary, and the bits of each layer alone.
+    """Return tables as text: `metric` by cleared bits, a summary, and the bits of each layer.
 
-    The last is left out if no capacity has layers. A bit count that was not evaluated is "-".
-    `layout` is one of tabulate's table formats. Raises `UsageError` for no curves.
+    The table of layers is left out if no capacity has layers. A bit count that was not evaluated is
+    "-". `layout` is one of tabulate's table formats. Raises `UsageError` for no curves.
     """
     if not curves:
         raise UsageError("no capacity to show; measure one first")
@@ -61,7 +61,7 @@ def _show(metric: Metric, value: float | None) -> str:
 
 
 def _bits_by_layer(curves: Mapping[str, Capacity]) -> list[list[str]]:
-    """Rows of (layer, its weights, its bits by label), in the network's order."""
+    """Return rows of (layer, its weights, its bits by label), in the network's order."""
     sizes = {name: one.weights for found in curves.values() for name, one in found.layers.items()}
     return [
         [

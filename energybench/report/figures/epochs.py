@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def epoch_figure(section: Section) -> "Figure | None":
-    """Joules per epoch of the first seed's cells."""
+    """Draw the joules per epoch of the first seed's cells."""
     found = _first_seeds(section, lambda record: any(e.joules is not None for e in record.epochs))
     return _per_model(found, _draw_epochs, "epoch", "joules per epoch (IT)")
 
@@ -41,9 +41,9 @@ def _draw_epochs(axes: "Axes", record: RunRecord, label: str) -> None:
 
 
 def capacity_figure(section: Section) -> "Figure | None":
-    """The validation score against the bits that a search cleared, of the first seed's cells.
+    """Draw the validation score against the bits that a search cleared, for the first seed.
 
-    Cells with another metric than the first one's are left out.
+    Cells with another metric than the first cell's are left out.
     """
     metric = metric_of(one for row in section.rows.values() for one in row.values())
     found = _first_seeds(section, lambda one: _has_bits(one) and (one.metric or ACCURACY) == metric)
@@ -83,7 +83,7 @@ def _draw_capacity(axes: "Axes", record: RunRecord, label: str) -> None:
 
 
 def power_figure(section: Section) -> "Figure | None":
-    """Power over time, where it was sampled."""
+    """Draw power over time for the cells whose power was sampled."""
     found = _first_seeds(section, lambda record: record.trace is not None)
     return _per_model(found, _draw_power, "seconds", "watts (IT)")
 
@@ -110,7 +110,7 @@ def _draw_power(axes: "Axes", record: RunRecord, label: str) -> None:
 def _first_seeds(
     section: Section, wanted: Callable[[RunRecord], bool]
 ) -> dict[str, list[tuple[str, RunRecord]]]:
-    """Model -> (label, record) of the first seed and setting of every method that has it."""
+    """Return model -> (label, record) of every method, in its first setting with the first seed."""
     found: dict[str, list[tuple[str, RunRecord]]] = {}
     seen: set[tuple[str, str]] = set()
     for key, row in section.rows.items():
@@ -129,7 +129,7 @@ def _per_model(
     below: str,
     beside: str,
 ) -> "Figure | None":
-    """A panel per model, a curve per cell."""
+    """Draw one panel per model, with one curve per cell."""
     if not found:
         return None
     figure, places = panels(len(found), COLUMNS)

@@ -1,4 +1,4 @@
-"""The session: its options, a test for each cell of the matrix, and its state."""
+"""The pytest session: its options, a test for each cell of the matrix, and its state."""
 
 import os
 import sys
@@ -26,19 +26,19 @@ class PytestRun:
 
     options: Options
     terminal: TextIO | None = None
-    """A copy of standard output that pytest does not capture; None if that is no terminal."""
+    """A copy of standard output that pytest does not capture; None if it is not a terminal."""
     run: "MatrixRun | None" = None
     """The run of the cells; None before the first cell."""
     records: "list[RunRecord]" = field(default_factory=list)
     timed: set[int] = field(default_factory=set)
-    """Indices of the records that have a timing of pytest-benchmark's."""
+    """Indices of the records for which pytest-benchmark has a timing."""
     resumed: int = 0
     """Number of records taken from an earlier run's journal."""
     resources: "ExitStack | None" = None
 
     @property
     def measured(self) -> "list[RunRecord]":
-        """All records of this session: first the references that ran on demand."""
+        """All records of this session, references that ran on demand first."""
         return [*(self.run.on_demand if self.run else ()), *self.records]
 
 
@@ -67,9 +67,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _terminal() -> TextIO | None:
-    """A copy of standard output, if that is a terminal: pytest will capture the original.
+    """Return a copy of a standard output that is a terminal: pytest will capture the original.
 
-    None for anything else, for instance an object of another plugin that only claims to be one.
+    Returns None otherwise, for instance for an object of another plugin that imitates a terminal.
     """
     try:
         if not sys.stdout.isatty():

@@ -1,4 +1,4 @@
-"""`energybench compare`: saved runs side by side, why they differ, and limits on differences."""
+"""`energybench compare`: compare saved runs, explain their differences, and check limits."""
 
 import argparse
 import sys

@@ -1,4 +1,4 @@
-"""The executor that starts ranks of its own on this machine and leads them.
+"""The executor that starts its own ranks on this machine and leads them.
 
 The leading process trains nothing and opens no GPU.
 """
@@ -46,7 +46,7 @@ class _Ranks:
         return found
 
     def ask(self, order: worker.Order) -> Any:
-        """Give `order` to every rank and return rank 0's answer; start new ranks if need be."""
+        """Give `order` to every rank and return rank 0's answer; replace ranks that have ended."""
         if self.workers is None or not self.workers.alive:
             self.start()
         assert self.workers is not None

@@ -17,13 +17,16 @@ if TYPE_CHECKING:
 _FACTOR_COLOURS = ("#332288", "#999933", "#44AA99", "#CC6677")
 
 _HATCHES = ("", "....", "////", "xxxx")
-"""A second cue beside the colours, which are of P. Tol's muted scheme: no method has them."""
+"""Hatches of the factors, a second cue beside their colours.
+
+The colours are from P. Tol's muted scheme; no method has one of them.
+"""
 _FAR_PP = 4.0
-"""Percentage points from 0 beyond which the axis of drops becomes logarithmic."""
+"""Distance from 0, in percentage points, beyond which the axis of drops is logarithmic."""
 
 
 def saving_figure(section: Section) -> "Figure | None":
-    """Energy saved per model and method, with its interval."""
+    """Draw the energy saved per model and method, with its interval."""
     lines = lines_of(section.known, section.labels)
     if not lines:
         return None
@@ -33,9 +36,9 @@ def saving_figure(section: Section) -> "Figure | None":
 
 
 def pareto_figure(section: Section) -> "Figure | None":
-    """Energy saved against the drop, and the points that no other beats in both.
+    """Draw the energy saved against the drop, and the points that no other point beats in both.
 
-    Cells with another metric than the first one's are left out.
+    Cells with another metric than the first cell's are left out.
     """
     comparable = of_one_metric(section.known)
     points = [(one, one.drop.value) for one in comparable if one.drop is not None]
@@ -79,7 +82,7 @@ def _better(metric: Metric) -> str:
 
 
 def _compress_far_drops(axes: "Axes") -> None:
-    """Make the axis logarithmic beyond 2 points: one broken cell must not hide the others."""
+    """Make the axis logarithmic far from 0, so that one broken cell does not hide the others."""
     axes.set_xscale("symlog", linthresh=2.0)
     shown = (-20, -5, -2, -1, 0, 1, 2, 5, 10, 20, 50, 100)
     low, high = axes.get_xlim()
@@ -105,7 +108,7 @@ def _scatter(axes: "Axes", method: str, points: list[tuple[float, float]], withi
 
 
 def pareto(points: list[tuple[float, float, Saving]]) -> list[tuple[float, float, Saving]]:
-    """The points (drop, saved, ...) that no other beats by a smaller drop and a larger saving."""
+    """Return the points (drop, saved, ...) that no other point beats in both drop and saving."""
     front: list[tuple[float, float, Saving]] = []
     for point in sorted(points, key=lambda one: (one[0], -one[1])):
         if not front or point[1] > front[-1][1]:
@@ -120,7 +123,7 @@ def _draw_front(axes: "Axes", front: list[tuple[float, float]]) -> None:
 
 
 def factor_figure(section: Section) -> "Figure | None":
-    """Each ratio of energies as a sum of its factors' logarithms."""
+    """Draw each ratio of energies as a sum of its factors' logarithms."""
     lines = [line for line in lines_of(section.known, section.labels) if line[1].factors]
     if not lines:
         return None
@@ -150,7 +153,7 @@ def factor_figure(section: Section) -> "Figure | None":
 
 
 def _stack(axes: "Axes", place: int, saving: Saving) -> None:
-    """Draw factors that save to the left, others to the right; they add up to the total."""
+    """Draw factors that save to the left, the others to the right; their sum is the total."""
     if saving.factors is None:
         return
     ends = {True: 0.0, False: 0.0}
