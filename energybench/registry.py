@@ -112,7 +112,7 @@ EXECUTORS = Registry(
     "executor",
     {
         "in-process": "energybench.runs.executors.in_process:open_in_process",
-        "ranks": "energybench.runs.executors.ranks:open_local_ranks",
+        "ranks": "energybench.runs.executors.local_ranks:open_local_ranks",
         "launched": "energybench.runs.executors.in_process:open_launched",
     },
 )

@@ -4,7 +4,12 @@ from collections.abc import Callable
 
 from energybench.records.metric import ACCURACY
 from energybench.records.studies import InferencePoint
-from energybench.report.figures.studies import CONTROLS, by_tolerance, compared_controls, equalized
+from energybench.report.figures.study_curves import (
+    CONTROLS,
+    by_tolerance,
+    compared_controls,
+    equalized,
+)
 from energybench.report.headline import change, listed
 from energybench.report.savings import Saving
 from energybench.report.sections import Section

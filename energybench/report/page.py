@@ -16,7 +16,13 @@ from energybench.report.savings import Saving
 from energybench.report.sections import Section, sections
 from energybench.report.style import inline_svg, look
 from energybench.report.tables.compared import comparison_rows
-from energybench.report.tables.page import Table, claim_table, result_table, study_tables, why_table
+from energybench.report.tables.matrix_rows import (
+    Table,
+    claim_table,
+    result_table,
+    study_tables,
+    why_table,
+)
 
 
 @dataclass(frozen=True)

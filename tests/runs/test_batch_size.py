@@ -15,7 +15,7 @@ from energybench.errors import CellError, UsageError
 from energybench.runs import batch_size
 from energybench.runs.batch_size import largest_batch
 from energybench.runs.session import Session
-from energybench.workloads.images.weights.source import PretrainedModel
+from energybench.workloads.images.weights.lookup import PretrainedModel
 
 MIB = 1 << 20
 NEVER = 1 << 30

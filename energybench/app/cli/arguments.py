@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from energybench.app.options import build, options_of
+from energybench.app.declared import build, options_of
 from energybench.config import Options, RunConfig
 
 _BY_NAME = {option.name: option for option in options_of(Options).values()}

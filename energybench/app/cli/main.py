@@ -8,8 +8,8 @@ from contextlib import closing
 from pathlib import Path
 
 from energybench import __version__
-from energybench.app.cli import compare, doctor, init, journal, reports
-from energybench.app.cli.options import add_options, run_config
+from energybench.app.cli import comparing, doctor, init, journals, reports
+from energybench.app.cli.arguments import add_options, run_config
 from energybench.energy.lock import InUse
 from energybench.errors import EnergybenchError
 from energybench.registry import DATASETS, EXECUTORS, METERS, METHODS, MODELS
@@ -46,8 +46,8 @@ def _parser() -> argparse.ArgumentParser:
     listing.set_defaults(run=_list)
 
     reports.add_commands(commands)
-    compare.add_command(commands)
-    journal.add_commands(commands)
+    comparing.add_command(commands)
+    journals.add_commands(commands)
 
     _add_no_wait(doctor.add_command(commands))
 
@@ -90,7 +90,7 @@ def _capacity(options: argparse.Namespace) -> None:
     from energybench.progress import Progress
     from energybench.report.figures.capacities import save_capacities
     from energybench.report.style import check_figure_path
-    from energybench.report.tables.capacity import capacity_table
+    from energybench.report.tables.capacity_bits import capacity_table
     from energybench.runs.startup import open_session
     from energybench.runs.studies.capacity_curves import capacity_curves
 

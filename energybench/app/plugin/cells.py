@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from energybench.app.plugin.mark import MATRIX_MARK
-from energybench.app.plugin.session import RUN, PytestRun
+from energybench.app.plugin.state import RUN, PytestRun
 from energybench.config import Cell
 from energybench.errors import EnergybenchError
 

@@ -9,7 +9,7 @@ import pytest
 
 from energybench.app.plugin.options import with_flag
 from energybench.app.plugin.running import open_session
-from energybench.app.plugin.session import RUN, PytestRun
+from energybench.app.plugin.state import RUN, PytestRun
 from energybench.errors import EnergybenchError
 
 if TYPE_CHECKING:

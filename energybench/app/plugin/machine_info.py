@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from energybench.app.plugin.session import RUN
+from energybench.app.plugin.state import RUN
 
 KEY = "energybench"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from energybench.app.options import Option, build, options_of
+from energybench.app.declared import Option, build, options_of
 from energybench.config import Options as Options
 from energybench.energy.lock import InUse
 from energybench.errors import EnergybenchError, UsageError

@@ -11,7 +11,7 @@ import pytest
 
 from energybench.app.plugin.mark import MATRIX_MARK
 from energybench.app.plugin.options import with_flag
-from energybench.app.plugin.session import NOT_RUNNING, RUN, PytestRun, cell_of
+from energybench.app.plugin.state import NOT_RUNNING, RUN, PytestRun, cell_of
 from energybench.app.plugin.torchrun import executor_name, interruptible, journal, rank
 from energybench.errors import EnergybenchError
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from energybench.app.plugin.mark import MATRIX_MARK
-from energybench.app.plugin.session import NOT_RUNNING
+from energybench.app.plugin.state import NOT_RUNNING
 
 REFUSED = "energybench"
 """Key of the refusal in the output of a worker that ends."""

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from energybench.records.metric import ACCURACY
-from energybench.report.figures.course import capacity_figure, epoch_figure, power_figure
+from energybench.report.figures.epochs import capacity_figure, epoch_figure, power_figure
 from energybench.report.figures.hardware import inference_figure, roofline_figure
-from energybench.report.figures.savings import factor_figure, pareto_figure, saving_figure
-from energybench.report.figures.studies import (
+from energybench.report.figures.saved_energy import factor_figure, pareto_figure, saving_figure
+from energybench.report.figures.study_curves import (
     budget_figure,
     composition_figure,
     control_figure,

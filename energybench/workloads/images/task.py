@@ -13,7 +13,7 @@ from energybench.workloads.images import scoring
 from energybench.workloads.images.data.base import ImageData
 from energybench.workloads.images.networks import ModelSpec, find_model
 from energybench.workloads.images.scoring import ImageBatch
-from energybench.workloads.images.weights.source import PretrainedModel, pretrained
+from energybench.workloads.images.weights.lookup import PretrainedModel, pretrained
 
 
 @dataclass(frozen=True, eq=False)

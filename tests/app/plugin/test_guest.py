@@ -124,7 +124,7 @@ def test_a_session_without_a_matrix_imports_nothing_heavy(
     )
     status, modules = json.loads(done.stdout.splitlines()[-1])
     assert status == 0
-    assert "energybench.app.plugin.session" in modules
+    assert "energybench.app.plugin.state" in modules
     assert not set(HEAVY) & set(modules)
     ours = [name for name in modules if name.startswith("energybench.")]
     assert {name.split(".")[1] for name in ours} <= LIGHT

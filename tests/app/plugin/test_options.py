@@ -145,7 +145,7 @@ def test_bad_input_is_one_line(given: dict[str, object], says: str) -> None:
 
 
 SEEN = """
-from energybench.app.plugin.session import RUN
+from energybench.app.plugin.state import RUN
 
 def test_options(pytestconfig):
     options = pytestconfig.stash[RUN].options

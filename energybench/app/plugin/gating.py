@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from energybench.app.plugin.session import RUN
+from energybench.app.plugin.state import RUN
 from energybench.errors import UsageError
 
 if TYPE_CHECKING:

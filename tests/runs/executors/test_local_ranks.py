@@ -8,8 +8,8 @@ from energybench.config import Cell, RunConfig
 from energybench.energy.machine import describe_machine
 from energybench.records.record import Dataset
 from energybench.runs.executors.base import Facts, Job, Outcome, Prepared
+from energybench.runs.executors.local_ranks import LocalRanks
 from energybench.runs.executors.processes import RankDied
-from energybench.runs.executors.ranks import LocalRanks
 
 
 class Dead:

@@ -13,7 +13,7 @@ from PIL import Image
 from energybench.compression.capacity import Capacity
 from energybench.errors import UsageError
 from energybench.report.figures.capacities import save_capacities
-from energybench.report.tables.capacity import capacity_table
+from energybench.report.tables.capacity_bits import capacity_table
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from energybench.app.cli.options import add_options, given_value
+from energybench.app.cli.arguments import add_options, given_value
 from energybench.config import DEFAULT_JOURNAL
 from energybench.errors import UsageError
 
