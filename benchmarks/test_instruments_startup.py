@@ -1,4 +1,4 @@
-"""What energybench costs a test session that has nothing to do with it.
+"""Measure the start-up cost of energybench in a test session that does not use it.
 
     pytest -s benchmarks/test_instruments_startup.py
 

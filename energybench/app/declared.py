@@ -6,9 +6,9 @@ from functools import cache
 from types import NoneType
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_hints
 
-from energybench.config import Rule, shown
 from energybench.errors import UsageError
 from energybench.registry import DATASETS, EXECUTORS, METERS, MODELS, method_parts
+from energybench.rules import Rule, shown
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

@@ -46,7 +46,7 @@ class Cut:
     threshold: Tensor
     """(), above 0."""
     equal: int | None
-    """How many of the weights equal to `threshold` are cut; None for all."""
+    """Number of weights equal to `threshold` that are cut; None for all."""
 
     def zero(self, pairs: Iterable[tuple[Tensor, Tensor]]) -> None:
         """Write each source to its target, with zeros for the weights that are cut.

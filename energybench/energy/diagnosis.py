@@ -23,7 +23,7 @@ class Inventory:
     """The machine and its GPUs; found without measuring, so that no lock is needed."""
 
     machine: dict[str, Any]
-    """As `Machine.to_json` gives it."""
+    """The machine, in the form of `Machine.to_json`."""
     nvml_gpus: list[dict[str, str]]
     """`id` (hashed UUID) and `name`, in NVML's order."""
     cuda_gpus: list[dict[str, str]]

@@ -181,7 +181,7 @@ def _is_at(path: Path, descriptor: int) -> bool:
 
 
 def _acquired_without_fcntl(path: Path) -> Callable[[], None] | None:
-    """As `_acquired`, on systems without `flock`; they leave no note."""
+    """Acquire like `_acquired`, on systems without `flock`; no note is left."""
     from filelock import FileLock, Timeout
 
     lock = FileLock(path, thread_local=False)

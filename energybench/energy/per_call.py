@@ -18,7 +18,7 @@ class PerCall:
 
     calls: int
     reading: EnergyReading
-    """Of all calls."""
+    """The energy of all calls together."""
 
     @property
     def joules(self) -> dict[str, float | None]:

@@ -214,7 +214,7 @@ class PreparedData(Protocol):
 
     @property
     def built(self) -> tuple[str, ...]:
-        """What this preparation had to make, one line each; empty where everything was cached."""
+        """Work that this preparation did, one line each; empty where everything was cached."""
         ...
 
     def task(self, model: str, weights: str | None, device: torch.device) -> PretrainedTask:

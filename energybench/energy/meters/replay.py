@@ -16,7 +16,7 @@ class ReplayMeter:
     """Plays back a trace: its joules depend only on how often it was read.
 
     `trace` has two or more cumulative joules per domain, one for each read:
-    `{"cpu:0": [0, 50, 100]}`. A list that has ended goes on with its last increment.
+    `{"cpu:0": [0, 50, 100]}`. After its end a list continues with its last increment.
     """
 
     min_window_s = 0.0

@@ -12,7 +12,7 @@ from energybench.workloads.images.data.order import BatchOrder
 from energybench.workloads.images.data.pixel_files import PixelMap
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of ImageNet's training images, with pixels scaled to 0..1; torchvision's weights expect them."""
+"""Statistics of ImageNet's training pixels, scaled to 0..1; torchvision's weights expect them."""
 
 Batch = tuple[Tensor, Tensor]
 
