@@ -1,12 +1,16 @@
-"""The pytest plugin, one module per concern; all other modules build on `session`."""
+"""The pytest plugin, one module per concern.
+
+The order matters: pytest rewrites the assertions of a module while it loads it, and warns of a
+module that another one has imported before. So a module comes after those that it imports.
+"""
 
 pytest_plugins = [
     "energybench.app.plugin.state",
+    "energybench.app.plugin.torchrun",
     "energybench.app.plugin.running",
     "energybench.app.plugin.cells",
     "energybench.app.plugin.energy",
     "energybench.app.plugin.gating",
-    "energybench.app.plugin.torchrun",
     "energybench.app.plugin.machine_info",
     "energybench.app.plugin.xdist",
 ]

@@ -9,7 +9,6 @@ import pytest
 
 from energybench.app.declared import Option, build, options_of
 from energybench.config import Options as Options
-from energybench.energy.lock import InUse
 from energybench.errors import EnergybenchError, UsageError
 
 OPTIONS = tuple(options_of(Options).values())
@@ -76,6 +75,8 @@ def given_options(config: pytest.Config) -> dict[str, Given]:
 
 def with_flag(error: EnergybenchError) -> str:
     """Return the message of `error`, naming the flag that forbids waiting for the machine."""
+    from energybench.energy.lock import InUse  # here: no foreign session needs it
+
     return f"{error} without --energy-no-wait" if isinstance(error, InUse) else str(error)
 
 

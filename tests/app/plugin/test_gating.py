@@ -99,4 +99,4 @@ def test_a_wrong_limit_shows_before_any_training(saved: pytest.Pytester) -> None
     result = saved.runpytest_subprocess("--energy-compare=old.json", "--energy-compare-fail=kwh:5")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     (line,) = [line for line in result.stderr.lines if line.strip()]
-    assert "'kwh:5' is no limit; write METRIC:N%" in line
+    assert "'kwh:5': a limit of kwh is in %, as in kwh:5%" in line

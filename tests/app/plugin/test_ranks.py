@@ -71,7 +71,7 @@ def test_ranks_that_die_cost_their_cell_and_nothing_else(session: pytest.Pyteste
         assert timed[method]["extra_info"]["kwh"] > 0
     record = timed["prune"]["extra_info"]["energybench"]
     assert record["protocol"]["world_size"] == 2
-    assert record["layout"] == {"nodes": [0, 0], "devices": ["cpu", "cpu"], "threads": [1, 1]}
+    assert record["placement"] == {"nodes": [0, 0], "devices": ["cpu", "cpu"], "threads": [1, 1]}
     assert record["phases"]["finetune"]["joules"].keys() == {"cpu:0"}
     assert timed["prune"]["stats"]["total"] == pytest.approx(
         record["phases"]["finetune"]["duration_s"]
