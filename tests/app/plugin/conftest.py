@@ -118,12 +118,6 @@ def test_finetune(cell, energy_cell):
 """
 
 
-@pytest.fixture(autouse=True)
-def _no_part_of_a_run_with_n(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sessions started here time and write their JSON, however this one is divided."""
-    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
-
-
 @pytest.fixture(scope="session")
 def tiny_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An installed package that registers models and methods by entry points."""
