@@ -131,7 +131,8 @@ def test_two_names_of_one_folder_are_one_lock(tmp_path: Path) -> None:
         exclusive_use(["cpu"], wait=False, say=pytest.fail, folder=tmp_path / "locks"),
         exclusive_use(["cpu"], wait=False, say=pytest.fail, folder=tmp_path / "link"),
     ):
-        pass
+        held = [path.name for path in (tmp_path / "locks").iterdir()]
+    assert held == ["cpu.lock"]
 
 
 @pytest.mark.parametrize("kind", ["fifo", "symlink", "hard link"])
