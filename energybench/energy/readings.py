@@ -31,6 +31,20 @@ class DeviceState:
 
 
 @dataclass(frozen=True)
+class CpuUse:
+    """CPU seconds within one window, summed over all logical processors that we may use."""
+
+    own_s: float
+    """CPU seconds of the measured process tree."""
+    machine_s: float
+    """CPU seconds of all processes on the machine, without idle and I/O wait."""
+    steal_s: float
+    """Seconds that a hypervisor gave to other virtual machines; 0 where there is none."""
+    capacity_s: float
+    """Logical processors of the machine x duration: all CPU seconds that there were."""
+
+
+@dataclass(frozen=True)
 class EnergyReading:
     """Energy of one window."""
 
@@ -52,6 +66,8 @@ class EnergyReading:
     """CPU seconds that our meters' threads used within the window, without CodeCarbon's."""
     kinds: dict[str, Kind] = field(default_factory=dict)
     """Domain -> the kind of its source, where the source's name alone does not tell it."""
+    cpu: CpuUse | None = None
+    """Who used the processors meanwhile; None where that is not known."""
 
     @cached_property
     def it_joules(self) -> float | None:

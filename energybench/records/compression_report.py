@@ -26,3 +26,6 @@ class CompressionReport:
     """Warnings about the search, for instance "the curve is not monotone"."""
     parts: list["CompressionReport"] = field(default_factory=list)
     """The reports of a composition's methods, in the order in which they were applied."""
+    interval: tuple[float, float] | None = None
+    """95 % interval of the searched setting over resampled validation items, among the settings
+    that the search evaluated; None where it was not computed."""

@@ -1,6 +1,6 @@
 """The record of one epoch of fine-tuning."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -30,3 +30,6 @@ class EpochRecord:
     """Share of the training part in which the device waited for data, 0..1; None: not known.
 
     With several ranks this is the largest share of any rank."""
+    flags: list[str] = field(default_factory=list)
+    """Flags of the epoch's energy window, see `EnergyReading.flags`, and `uneven`: it took more
+    than its share of the time of the cell's epochs."""

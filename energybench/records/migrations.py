@@ -102,5 +102,6 @@ MIGRATIONS: Migrations = {
     2: lambda data: _with_words(_with_budget(data)) | {"schema_version": 3},
     3: lambda data: _with_step(data) | {"schema_version": 4},
     4: lambda data: _with_metric(data) | {"schema_version": 5},
+    5: lambda data: data | {"schema_version": 6},  # what version 6 adds has defaults
 }
 """The steps of records for `schema.read_versioned`."""

@@ -41,3 +41,7 @@ class Protocol:
     """Ranks that shared each batch."""
     ranks_per_node: str = "1"
     """Ranks of each machine: "4+4" for two machines of four."""
+    vary: str = "order"
+    """What a seed changes: "order" of the batches, or "all": pretraining and splits as well."""
+    recalibrate_bn: bool = False
+    """Whether batch-norm statistics were estimated anew after compressing."""

@@ -9,10 +9,12 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar
 
+from energybench.energy.assumptions import Assumptions
 from energybench.energy.carbon import CarbonIntensity
 from energybench.energy.readings import EnergyReading, PowerTrace
 from energybench.energy.units import kwh
 from energybench.errors import UsageError
+from energybench.records.attempt import Attempt
 from energybench.records.compression_report import CompressionReport
 from energybench.records.epoch import EpochRecord
 from energybench.records.inputs import Dataset, Weights
@@ -21,22 +23,29 @@ from energybench.records.migrations import MIGRATIONS
 from energybench.records.placement import Placement
 from energybench.records.protocol import Protocol
 from energybench.records.schema import read_versioned
+from energybench.records.start import Evaluation, Start
+from energybench.records.target import Target
 
 __all__ = [
     "DATA_BOUND",
     "SCHEMA_VERSION",
+    "Assumptions",
+    "Attempt",
     "CompressionReport",
     "Dataset",
     "EpochRecord",
+    "Evaluation",
     "Placement",
     "Protocol",
     "RunRecord",
+    "Start",
+    "Target",
     "TestResult",
     "Weights",
     "from_json",
 ]
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 DATA_BOUND = 0.05
 """A cell that waited for data in a larger share of its training time is flagged `data_bound`."""
@@ -55,6 +64,9 @@ class TestResult:
     """Items of the split."""
     outcomes: str
     """One word per item, in the split's order, such as its predicted class: "7 0 3"."""
+    right: str | None = None
+    """One digit per item, in the split's order: "1" if right, "0" if wrong; None where the task
+    does not judge single items."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +93,8 @@ class RunRecord:
     overhead: dict[str, EnergyReading] = field(default_factory=dict)
     """Energy outside the phases of a cell with checkpoints: `checkpoint` (writing them), and after
     an interruption `lost` (what was cut short) and `repeated` (what precedes fine-tuning)."""
+    start: Start | None = None
+    """Epoch 0: the network before its first training step; None where it never came so far."""
     epochs: list[EpochRecord] = field(default_factory=list)
     best_epoch: int | None = None
     """Number of the epoch whose weights are the result."""
@@ -95,6 +109,9 @@ class RunRecord:
     """The timed steps that chose `precision`, as `training.calibrate` has them; None where there
     was nothing to choose."""
     test: TestResult | None = None
+    target: Target | None = None
+    """When the validation metric was first within the tolerance of the baseline's best; None
+    without a baseline."""
     reference_value: float | None = None
     """The metric of the reference on the same test split."""
     reference_source: str | None = None
@@ -106,6 +123,10 @@ class RunRecord:
     `DATA_BOUND` of the training time."""
     idle_watts: dict[str, float] = field(default_factory=dict)
     """Domain -> power of the idle machine before the run; empty where not measured."""
+    assumptions: Assumptions | None = None
+    """The watts behind estimated energies; None where nothing is estimated, or not known."""
+    attempts: list[Attempt] = field(default_factory=list)
+    """Earlier attempts that a disturbance spoilt, first to last."""
     carbon: CarbonIntensity | None = None
     """Emissions per kWh in the country that was named; None without one."""
     trace: PowerTrace | None = None
