@@ -1,25 +1,19 @@
 """Give all tests the fixture `pytester`, and divide the suite among processes."""
 
+import os
 from typing import Any
 
 import pytest
 
 pytest_plugins = ["pytester"]
 
-SESSIONS = "tests/app/plugin/"
+if "PYTEST_XDIST_WORKER" in os.environ:  # two processes with a thread per core each would spin
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Keep each file in one process with `-n 2`, and all sessions that measure in one.
+    """Keep each file in one process with `-n 2`: its sessions share a cache and a lock folder."""
+    from xdist.scheduler import LoadFileScheduling
 
-    These sessions hold locks, die on purpose and are interrupted: two at once would disturb each
-    other.
-    """
-    from xdist.scheduler import LoadScopeScheduling
-
-    class Files(LoadScopeScheduling):  # type: ignore[misc]
-        def _split_scope(self, nodeid: str) -> str:
-            return SESSIONS if nodeid.startswith(SESSIONS) else nodeid.partition("::")[0]
-
-    return Files(config, log)
+    return LoadFileScheduling(config, log)

@@ -85,7 +85,7 @@ class _RunningCell:
         except BaseException as error:
             self.measured.status = "interrupted"
             self.measured.error = f"interrupted ({type(error).__name__})"
-            return error
+            return error.with_traceback(None)  # it would keep the model
         return None
 
     def agree_on_failure(self) -> None:

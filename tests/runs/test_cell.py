@@ -69,8 +69,10 @@ def test_a_failure_keeps_the_record_and_frees_the_model(
 def test_an_interrupted_cell_is_kept_before_the_interruption_goes_on(session: Session) -> None:
     Failing.error = KeyboardInterrupt("SIGTERM")
     journal = MemoryJournal()
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as raised:
         run_cell(CELL, session, tiny_run(session, journal))
+    names = {one.name for one in raised.traceback}
+    assert "after_step" not in names  # frames of training would keep the model
     kept = journal.records
     assert [(record.method, record.status) for record in kept] == [
         ("baseline", "ok"),

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from support.replay import TRACE
+from support.sessions import popen
 
 TINY = """
 from torch import nn
@@ -141,11 +142,15 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def session(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, tiny_package: Path, cache: Path
 ) -> pytest.Pytester:
-    """A folder with one benchmark in it, with meters replayed; run it in a process of its own."""
+    """A folder with one benchmark in it, with meters replayed; run it in a process of its own.
+
+    `runpytest_subprocess` forks that process, see `support.sessions`.
+    """
     monkeypatch.setenv("PYTHONPATH", str(tiny_package), prepend=os.pathsep)
     monkeypatch.setenv("ENERGYBENCH_CACHE", str(cache))
     monkeypatch.setenv("ENERGYBENCH_LOCKS", str(cache))  # other sessions do not make it wait
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setattr(pytester, "popen", popen)
     pytester.makepyfile(test_bench=BENCHMARK)
     pytester.makeini(f"[pytest]\nenergy_meter = replay\nenergy_replay = {TRACE}\nenergy_idle = 0\n")
     return pytester

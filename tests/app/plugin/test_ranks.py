@@ -42,11 +42,20 @@ def interrupted(session: pytest.Pytester, number: int, *arguments: str) -> tuple
 
 
 def ranks_alive(session: pytest.Pytester) -> list[int]:
-    """Processes that work in the session's folder, other than this one."""
+    """Processes that still work in the session's folder 10 s later, other than this one."""
+    for _ in range(100):
+        found = _working_in(session.path)
+        if not found:
+            break
+        time.sleep(0.1)
+    return found
+
+
+def _working_in(folder: Path) -> list[int]:
     found = []
     for process in psutil.process_iter():
         try:
-            if process.pid != os.getpid() and process.cwd() == str(session.path):
+            if process.pid != os.getpid() and process.cwd() == str(folder):
                 found.append(process.pid)
         except psutil.Error:
             continue

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.background import in_background
+from support.sessions import ForkedSession
 
 from energybench.records.journal import Entry, Journal
 from energybench.records.record import RunRecord
@@ -112,13 +112,11 @@ def test_without_a_place_for_the_journal_the_session_goes_on(session: pytest.Pyt
     assert len(benchmarks(session)) == 2
 
 
-def start(session: pytest.Pytester, *options: str) -> "subprocess.Popen[str]":
-    return in_background(session.path, "-m", "pytest", *QUICK, *MATRIX, *options)
+def start(session: pytest.Pytester, *options: str) -> ForkedSession:
+    return ForkedSession(session.path, (*QUICK, *MATRIX, *options))
 
 
-def until_in_journal(
-    session: pytest.Pytester, count: int, process: "subprocess.Popen[str]"
-) -> None:
+def until_in_journal(session: pytest.Pytester, count: int, process: ForkedSession) -> None:
     while len(journal(session).read().entries) < count and process.poll() is None:
         time.sleep(0.02)
 

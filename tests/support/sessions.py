@@ -1,0 +1,134 @@
+"""Pytest sessions in processes of their own, forked from one that has imported PyTorch.
+
+A new Python spends seconds on imports, and the suite starts hundreds of sessions. What such a
+session sees is else the same: its own process, working directory, environment, files and signals.
+"""
+
+import atexit
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from multiprocessing import forkserver
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+
+
+class ForkedSession:
+    """`python -m pytest ARGUMENTS`, with the members of `subprocess.Popen` that tests need."""
+
+    stdin = None
+
+    def __init__(
+        self,
+        folder: Path,
+        arguments: Sequence[str],
+        stdout: IO[Any] | None = None,
+        stderr: IO[Any] | None = None,
+    ) -> None:
+        """Start in `folder`; without files, `communicate` returns the output."""
+        self._kept = None if stdout else tempfile.NamedTemporaryFile()  # noqa: SIM115
+        out = stdout or self._kept
+        assert out is not None
+        paths = [_path(file) for file in (out, stderr or out)]
+        environment = dict(os.environ)
+        self._process = _process(str(folder), tuple(arguments), environment, *paths)
+        self._process.start()
+
+    @property
+    def pid(self) -> int:
+        """The id of the session's process."""
+        assert self._process.pid is not None
+        return self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """Its exit status, negative for a signal; None while it runs."""
+        return self._process.exitcode
+
+    def poll(self) -> int | None:
+        """Return `returncode`."""
+        return self._process.exitcode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end; raises `subprocess.TimeoutExpired` as `Popen.wait` does."""
+        self._process.join(timeout)
+        code = self._process.exitcode
+        if code is None:
+            raise subprocess.TimeoutExpired("pytest", timeout or 0.0)
+        return code
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal to the session's process."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """Kill the session's process."""
+        self.send_signal(signal.SIGKILL)
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, None]:
+        """Wait for its end, and return its output."""
+        self.wait(timeout)
+        assert self._kept is not None
+        return Path(self._kept.name).read_text(), None
+
+
+def popen(
+    command: Sequence[str], stdout: IO[Any], stderr: IO[Any], **_: object
+) -> "ForkedSession | subprocess.Popen[bytes]":
+    """Do what `pytest.Pytester.popen` does, and fork where the command is pytest."""
+    python, module, *arguments = command
+    if (python, module) == (sys.executable, "-mpytest"):
+        return ForkedSession(Path.cwd(), arguments, stdout, stderr)
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr)
+
+
+def _path(file: IO[Any]) -> str:
+    return os.path.abspath(file.name)
+
+
+def _process(
+    folder: str, arguments: tuple[str, ...], environment: dict[str, str], out: str, err: str
+) -> ForkServerProcess:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["support.preloaded"])
+    with pytest.MonkeyPatch.context() as patch:  # what the server reads once, as it starts
+        patch.setenv("OMP_NUM_THREADS", "1")
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
+        forkserver.ensure_running()
+    return context.Process(target=_run, args=(folder, arguments, environment, out, err))
+
+
+def _run(
+    folder: str, arguments: tuple[str, ...], environment: dict[str, str], out: str, err: str
+) -> None:
+    """Do what `python -m pytest` does in a process that just starts."""
+    sys.stdin.close()
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    sys.stdin = os.fdopen(0)
+    for number, path in ((1, out), (2, err)):
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(file, number)
+        os.close(file)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    own = [path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path]
+    sys.path[:] = ["", *own, *(path for path in sys.path if path not in own)]
+    sys.argv = ["pytest", *arguments]
+    try:
+        code = pytest.console_main()
+    finally:
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
