@@ -1,14 +1,20 @@
 """Energy to target: when a cell was first as good as its baseline's best, less the tolerance."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
-from support.saved_runs import RMSE, cell
+from support.saved_runs import RMSE, cell, save
 
+from energybench.energy.units import format_kwh
 from energybench.records.epoch import EpochRecord
 from energybench.records.metric import ACCURACY, Metric
+from energybench.records.record import RunRecord
+from energybench.records.saved import read_runs
 from energybench.records.start import Evaluation, Start
 from energybench.records.target import Target, target_of
+from energybench.report.sections import sections
+from energybench.report.tables.matrix_rows import result_table
 
 
 def epochs(*values: float, joules: float | None = 10.0) -> list[EpochRecord]:
@@ -65,3 +71,16 @@ def test_the_headline_has_the_facility_energy_to_the_target() -> None:
     assert record.headline()["kwh_to_target"] == record.kwh_to_target == 1.5
     assert cell(changes={"target": Target(0.96, None, None)}).kwh_to_target is None
     assert cell().headline()["kwh_to_target"] is None
+
+
+def test_the_table_of_a_report_has_it_where_a_record_has(tmp_path: Path) -> None:
+    def rows(*records: RunRecord) -> list[dict[str, str]]:
+        (section,) = sections(read_runs([save(tmp_path / "run.json", records)]))
+        table = result_table(section)
+        return [dict(zip(table.headers, row, strict=True)) for row in table.rows]
+
+    assert all("to target" not in row for row in rows(cell(), cell("prune")))
+    reached = {"target": Target(0.97, 2, 3600.0)}
+    never = {"target": Target(0.97, None, None)}
+    found = rows(cell(changes=reached), cell("prune", changes=never))
+    assert [row["to target"] for row in found] == [format_kwh(0.001), "-"]
