@@ -164,7 +164,7 @@ def test_figures_are_there_where_there_is_something_to_draw(tmp_path: Path) -> N
         ),
         (
             {"compression": CompressionReport("a", {}, 0.0, None, None, notes=["not monotone"])},
-            "search: not monotone (resnet18 stego seed 0)",
+            "compression: not monotone (resnet18 stego seed 0)",
         ),
     ],
 )
