@@ -6,6 +6,7 @@ of another package in the group `energybench.models` (`.methods`, `.meters`, `.d
 
 import difflib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
@@ -145,10 +146,9 @@ class Setting:
 
     def read(self, method: str, text: str) -> float:
         """Return the value of `text`; raises `UsageError` for one that `method` cannot have."""
-        try:
+        value: float | None = None
+        with suppress(ValueError):
             value = self.kind(text)
-        except ValueError:
-            value = None
         if value is None or not self.least <= value <= self.most:
             example = f"{method}@{(self.least + self.most) / 2:g}"
             raise UsageError(

@@ -17,7 +17,12 @@ def test_statistics_are_the_mean_over_a_pass_and_nothing_else_changes() -> None:
     modes = [module.training for module in model.modules()]
     before = [parameter.clone() for parameter in model.parameters()]
     random = torch.get_rng_state()
-    recompute_batchnorm(model, lambda: [model(batch) for batch in batches] and None)
+
+    def one_pass() -> None:
+        for batch in batches:
+            model(batch)
+
+    recompute_batchnorm(model, one_pass)
     means = torch.stack([batch.mean(dim=0) for batch in batches])
     variances = torch.stack([batch.var(dim=0) for batch in batches])
     torch.testing.assert_close(model.get_buffer("1.running_mean"), means.mean(dim=0))

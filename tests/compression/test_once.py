@@ -47,7 +47,7 @@ def test_the_search_and_the_compressed_network_are_those_of_the_method_that_hold
 
 @pytest.mark.parametrize("method", ["stego-once", "prune-once"])
 def test_training_is_free_and_its_result_is_kept(
-    method: str, network: nn.Module, accuracy: Score, train: Callable[..., None]
+    method: str, network: nn.Sequential, accuracy: Score, train: Callable[..., None]
 ) -> None:
     """The old `stego-fp32`, said to be the paper's, gives every step's bits back to the grid."""
     compression = build(method)
@@ -79,7 +79,8 @@ def test_the_record_is_told_what_training_left() -> None:
     both = nn.Sequential(nn.Linear(40, 10, bias=False))
     pruned.compress(both, by_accuracy(lambda now: float(isinstance(now[0], nn.Linear))), 1.0)
     with torch.no_grad():
-        both[0].weight[both[0].weight == 0] = 1.0
+        weight = both.get_parameter("0.weight")
+        weight[weight == 0] = 1.0
     (note,) = notes_after_training(pruned, both)
     assert note == "prune-once@0.25: 0.0 % of the zeroed weights are still zero after training"
     assert notes_after_training(Prune(), model) == []
