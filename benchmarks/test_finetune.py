@@ -8,9 +8,11 @@ import pytest
 from energybench.runs.matrix import PAPER_MODELS
 
 METHODS = ("baseline", "stego", "prune", "lowrank")
+ARITHMETIC = ("baseline-tf32", "baseline-bf16", "baseline-default")
+"""What `stego` gains by its arithmetic alone, and the baseline of those who set none."""
 
 
-@pytest.mark.energy_matrix(models=PAPER_MODELS, methods=METHODS)
+@pytest.mark.energy_matrix(models=PAPER_MODELS, methods=METHODS, gpu_methods=ARITHMETIC)
 def test_finetune(cell, energy_cell):
     """Fails when the accuracy drop against the baseline exceeds the tolerance."""
     energy_cell(cell)

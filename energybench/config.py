@@ -161,6 +161,11 @@ class RunConfig:
         "accuracy",
         at_least=0,
     )
+    recalibrate_bn: bool = option(
+        False,
+        "estimate the statistics of batch norms anew after compressing, the baseline's too, by a "
+        "pass over the training split whose energy counts as that of the search",
+    )
     largest_batch: bool = False
     """Whether each model's batch size is the largest that fits, instead of `finetune`'s."""
     finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
@@ -176,6 +181,7 @@ class RunConfig:
             "memory_format": self.memory_format,
             "compile": self.compile,
             "tolerance": self.tolerance,
+            "recalibrate_bn": self.recalibrate_bn,
             "pue": self.measure.pue,
         }
 
@@ -189,7 +195,8 @@ class Options:
     )
     methods: tuple[str, ...] | None = option(
         None,
-        "methods to run, comma-separated; `a+b` composes: `lowrank+stego`",
+        "methods to run, comma-separated; `a+b` composes: `lowrank+stego`; `stego@12`, `prune@0.5` "
+        "give a setting instead of searching it",
         default_text="as marked",
     )
     seeds: int = option(1, "number of seeds per model and method", at_least=1, at_most=10_000)

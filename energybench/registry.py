@@ -6,6 +6,8 @@ of another package in the group `energybench.models` (`.methods`, `.meters`, `.d
 
 import difflib
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -89,9 +91,12 @@ METHODS = Registry(
         "baseline": "energybench.compression.base:Baseline",
         "baseline-tf32": "energybench.compression.controls:BaselineTf32",
         "baseline-bf16": "energybench.compression.controls:BaselineBf16",
+        "baseline-default": "energybench.compression.controls:BaselineDefault",
         "stego": "energybench.compression.stego:Stego",
         "stego-fp32": "energybench.compression.stego:StegoFp32",
+        "stego-once": "energybench.compression.once:StegoOnce",
         "prune": "energybench.compression.prune:Prune",
+        "prune-once": "energybench.compression.once:PruneOnce",
         "prune-layerwise": "energybench.compression.prune:PruneLayerwise",
         "prune-2to4": "energybench.compression.sparse:TwoOfFour",
         "prune-channels": "energybench.compression.channels:PruneChannels",
@@ -129,14 +134,80 @@ METERS = Registry(
 )
 
 
-def method_parts(method: str) -> tuple[str, ...]:
-    """The registered methods that `method` names: "lowrank+stego" -> ("lowrank", "stego").
+@dataclass(frozen=True)
+class Setting:
+    """The setting that a name can give to its method, as in `stego@12` and `prune@0.5`."""
 
-    Raises `UsageError` for an unknown part, a part named twice, or `baseline` in a composition.
+    argument: str
+    """Argument of the method's class, and key of its report's settings."""
+    kind: type[int] | type[float]
+    least: float
+    most: float
+
+    def read(self, method: str, text: str) -> float:
+        """Return the value of `text`; raises `UsageError` for one that `method` cannot have."""
+        value: float | None = None
+        with suppress(ValueError):
+            value = self.kind(text)
+        if value is None or not self.least <= value <= self.most:
+            example = f"{method}@{(self.least + self.most) / 2:g}"
+            raise UsageError(
+                f"method {method}@{text}: {self.argument} must be "
+                f"{self.least:g} to {self.most:g}; write for instance {example}"
+            )
+        return value
+
+
+_BITS = Setting("bits", int, 1, 31)
+_FRACTION = Setting("fraction", float, 0.001, 0.999)
+SETTINGS: Mapping[str, Setting] = {
+    "stego": _BITS,
+    "stego-fp32": _BITS,
+    "stego-once": _BITS,
+    "prune": _FRACTION,
+    "prune-layerwise": _FRACTION,
+    "prune-once": _FRACTION,
+}
+"""Method -> the setting that may stand behind its name; the method then searches nothing."""
+
+
+def base_name(part: str) -> str:
+    """The registered name within `part`, one method of a composition: "stego" of "stego@12"."""
+    return part.partition("@")[0].strip()
+
+
+def given_setting(part: str) -> dict[str, float]:
+    """The setting in a method's name: {"bits": 12} of "stego@12", {} of "stego".
+
+    Raises `UsageError` for a value that the method cannot have, or a method that takes none.
     """
-    parts = tuple(METHODS.check(part.strip()) for part in method.split("+"))
-    if len(set(parts)) < len(parts):
+    name, at, text = part.partition("@")
+    name = name.strip()
+    if not at:
+        return {}
+    if name not in SETTINGS:
+        takers = ", ".join(SETTINGS)
+        raise UsageError(f"method {name} takes no setting; write {name} alone (these do: {takers})")
+    setting = SETTINGS[name]
+    return {setting.argument: setting.read(name, text.strip())}
+
+
+def method_parts(method: str) -> tuple[str, ...]:
+    """The methods that `method` names: "lowrank+stego@12" -> ("lowrank", "stego@12").
+
+    Raises `UsageError` for an unknown part, a wrong setting, a part named twice, or `baseline` in a
+    composition.
+    """
+    parts = tuple(map(_checked, method.split("+")))
+    names = [base_name(part) for part in parts]
+    if len(set(names)) < len(names):
         raise UsageError(f"method {method!r} names a part twice; name each once")
     if len(parts) > 1 and "baseline" in parts:
         raise UsageError(f"method {method!r} composes with baseline, which does nothing; drop it")
     return parts
+
+
+def _checked(part: str) -> str:
+    """Return `part` as it is always spelt: no spaces, the number without needless digits."""
+    name = METHODS.check(base_name(part))
+    return "@".join([name, *(f"{value:.10g}" for value in given_setting(part).values())])

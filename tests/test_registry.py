@@ -3,7 +3,15 @@ import re
 import pytest
 
 from energybench.errors import UsageError
-from energybench.registry import DATASETS, METERS, METHODS, MODELS, Registry, method_parts
+from energybench.registry import (
+    DATASETS,
+    METERS,
+    METHODS,
+    MODELS,
+    Registry,
+    given_setting,
+    method_parts,
+)
 
 
 @pytest.mark.parametrize("registry", [MODELS, METHODS, DATASETS, METERS], ids=lambda r: r.kind)
@@ -25,6 +33,35 @@ def test_compositions() -> None:
     for wrong in ("stego+stego", "baseline+stego", "stego+", "stego+nothing"):
         with pytest.raises(UsageError):
             method_parts(wrong)
+
+
+def test_a_setting_stands_behind_the_name_of_its_method() -> None:
+    assert method_parts("lowrank + stego@022") == ("lowrank", "stego@22")
+    assert method_parts("prune-once@.50") == ("prune-once@0.5",)
+    assert given_setting("stego-once@22") == {"bits": 22}
+    assert given_setting("prune@0.5") == {"fraction": 0.5}
+    assert given_setting("stego") == {}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ("stego@32", "bits must be 1 to 31; write for instance stego@16"),
+        ("stego@0", "bits must be 1 to 31"),
+        ("stego-fp32@2.5", "bits must be 1 to 31"),
+        ("stego@", "bits must be 1 to 31"),
+        ("prune@1", "fraction must be 0.001 to 0.999; write for instance prune@0.5"),
+        ("prune-once@nan", "fraction must be 0.001 to 0.999"),
+        ("lowrank@0.5", "lowrank takes no setting; write lowrank alone"),
+        ("baseline@1", "baseline takes no setting"),
+        ("steg@12", "did you mean stego"),
+        ("stego@12+stego", "names a part twice"),
+    ],
+)
+def test_a_wrong_setting_is_refused_in_one_line(wrong: str, says: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(says)) as found:
+        method_parts(wrong)
+    assert "\n" not in str(found.value)
 
 
 def test_two_targets_for_one_name_raise(monkeypatch: pytest.MonkeyPatch) -> None:

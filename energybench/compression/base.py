@@ -102,6 +102,20 @@ class HasTrainingState(Protocol):
         ...
 
 
+@runtime_checkable
+class HasAftermath(Protocol):
+    """Optional member of a `Compression` whose constraint training may undo."""
+
+    def after_training(self, model: nn.Module) -> list[str]:
+        """Say in notes for the report what training left of the compression of `model`."""
+        ...
+
+
+def notes_after_training(compression: Compression, model: nn.Module) -> list[str]:
+    """Return what `compression` says of the trained `model`; [] for one that holds what it did."""
+    return compression.after_training(model) if isinstance(compression, HasAftermath) else []
+
+
 def precisions_of(compression: Compression) -> tuple[str, ...]:
     """Return the arithmetics narrower than fp32 that hold the compressed weights exactly."""
     return compression.precisions() if isinstance(compression, HasPrecisions) else ()

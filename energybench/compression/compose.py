@@ -9,13 +9,14 @@ from energybench.compression.base import (
     Compression,
     HasTrainingState,
     Score,
+    notes_after_training,
     precisions_of,
     require_score,
     required_precision,
 )
 from energybench.records.metric import Metric
 from energybench.records.record import CompressionReport
-from energybench.registry import METHODS, method_parts
+from energybench.registry import METHODS, base_name, given_setting, method_parts
 
 
 def compress(
@@ -55,15 +56,24 @@ def compress(
 def build(method: str) -> Compression:
     """Return the compression that `method` names: a registered method, or several joined by "+".
 
-    Within a stage, the method registered first is applied first: channels are removed before the
-    rest of a layer is factorized. Raises `UsageError` for an unknown method, a method named twice,
-    or `baseline` in a composition.
+    A name with a setting, such as "stego@12" or "prune@0.5", applies that setting whatever its
+    drop, and searches nothing. Within a stage, the method registered first is applied first:
+    channels are removed before the rest of a layer is factorized. Raises `UsageError` for an
+    unknown method, a wrong setting, a method named twice, or `baseline` in a composition.
     """
-    names = sorted(method_parts(method), key=METHODS.names().index)
-    parts: list[Compression] = [METHODS.get(name)() for name in names]
+    known = METHODS.names()
+    names = sorted(method_parts(method), key=lambda part: known.index(base_name(part)))
+    parts = [_build(name) for name in names]
     if len(parts) == 1:
         return parts[0]
     return Composition(sorted(parts, key=lambda part: part.stage))
+
+
+def _build(name: str) -> Compression:
+    made: Compression = METHODS.get(base_name(name))(**given_setting(name))
+    if "@" in name:
+        made.name = name
+    return made
 
 
 class Composition:
@@ -130,6 +140,10 @@ class Composition:
                 start = f"{part.name}/"
                 own = {k.removeprefix(start): v for k, v in state.items() if k.startswith(start)}
                 part.load_training_state(own)
+
+    def after_training(self, model: nn.Module) -> list[str]:
+        """Return the notes of every part."""
+        return [note for part in self._parts for note in notes_after_training(part, model)]
 
     def after_step(self, model: nn.Module) -> None:
         """Hold every part's constraint after an optimizer step, in place."""

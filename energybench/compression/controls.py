@@ -1,4 +1,4 @@
-"""Controls: the uncompressed model in a narrower arithmetic.
+"""Controls: the uncompressed model in another arithmetic.
 
 `stego` clears bits and also computes in a narrower arithmetic. These controls show how much the
 arithmetic alone saves, without a cleared bit and without a search.
@@ -16,6 +16,21 @@ class BaselineTf32(Baseline):
     def precisions(self) -> tuple[str, ...]:
         """Return TF32, although it rounds the weights that it reads: the control measures this."""
         return ("tf32",)
+
+
+class BaselineDefault(Baseline):
+    """The uncompressed model in the arithmetic that PyTorch takes by itself.
+
+    On a GPU that is TF32 in convolutions and fp32 in matrix products, on a CPU fp32: the baseline
+    of most people, who set neither.
+    """
+
+    name = "baseline-default"
+    required_precision: str | None = "default"
+
+    def precisions(self) -> tuple[str, ...]:
+        """Return the default, although TF32 rounds what it reads: the control measures this."""
+        return ("default",)
 
 
 class BaselineBf16(Baseline):

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from energybench.compression.base import MASK, Score
-from energybench.compression.search import strongest
+from energybench.compression.search import given, strongest
 from energybench.compression.weights import (
     HoldsZeros,
     Originals,
@@ -29,6 +29,8 @@ from energybench.records.record import CompressionReport
 
 EVALUATIONS = 8
 """Seven of bisection over 1..99 %, and a neighbour."""
+FRACTIONS = tuple(percent / 100 for percent in range(1, 100))
+"""The settings of a search."""
 BINS = 1 << 16
 """Bins of the histogram: every exponent, and 8 bits of a float32's significand."""
 COUNTED = 1 << 20
@@ -132,10 +134,17 @@ def _between(magnitudes: Tensor, low: float, high: float) -> Tensor:
 
 
 class Prune(HoldsZeros):
-    """Zeroes the largest fraction of the covered weights within the tolerance, and holds it."""
+    """Zeroes the largest fraction of the covered weights within the tolerance, and holds it.
+
+    A given `fraction`, above 0 and below 1, is pruned whatever the drop.
+    """
 
     name = "prune"
     stage = MASK
+
+    def __init__(self, fraction: float | None = None) -> None:
+        super().__init__()
+        self._given = fraction
 
     def compress(self, model: nn.Module, score: Score, tolerance: float) -> CompressionReport:
         """Prune the largest fraction within `tolerance`; the report has {"fraction": f}.
@@ -147,14 +156,20 @@ class Prune(HoldsZeros):
         weights = covered_weights(model)
         require_weights(self.name, weights)
         before = zero_count(weights)
-        trial = _Pruning(self._shares(weights))
-        found = strongest(model, score, tolerance, trial.fractions, trial, EVALUATIONS)
+        trial = _Pruning(self._shares(weights), FRACTIONS if self._given is None else [self._given])
+        if self._given is None:
+            found = strongest(model, score, tolerance, trial.fractions, trial, EVALUATIONS)
+        else:
+            found = given(model, score, self._given, trial)
         del trial  # and its copy of the weights, before there are masks
-        pruned = weights if found.setting else {}
-        self._zeros = Zeros((name, weight.detach() != 0) for name, weight in pruned.items())
+        self._keep(weights if found.setting else {})
         rate = (zero_count(weights) - before) / (parameter_count(model) - before)
         settings: dict[str, float | int | str] = {"fraction": found.setting or 0.0}
         return found.report(self.name, settings, rate, shared_notes(model))
+
+    def _keep(self, pruned: Weights) -> None:
+        """Remember the zeros of `pruned`, to hold them."""
+        self._zeros = Zeros((name, weight.detach() != 0) for name, weight in pruned.items())
 
     def _shares(self, weights: Weights) -> list[Weights]:
         """Split `weights` into shares with a threshold each; every share loses one fraction."""
@@ -173,11 +188,11 @@ class PruneLayerwise(Prune):
 class _Share:
     """Weights with one threshold, and the cut for each fraction of them."""
 
-    def __init__(self, weights: Weights) -> None:
+    def __init__(self, weights: Weights, fractions: Sequence[float]) -> None:
         self.originals = Originals(weights)
         total = sum(weight.numel() for weight in weights.values())
         zeros = zero_count(weights)
-        counts = {percent / 100: round(percent / 100 * total) for percent in range(1, 100)}
+        counts = {fraction: round(fraction * total) for fraction in fractions}
         self.counts = {fraction: count for fraction, count in counts.items() if count > zeros}
         self._magnitudes = Magnitudes(list(weights.values()), list(self.counts.values()))
         self._cuts: dict[int, Cut] = {}
@@ -195,8 +210,8 @@ class _Share:
 class _Pruning:
     """The trial of a fraction."""
 
-    def __init__(self, shares: list[Weights]) -> None:
-        self._shares = [_Share(weights) for weights in shares]
+    def __init__(self, shares: list[Weights], fractions: Sequence[float]) -> None:
+        self._shares = [_Share(weights, fractions) for weights in shares]
         self.fractions = sorted({*chain(*(share.counts for share in self._shares))})
 
     @torch.no_grad()

@@ -147,6 +147,22 @@ def strongest(
     return found
 
 
+def given(model: nn.Module, score: Score, setting: float, trial: Trial) -> Found:
+    """Apply `setting` without a search, whatever its drop; both scores are measured.
+
+    After an error the model is as it was.
+    """
+    found = Found(measure(model, score), 0.0, setting)
+    try:
+        trial.apply(setting)
+        found.score = measure(model, score)
+    except BaseException:
+        trial.restore()
+        raise
+    found.curve = [(float(setting), found.score)]
+    return found
+
+
 def apply(trial: Trial, setting: float) -> None:
     """Put the model into `setting` for good; after an error it is as it was."""
     try:

@@ -5,7 +5,8 @@ count how many low-order bits of each float32 weight can be overwritten before t
 L. Mei, M. Stamp (arXiv 2506.01311) clear that number of bits to save energy.
 
 Clear bits alone save no energy: no float32 kernel is faster for them. They allow a narrower
-arithmetic that holds every weight exactly.
+arithmetic that holds every weight exactly, as long as they stay clear. The paper overwrites the
+bits once and then trains freely, which is `compression.once.StegoOnce`.
 """
 
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from energybench.compression.base import BITS, Score
 from energybench.compression.bits import (
     FORMATS,
+    Fill,
     Rounding,
     clear_low_bits,
     nearest,
@@ -32,7 +34,7 @@ from energybench.compression.capacity import (
     capacity,
     require_float32,
 )
-from energybench.compression.search import strongest
+from energybench.compression.search import given, strongest
 from energybench.compression.weights import (
     covered_weights,
     laid_out_like,
@@ -65,16 +67,21 @@ class Stego:
     Truncating the sum would take a unit from half of the weights at the first step, because each
     weight starts on the edge between two units.
 
-    `rounding` says how the search clears bits, as in `clear_low_bits`.
+    `rounding` says how the search clears bits, as in `clear_low_bits`. Given `bits`, 1..31, are
+    cleared whatever the drop.
     """
 
     name = "stego"
     stage = BITS
     required_precision: str | None = None
 
-    def __init__(self, rounding: Rounding = "truncate") -> None:
-        require_filling("zeros", rounding)
+    def __init__(
+        self, rounding: Rounding = "truncate", bits: int | None = None, fill: Fill = "zeros"
+    ) -> None:
+        require_filling(fill, rounding)
         self._rounding: Rounding = rounding
+        self._fill: Fill = fill
+        self._given = bits
         self._bits = 0
         self._remainders: dict[str, Tensor] = {}
 
@@ -88,8 +95,11 @@ class Stego:
         weights = covered_weights(model)
         require_float32(weights)
         require_weights(self.name, weights)
-        trial = Overwriting(weights, rounding=self._rounding)
-        found = strongest(model, score, tolerance, SETTINGS, trial, EVALUATIONS)
+        trial = Overwriting(weights, self._fill, self._rounding)
+        if self._given is None:
+            found = strongest(model, score, tolerance, SETTINGS, trial, EVALUATIONS)
+        else:
+            found = given(model, score, self._given, trial)
         self._bits, self._remainders = int(found.setting or 0), {}
         covered = sum(weight.numel() for weight in weights.values())
         rate = self._bits / 32 * covered / parameter_count(model)
@@ -139,8 +149,7 @@ class Stego:
 class StegoFp32(Stego):
     """Clears and holds the bits as `stego` does, but trains in fp32.
 
-    arXiv 2506.01311 does this. As a control, it separates the effect of the clear bits from that
-    of a narrower arithmetic.
+    As a control, it separates the effect of the clear bits from that of a narrower arithmetic.
     """
 
     name = "stego-fp32"

@@ -174,6 +174,12 @@ class RunRecord:
         return None if joules is None else kwh(joules, self.pue)
 
     @property
+    def kwh_to_target(self) -> float | None:
+        """Facility energy until the target was reached, kWh; None if not reached or not known."""
+        joules = None if self.target is None else self.target.joules
+        return None if joules is None else kwh(joules, self.pue)
+
+    @property
     def kg_co2e(self) -> float | None:
         """Emissions of `kwh`, kg CO2 equivalent; None where no country was named."""
         if self.kwh is None or self.carbon is None:
@@ -239,6 +245,7 @@ class RunRecord:
             "kwh": self.kwh,
             "kwh_total": self.kwh_total,
             "kwh_net": self.kwh_net,
+            "kwh_to_target": self.kwh_to_target,
             **({"kwh_overhead": self.kwh_overhead} if self.overhead else {}),
             **({} if self.carbon is None else {"kg_co2e": self.kg_co2e}),
             "epochs": len(self.epochs),

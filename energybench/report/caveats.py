@@ -65,7 +65,7 @@ def caveats(section: Section) -> list[str]:
             words = text.format(items=_items(found), worsened=_worsened(found))
             lines.append(f"{words} ({_cells(found, len(records))})")
     lines += [f"{record.status}: {_name(record)}: {record.error}" for record in section.failed]
-    lines += _search_notes(records)
+    lines += _compression_notes(records)
     lines += _of_studies(section)
     return [*lines, *section.notes]
 
@@ -93,12 +93,12 @@ def _of_studies(section: Section) -> list[str]:
     return [*lines, *(f"{flag.replace('_', ' ')}: in steps or answers" for flag in flags)]
 
 
-def _search_notes(records: Iterable[RunRecord]) -> list[str]:
+def _compression_notes(records: Iterable[RunRecord]) -> list[str]:
     by_note: dict[str, list[RunRecord]] = {}
     for record in records:
         for note in record.compression.notes if record.compression else ():
             by_note.setdefault(note, []).append(record)
-    return [f"search: {note} ({_cells(found)})" for note, found in by_note.items()]
+    return [f"compression: {note} ({_cells(found)})" for note, found in by_note.items()]
 
 
 def _cells(records: list[RunRecord], of: int | None = None) -> str:

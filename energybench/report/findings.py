@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from energybench.records.metric import ACCURACY
 from energybench.records.studies import InferencePoint
+from energybench.registry import base_name
 from energybench.report.figures.study_curves import (
     CONTROLS,
     by_tolerance,
@@ -77,12 +78,13 @@ def _controls(section: Section) -> list[str]:
     lines = []
     for model in dict.fromkeys(one.model for one in found):
         own = sorted(
-            (one for one in found if one.model == model), key=lambda s: CONTROLS.index(s.method)
+            (one for one in found if one.model == model),
+            key=lambda saving: (CONTROLS.index(base_name(saving.method)), saving.method),
         )
         clauses = listed([f"{one.method} {change(one.energy)}" for one in own])
         lines.append(f"{model}: {clauses}.")
-        stego = next(one for one in own if one.method == "stego")
-        parts = stego.factors.ratios if stego.factors else {}
+        stego = next((one for one in own if one.method == "stego"), None)
+        parts = stego.factors.ratios if stego and stego.factors else {}
         if parts:
             named = ", ".join(f"{name} x {value:.2f}" for name, value in parts.items())
             lines.append(f"What stego changes: {named}.")

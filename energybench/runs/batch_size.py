@@ -26,7 +26,9 @@ SMALLEST, LARGEST = 2, 4096
 SHARE = 0.9
 """Share of the free memory that a batch may take: methods and allocators differ."""
 SPARE_COPIES = 2
-"""Copies of the weights held beside the trial: the best epoch's, and the method's own."""
+"""Copies of the weights held beside the trial: the best epoch's, and the method's own.
+
+A CPU's memory also holds those of epoch 0, see `runs.epoch_zero`."""
 STEPS = 2
 """Training steps per trial; the first one allocates the optimizer's buffers."""
 
@@ -68,7 +70,8 @@ def _train(session: Session, task: PretrainedTask, size: int) -> None:
     network, _ = task.weights.load(device)
     lay_out(network.parameters(), memory_format(config.memory_format, config.precision, device))
     batch = task.synthetic(size, device)
-    spare = [[one.detach().clone() for one in network.parameters()] for _ in range(SPARE_COPIES)]
+    copies = SPARE_COPIES + (device.type == "cpu")
+    spare = [[one.detach().clone() for one in network.parameters()] for _ in range(copies)]
     run = Finetuning(
         task=task,
         train=[batch] * STEPS,

@@ -1,22 +1,21 @@
 """One cell from start to end: load, compress, fine-tune, finalize, evaluate, record."""
 
-import gc
 import logging
 import traceback
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import torch
 from torch import nn
 
-from energybench.compression.base import Baseline, Compression
+from energybench.compression.base import Baseline, Compression, notes_after_training
 from energybench.compression.compose import build
 from energybench.errors import EnergybenchError
 from energybench.records.record import EpochRecord, RunRecord, TestResult
 from energybench.records.record import Weights as WeightsRecord
 from energybench.runs.checkpoints import Checkpoint
+from energybench.runs.epoch_zero import EpochZero
 from energybench.runs.facts import Facts, Prepared
 from energybench.runs.jobs import Job, Outcome
 from energybench.runs.measured import Context, Measured, record_of
@@ -26,6 +25,7 @@ from energybench.runs.session import Session
 from energybench.training.calibrate import calibrate
 from energybench.training.compiled import compiled
 from energybench.training.course import Course, best_epoch
+from energybench.training.device import free_memory
 from energybench.training.evaluate import evaluate
 from energybench.training.failures import is_out_of_memory, one_line
 from energybench.training.finetune import finetune
@@ -58,7 +58,7 @@ def run_job(job: Job, session: Session, facts: Facts, prepared: Prepared) -> Out
     if interruption is None:
         cell.resuming.discard()
     del cell
-    _free_memory()
+    free_memory()
     return outcome
 
 
@@ -125,10 +125,14 @@ class _RunningCell:
     def _measure(self, weights: Weights) -> None:
         session, measured = self.session, self.measured
         model = self._load(weights)
+        start = EpochZero(self.job.cell, session, measured, self._batches)
+        start.pretrained(model, session.config.precision)
         compression = build(self.job.cell.method)
         with self.phases.phase("compress"):
             score = session.score(self.job.cell.model, self.job.cell.seed)
             report = compression.compress(model, score, session.config.tolerance)
+            if session.config.recalibrate_bn:
+                session.recalibrate(model, self.job.cell.model, self.job.cell.seed)
             made = model, compression, report
             model, compression, report = session.group.broadcast_unless_equal(made, model)
         measured.compression = report
@@ -138,13 +142,16 @@ class _RunningCell:
         if not self.resuming.find(model, report):
             self._choose_precision(model, compression, candidates, forward)
         self._lay_out(model)
+        start.compressed(model, self._precision())
         try:
             self._finetune(model, compression, forward)
         finally:
             if "finetune" in measured.phases:
                 self.finetune_seconds = measured.phases["finetune"].duration_s
         compression.finalize(model)
+        measured.add_notes(notes_after_training(compression, model))
         self._test(model)
+        start.test(model, self._precision())
 
     def _load(self, weights: Weights) -> nn.Module:
         with self.phases.phase("load"):
@@ -288,10 +295,3 @@ class _RunningCell:
 
 def _trainable_parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-
-
-def _free_memory() -> None:
-    gc.collect()
-    if torch.cuda.is_initialized():
-        with suppress(RuntimeError):  # a failed device cannot return memory
-            torch.cuda.empty_cache()

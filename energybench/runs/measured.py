@@ -1,21 +1,24 @@
 """The measurements of one cell so far, and the record made from them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from energybench.config import Cell, RunConfig
 from energybench.energy.carbon import CarbonIntensity
 from energybench.energy.readings import EnergyReading, PowerTrace, added
+from energybench.records.metric import Metric
 from energybench.records.record import (
     DATA_BOUND,
     CompressionReport,
     Dataset,
     EpochRecord,
     RunRecord,
+    Start,
     TestResult,
     Weights,
 )
+from energybench.records.target import target_of
 from energybench.runs.facts import Facts
 from energybench.runs.jobs import Reference
 
@@ -28,6 +31,7 @@ class Measured:
     error: str | None = None
     phases: dict[str, EnergyReading] = field(default_factory=dict)
     overhead: dict[str, EnergyReading] = field(default_factory=dict)
+    start: Start | None = None
     epochs: list[EpochRecord] = field(default_factory=list)
     best_epoch: int | None = None
     weights: Weights = field(default_factory=lambda: Weights(source=""))
@@ -42,6 +46,12 @@ class Measured:
     def add_phase(self, name: str, *readings: EnergyReading) -> None:
         """Add readings to phase `name`; a phase in several parts is their sum."""
         _add(self.phases, name, *readings)
+
+    def add_notes(self, notes: Sequence[str]) -> None:
+        """Add notes to the report of the compression."""
+        if notes and self.compression is not None:
+            report = self.compression
+            self.compression = replace(report, notes=[*report.notes, *notes])
 
     def add_overhead(self, name: str, *readings: EnergyReading) -> None:
         """Add readings to the overhead `name`: `checkpoint`, `lost` or `repeated`."""
@@ -78,6 +88,7 @@ def record_of(context: Context, measured: Measured, reference: Reference | None)
         error=measured.error,
         phases=dict(phases),
         overhead=dict(measured.overhead),
+        start=measured.start,
         epochs=list(measured.epochs),
         best_epoch=measured.best_epoch,
         parameters=measured.parameters,
@@ -105,9 +116,12 @@ def _with_data_flag(record: RunRecord) -> RunRecord:
 
 
 def _compared(record: RunRecord, reference: Reference | None) -> RunRecord:
-    """Add the reference's result to `record`."""
+    """Add the reference's result to `record`, and when `record` was as good on validation."""
     baseline = None if reference is None else reference.record.test
-    if record.test is None or baseline is None or reference is None:
+    if baseline is None or reference is None:
+        return record
+    record = with_target(record, reference.record.epochs, baseline.metric)
+    if record.test is None:
         return record
     own, theirs = record.test.outcomes.split(), baseline.outcomes.split()
     return replace(
@@ -116,6 +130,12 @@ def _compared(record: RunRecord, reference: Reference | None) -> RunRecord:
         reference_source=reference.source,
         disagreements=sum(a != b for a, b in zip(own, theirs, strict=True)),
     )
+
+
+def with_target(record: RunRecord, baseline: Sequence[EpochRecord], metric: Metric) -> RunRecord:
+    """Add the energy to target, see `records.target`, at the record's own tolerance."""
+    found = target_of(metric, record.tolerance, baseline, record.start, record.epochs)
+    return replace(record, target=found)
 
 
 def _add(readings: dict[str, EnergyReading], name: str, *more: EnergyReading) -> None:

@@ -12,6 +12,7 @@ from energybench.files import cache_folder, publish
 from energybench.records.record import Protocol, RunRecord, from_json
 from energybench.runs.facts import REPORTING
 from energybench.runs.jobs import Reference
+from energybench.runs.measured import with_target
 
 log = logging.getLogger(__name__)
 
@@ -86,4 +87,5 @@ def read_baseline(file: str, protocol: Protocol) -> RunRecord | None:
     except (OSError, ValueError, UsageError):  # missing, or another version
         return None
     reported = {name: getattr(protocol, name) for name in REPORTING}
-    return replace(record, protocol=replace(record.protocol, **reported))
+    record = replace(record, protocol=replace(record.protocol, **reported))
+    return record if record.metric is None else with_target(record, record.epochs, record.metric)

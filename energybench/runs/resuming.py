@@ -60,6 +60,7 @@ class Resuming:
             measured.phases = dict(saved.record.phases)
             measured.overhead = dict(saved.record.overhead)
             measured.add_overhead("repeated", *repeated)
+            measured.start = saved.record.start
             measured.epochs = list(saved.record.epochs)
             measured.precision = saved.record.precision or measured.precision
             measured.compression = saved.record.compression

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 import torch
+from torch import nn
 
 from energybench.compression.base import Compression, Score, precisions_of, required_precision
 from energybench.config import PRECISIONS, RunConfig
@@ -27,6 +28,7 @@ from energybench.training.device import gpu_uuid, with_all_threads
 from energybench.training.distributed.group import ALONE, Group
 from energybench.training.evaluate import evaluate, evaluated_at_once
 from energybench.training.precision import check_precision, native
+from energybench.training.recalibrate import recalibrate
 from energybench.workloads.base import (
     Batches,
     PreparedData,
@@ -204,6 +206,12 @@ class Session:
     def evaluation_batch_size(self) -> int:
         """Items per evaluation batch; larger than a training batch if that is faster on a GPU."""
         return evaluated_at_once(self.device) * self.config.finetune.batch_size
+
+    def recalibrate(self, network: nn.Module, model: str, seed: int) -> None:
+        """Estimate batch-norm statistics anew; every rank passes over the whole training split."""
+        task, size = self.task(model), self.config.finetune.batch_size
+        batches = task.batches("train", size, seed)
+        recalibrate(network, task, batches, self.device, self.config.precision)
 
     def score(self, model: str, seed: int) -> Score:
         """Make the score that a search calls: the task's metric on the validation split."""

@@ -1,8 +1,9 @@
 """The device and the CPU threads of a run, or of each of its ranks."""
 
+import gc
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 
 import torch
@@ -70,6 +71,14 @@ def share_threads(local_size: int) -> None:
     """
     if local_size > 1 and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(max(1, all_threads() // local_size))
+
+
+def free_memory() -> None:
+    """Return what no object holds any more to the device, also after an error of the device."""
+    gc.collect()
+    if torch.cuda.is_initialized():
+        with suppress(RuntimeError):  # a failed device cannot return memory
+            torch.cuda.empty_cache()
 
 
 @contextmanager

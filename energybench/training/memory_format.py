@@ -20,7 +20,7 @@ def memory_format(asked: str, precision: str, device: torch.device) -> str:
     """
     if asked == "contiguous" or asked == "channels_last":
         return asked
-    tensor_cores = device.type == "cuda" and precision != "fp32"
+    tensor_cores = device.type == "cuda" and precision in ("tf32", "bf16")
     return "channels_last" if tensor_cores else "contiguous"
 
 

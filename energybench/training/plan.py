@@ -35,7 +35,7 @@ class Finetuning:
     seed: int
     device: torch.device
     precision: str
-    """The arithmetic: fp32, tf32 or bf16."""
+    """The arithmetic: fp32, tf32, bf16, or default for what PyTorch takes by itself."""
     window: Callable[[], AbstractContextManager[EnergyWindow]]
     """Opens an energy window, around an epoch and around its training pass."""
     watch: Callable[[EpochRecord], None]

@@ -1,4 +1,7 @@
-"""The arithmetic of training, fp32, tf32 or bf16: set for a block and restored after it."""
+"""The arithmetic of training, fp32, tf32 or bf16: set for a block and restored after it.
+
+"default" sets nothing: it is what PyTorch takes by itself, or what the user's own code has set.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +29,7 @@ def check_precision(precision: str, device: torch.device) -> None:
 
 def native(precision: str, device: torch.device) -> str | None:
     """Return None if `device` executes `precision` natively, else the reason why not, one line."""
-    if precision == "fp32":
+    if precision in ("fp32", "default"):
         return None
     if precision == "tf32":
         return None if _is_ampere(device) else _needs_ampere("tf32")
@@ -49,10 +52,14 @@ def native(precision: str, device: torch.device) -> str | None:
 def arithmetic(precision: str, device: torch.device) -> Iterator[None]:
     """Run the block in `precision` on `device`.
 
-    fp32 is full fp32: TF32, which PyTorch allows in convolutions by default, is off. bf16 is
-    autocast to bfloat16 over float32 weights. Autocast's cache of cast weights is off, because the
-    cached weights would outlive an optimizer step within the block.
+    "default" leaves everything as it is. fp32 is full fp32: TF32, which PyTorch allows in
+    convolutions by default, is off. bf16 is autocast to bfloat16 over float32 weights. Autocast's
+    cache of cast weights is off, because the cached weights would outlive an optimizer step within
+    the block.
     """
+    if precision == "default":
+        yield
+        return
     tf32 = precision == "tf32"
     before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32

@@ -47,7 +47,8 @@ def constraint() -> Constraint:
         compression: Compression, model: nn.Module, report: CompressionReport
     ) -> Callable[[], None]:
         parts = [part for part in report.parts or [report] if not part.no_effect]
-        bits = max((int(part.settings.get("bits", 0)) for part in parts), default=0)
+        held = [part for part in parts if not part.method.endswith("-once")]
+        bits = max((int(part.settings.get("bits", 0)) for part in held), default=0)
         zeros = _pruned(compression)
         masked = any(part.method in ("prune", "prune-layerwise", "prune-2to4") for part in parts)
         assert masked == any(bool(mask.any()) for mask in zeros.values())

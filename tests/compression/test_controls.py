@@ -13,7 +13,7 @@ from energybench.compression.prune import Prune
 from energybench.registry import METHODS
 
 
-@pytest.mark.parametrize("precision", ["tf32", "bf16"])
+@pytest.mark.parametrize("precision", ["tf32", "bf16", "default"])
 def test_a_control_is_the_baseline_in_one_arithmetic(precision: str) -> None:
     control: Compression = METHODS.get(f"baseline-{precision}")()
     model = nn.Linear(4, 4)

@@ -8,7 +8,16 @@ import pytest
 from support.saved_runs import cell, failed, save
 
 from energybench.energy.readings import PowerTrace
-from energybench.records.record import CompressionReport, Dataset, EpochRecord, RunRecord, Weights
+from energybench.records.record import (
+    CompressionReport,
+    Dataset,
+    EpochRecord,
+    Evaluation,
+    RunRecord,
+    Start,
+    Target,
+    Weights,
+)
 from energybench.records.saved import Run, read_runs
 from energybench.report.figures import FIGURES
 from energybench.report.page import markdown, page
@@ -124,10 +133,17 @@ def test_figures_are_there_where_there_is_something_to_draw(tmp_path: Path) -> N
     assert drawn(cell(), cell("prune", budget="equal")) == simple | {"budget"}
     controls = drawn(cell(), cell("stego"), cell("stego-fp32"), cell("baseline-bf16"))
     assert controls == simple | {"controls"}
+    assert drawn(cell(), cell("prune"), cell("prune-once")) == simple | {"controls"}
+    once = drawn(cell(), cell("stego-once@20"), cell("stego-fp32@20"), cell("prune"))
+    assert once == simple | {"controls"}
     trace = PowerTrace(1.0, [1.0, 2.0], {"cpu:0": [10.0, None], "gpu:0": [1.0, 2.0]}, {})
     assert drawn(cell(changes={"trace": trace})) == {"power"}
     epoch = EpochRecord(1, 0.5, 0.4, 0.9, 7, 448, 1.0, 25.0, 448.0, None)
     assert drawn(cell(changes={"epochs": [epoch]})) == {"epochs"}
+    reached = {"epochs": [epoch], "target": Target(0.89, 1, 25.0)}
+    before = Start(Evaluation(3.0, 0.2), Evaluation(3.0, 0.1))
+    assert drawn(cell(changes=reached)) == {"epochs", "target"}
+    assert drawn(cell(changes={**reached, "start": before})) == {"epochs", "target"}
 
 
 @pytest.mark.parametrize(
@@ -148,7 +164,7 @@ def test_figures_are_there_where_there_is_something_to_draw(tmp_path: Path) -> N
         ),
         (
             {"compression": CompressionReport("a", {}, 0.0, None, None, notes=["not monotone"])},
-            "search: not monotone (resnet18 stego seed 0)",
+            "compression: not monotone (resnet18 stego seed 0)",
         ),
     ],
 )

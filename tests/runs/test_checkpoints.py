@@ -119,9 +119,12 @@ def test_a_cell_that_was_cut_short_twice_ends_as_if_it_had_not_been(
     first = list(folder.glob("*.pt"))
     assert len(first) == 1
     interrupted = cut(saving(True), STEPS + 2)
+    assert interrupted.start is not None
+    assert interrupted.start.test is None, "the test split comes last"
     assert [epoch.epoch for epoch in interrupted.epochs] == [1, 2, 3]
     last = ended(saving(True))
     assert course(last) == course(whole)
+    assert last.start == whole.start is not None
     assert set(last.overhead) == {"checkpoint", "lost", "repeated"}
     assert complaints == []
     assert list(folder.iterdir()) == []  # it has ended: nothing is left of it

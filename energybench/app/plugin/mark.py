@@ -1,14 +1,18 @@
 """The mark `energy_matrix`: the cells that a test runs for."""
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from energybench.errors import UsageError
 
 MATRIX_MARK = "energy_matrix"
+_NVIDIA = (Path("/dev/nvidiactl"), Path("/dev/dxg"))
+"""Files of NVIDIA's driver, on Linux and in WSL."""
 _USE = f'write @pytest.mark.{MATRIX_MARK}(models=["resnet18"], methods=["baseline", "stego"])'
 
 
@@ -19,6 +23,13 @@ class Matrix:
     models: Sequence[str]
     methods: Sequence[str]
     tolerances: Sequence[float] | None = None
+    gpu_methods: Sequence[str] = ()
+    """Methods beside `methods` on a machine that trains on an NVIDIA GPU, such as `baseline-tf32`:
+    controls of an arithmetic that a CPU lacks or does not gain by."""
+
+    def methods_on(self, device: str) -> tuple[str, ...]:
+        """Return the methods to run by default for the option `device`."""
+        return (*self.methods, *(self.gpu_methods if _has_gpu(device) else ()))
 
 
 def read_mark(mark: pytest.Mark) -> Matrix:
@@ -26,12 +37,18 @@ def read_mark(mark: pytest.Mark) -> Matrix:
     try:
         matrix = Matrix(*mark.args, **mark.kwargs)
     except TypeError as error:
-        known = "models, methods and tolerances"
+        known = "models, methods, tolerances and gpu_methods"
         reason = str(error).removeprefix("Matrix.__init__() ")
         raise UsageError(f"{MATRIX_MARK} takes {known} ({reason}); {_USE}") from error
     for name, value in (("models", matrix.models), ("methods", matrix.methods)):
         if not _is_list(value) or not value or not all(isinstance(one, str) for one in value):
             raise UsageError(f"{MATRIX_MARK}: {name} is {value!r}, not a list of names; {_USE}")
+    gpu_methods = matrix.gpu_methods
+    if not _is_list(gpu_methods) or not all(isinstance(one, str) for one in gpu_methods):
+        raise UsageError(
+            f"{MATRIX_MARK}: gpu_methods is {gpu_methods!r}, not a list of names; "
+            'write for instance gpu_methods=["baseline-tf32"]'
+        )
     tolerances = matrix.tolerances
     if tolerances is not None and not (_is_list(tolerances) and all(map(_is_drop, tolerances))):
         raise UsageError(
@@ -39,6 +56,14 @@ def read_mark(mark: pytest.Mark) -> Matrix:
             "write for instance tolerances=[0.5, 1, 2]"
         )
     return matrix
+
+
+def _has_gpu(device: str) -> bool:
+    """Guess from the system's files whether `device` is a GPU: collecting imports no torch."""
+    if device != "auto":
+        return device.startswith("cuda")
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    return not hidden and any(path.exists() for path in _NVIDIA)
 
 
 def _is_list(value: object) -> bool:

@@ -56,9 +56,10 @@ def pytest_configure(config: pytest.Config) -> None:
     """Read the options, so that a wrong one ends the session at once."""
     config.addinivalue_line(
         "markers",
-        f"{MATRIX_MARK}(models, methods, tolerances=None): run the test once per model x "
-        "method x seed, given as its argument `cell`; with tolerances once per tolerance of each "
-        "cell, given as its argument `tolerance` (None for a baseline, which runs once)",
+        f"{MATRIX_MARK}(models, methods, tolerances=None, gpu_methods=()): run the test once per "
+        "model x method x seed, given as its argument `cell`; with tolerances once per tolerance "
+        "of each cell, given as its argument `tolerance` (None for a baseline, which runs once); "
+        "on a machine with an NVIDIA GPU also for the gpu_methods",
     )
     try:
         config.stash[RUN] = PytestRun(read_options(given_options(config)), _terminal())
@@ -88,7 +89,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     options = metafunc.config.stash[RUN].options
     try:
         asked = read_mark(mark)
-        models, methods = options.models or asked.models, options.methods or asked.methods
+        models = options.models or asked.models
+        methods = options.methods or asked.methods_on(options.run.device)
         check_names(models, methods)
         matrix = cells(models, methods, options.seeds)
     except UsageError as error:

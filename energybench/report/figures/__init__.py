@@ -5,7 +5,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from energybench.records.metric import ACCURACY
-from energybench.report.figures.epochs import capacity_figure, epoch_figure, power_figure
+from energybench.report.figures.epochs import (
+    capacity_figure,
+    epoch_figure,
+    power_figure,
+    target_figure,
+)
 from energybench.report.figures.hardware import inference_figure, roofline_figure
 from energybench.report.figures.saved_energy import factor_figure, pareto_figure, saving_figure
 from energybench.report.figures.study_curves import (
@@ -62,6 +67,13 @@ FIGURES: dict[str, FigureKind] = {
         "Of the first seed and setting: how much an epoch takes, and how many there are.",
         epoch_figure,
     ),
+    "target": FigureKind(
+        "Energy to target",
+        "The validation {metric} over the energy spent on training so far, first seed and setting; "
+        "a line begins with the compressed weights. Dashed: the baseline's best, less the "
+        "tolerance. Who reaches it further left needs less.",
+        target_figure,
+    ),
     "capacity": FigureKind(
         "Capacity",
         "What the search for cleared bits saw, first seed and setting. Dotted: the bits that it "
@@ -89,9 +101,10 @@ FIGURES: dict[str, FigureKind] = {
         budget_figure,
     ),
     "controls": FigureKind(
-        "Bits or arithmetic",
+        "Bits or arithmetic, held or once",
         "The same bits in fp32 (stego-fp32), and the arithmetic without any bits cleared "
-        "(baseline-…): what they save, stego does not owe to its bits.",
+        "(baseline-…): what they save, stego does not owe to its bits. …-once compresses once and "
+        "trains freely, as the paper does; the others hold what they did.",
         control_figure,
     ),
     "roofline": FigureKind(

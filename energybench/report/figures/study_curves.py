@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from energybench.records.metric import ACCURACY
+from energybench.registry import base_name
 from energybench.report.figures.dots import LINE, draw_dots, ends, lines_of, saving_limits
 from energybench.report.savings import Saving
 from energybench.report.scores import of_one_metric, unit_in_words, with_unit
@@ -13,7 +14,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-CONTROLS = ("stego", "stego-fp32", "baseline-tf32", "baseline-bf16")
+BITS = ("stego", "stego-once", "stego-fp32", "baseline-tf32", "baseline-bf16", "baseline-default")
+"""Methods that clear bits, and those that only compute as `stego` may."""
+ZEROS = ("prune", "prune-once")
+CONTROLS = (*BITS, *ZEROS)
 
 
 def tolerance_figure(section: Section) -> "Figure | None":
@@ -140,18 +144,27 @@ def budget_figure(section: Section) -> "Figure | None":
 
 
 def control_figure(section: Section) -> "Figure | None":
-    """Draw `stego`, the same bits in fp32, and the narrower arithmetic without the bits."""
+    """Draw bits held and overwritten once, arithmetic without them, zeros held and set once."""
     savings = compared_controls(section)
     return _savings_and_drops(section, savings) if savings else None
 
 
 def compared_controls(section: Section) -> list[Saving]:
-    """Return `stego` and its controls, of the models that have both, with a known drop."""
-    savings = [one for one in section.known if one.method in CONTROLS]
-    savings = of_one_metric([one for one in savings if one.drop is not None])
-    models = {one.model for one in savings if one.method == "stego"}
-    models &= {one.model for one in savings if one.method != "stego"}
-    return [one for one in savings if one.model in models]
+    """Return the methods of `BITS` and `ZEROS` with a known drop, where a model has a contrast.
+
+    That is a method that clears bits beside another of `BITS`, or zeros set once.
+    """
+    savings = [one for one in section.known if base_name(one.method) in CONTROLS]
+    found: list[Saving] = []
+    for model in dict.fromkeys(one.model for one in savings):
+        own = [one for one in savings if one.model == model and one.drop is not None]
+        bits = [one for one in own if base_name(one.method) in BITS]
+        zeros = [one for one in own if base_name(one.method) in ZEROS]
+        if len(bits) > 1 and any(one.method.startswith("stego") for one in bits):
+            found += bits
+        if any(base_name(one.method) == "prune-once" for one in zeros):
+            found += zeros
+    return of_one_metric(found)
 
 
 def _savings_and_drops(section: Section, savings: list[Saving]) -> "Figure":

@@ -35,17 +35,25 @@ class Table:
 
 
 def result_table(section: Section) -> Table:
-    """Return a table with one row per model, method and setting, as means over the seeds."""
+    """Return a table with one row per model, method and setting, as means over the seeds.
+
+    "to target" is the energy until a cell was as good as its baseline, see `records.target`; it is
+    there if a record has it, and "-" where a seed never was.
+    """
     labelled = any(section.labels.values())
+    targets = any(one.target is not None for one in section.finished)
     headers = ["model", "method", *(["setting"] if labelled else []), "seeds", "energy", "saving"]
     score = score_column(section.finished)
-    headers += ["with search", "epochs", "time", score.header, "drop", "freed", "note"]
-    rows = [_result(section, key, labelled, score) for key in section.rows]
+    headers += ["with search", *(["to target"] if targets else []), "epochs", "time"]
+    headers += [score.header, "drop", "freed", "note"]
+    rows = [_result(section, key, labelled, targets, score) for key in section.rows]
     first = 3 if labelled else 2
     return Table(tuple(headers), tuple(rows), frozenset(range(first, len(headers) - 1)))
 
 
-def _result(section: Section, key: RowKey, labelled: bool, score: ScoreColumn) -> tuple[str, ...]:
+def _result(
+    section: Section, key: RowKey, labelled: bool, targets: bool, score: ScoreColumn
+) -> tuple[str, ...]:
     records = list(section.rows[key].values())
     found = section.savings.get(key)
     rates = [one.compression.compression_rate for one in records if one.compression]
@@ -59,6 +67,7 @@ def _result(section: Section, key: RowKey, labelled: bool, score: ScoreColumn) -
         format_kwh(_mean([record.kwh for record in records])),
         saving(found.energy) if found else "-",
         saving(found.with_search) if found else "-",
+        *([format_kwh(_mean([record.kwh_to_target for record in records]))] if targets else []),
         number(fmean(len(record.epochs) for record in records)),
         format_seconds(_mean([finetune_s(record) for record in records])),
         score.value(metric, _mean([record.value for record in records])),

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from energybench.app.plugin.mark import read_mark
 from energybench.app.plugin.options import (
     OPTIONS,
     Given,
@@ -273,6 +274,8 @@ def test_cells(cell):
         ("['resnet18'], ['stego'], ['2']", "tolerances is [[]'2'], not a list of numbers *"),
         ("['resnet18'], ['stego'], [-1]", "tolerances is [[]-1], not a list of numbers *"),
         ("['resnet18'], ['stego'], 2", "tolerances is 2, not a list of numbers *"),
+        ("['resnet18'], ['stego@32']", "method stego@32: bits must be 1 to 31; *stego@16"),
+        ("['resnet18'], ['stego'], gpu_methods='x'", "gpu_methods is 'x', not a list of names; *"),
     ],
 )
 def test_a_wrong_mark_is_one_line(pytester: pytest.Pytester, arguments: str, says: str) -> None:
@@ -282,6 +285,23 @@ def test_a_wrong_mark_is_one_line(pytester: pytest.Pytester, arguments: str, say
     result.stdout.fnmatch_lines([f"*::test_cells: *{says}*"])
     assert "Traceback" not in result.stdout.str()
     assert "INTERNALERROR" not in result.stdout.str()
+
+
+def test_controls_of_an_arithmetic_are_in_the_matrix_of_a_gpu_only(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    methods = ("baseline", "stego")
+    mark = read_mark(pytest.mark.energy_matrix(["a"], methods, gpu_methods=["b"]).mark)
+    assert mark.methods_on("cpu") == methods
+    assert mark.methods_on("cuda:1") == (*methods, "b")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    driver = tmp_path / "nvidiactl"
+    monkeypatch.setattr("energybench.app.plugin.mark._NVIDIA", (driver,))
+    assert mark.methods_on("auto") == methods
+    driver.touch()
+    assert mark.methods_on("auto") == (*methods, "b")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert mark.methods_on("auto") == methods
 
 
 def test_the_manual_has_the_table_of_options(pytestconfig: pytest.Config) -> None:

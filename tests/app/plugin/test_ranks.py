@@ -63,8 +63,8 @@ def _working_in(folder: Path) -> list[int]:
 
 
 def test_ranks_that_die_cost_their_cell_and_nothing_else(session: pytest.Pytester) -> None:
-    methods = "--energy-methods=baseline,die,stumble,diverge,prune"
-    result = session.runpytest_subprocess(*TWO, methods, "--benchmark-json=run.json")
+    methods = ("--energy-methods=baseline,die,stumble,diverge,prune", "--energy-recalibrate-bn")
+    result = session.runpytest_subprocess(*TWO, *methods, "--benchmark-json=run.json")
     result.assert_outcomes(passed=2, failed=3)
     result.stdout.fnmatch_lines_random(
         [
@@ -86,12 +86,21 @@ def test_ranks_that_die_cost_their_cell_and_nothing_else(session: pytest.Pyteste
         record["phases"]["finetune"]["duration_s"]
     )
 
-    resumed = session.runpytest_subprocess(*TWO, methods, "--energy-resume")
+    resumed = session.runpytest_subprocess(*TWO, *methods, "--energy-resume")
     resumed.stdout.fnmatch_lines(["resumed from .energybench/journal.jsonl: 5 cells"])
     assert len(entries(session)) == 5
-    alone = session.runpytest_subprocess(*QUICK, "-k", "baseline", "--energy-resume")
+    alone = session.runpytest_subprocess(*QUICK, "-k", "baseline", methods[1], "--energy-resume")
     alone.assert_outcomes(passed=1)
     assert len(entries(session)) == 6, "one process is another protocol"
+    starts = [one.record.start for one in entries(session) if one.record.method == "baseline"]
+    losses = [
+        (one.pretrained.loss, one.compressed.loss, one.test.loss)
+        for one in starts
+        if one is not None and one.test is not None
+    ]
+    assert len(losses) == 2
+    assert losses[0] == pytest.approx(losses[1]), "epoch 0 is that of one process"
+    assert losses[0][0] != losses[0][1], "batch norms were estimated anew"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import affine_grid, cross_entropy, grid_sample
-from torch.nn.modules.batchnorm import _BatchNorm
 
+from energybench.compression.batch_norm import recompute_batchnorm
 from energybench.errors import CellError
 from energybench.workloads.images.vision import torchvision
 from energybench.workloads.images.weights.recipes import Recipe
@@ -48,7 +48,12 @@ def pretrain(
                 "lower the learning rate of the model's recipe"
             )
         progress(epoch, recipe.epochs, loss)
-    recompute_batchnorm(model, batches, device)
+
+    def show_all() -> None:
+        for images, _ in batches:
+            model(images.to(device))
+
+    recompute_batchnorm(model, show_all)
     model.eval()
 
 
@@ -96,30 +101,6 @@ def distort(images: Tensor, recipe: Recipe, generator: torch.Generator) -> Tenso
     theta = torch.stack(rows, dim=1).to(images.device)
     grid = affine_grid(theta, list(images.shape), align_corners=False)
     return grid_sample(images, grid, padding_mode="border", align_corners=False)
-
-
-@torch.no_grad()
-def recompute_batchnorm(
-    model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], device: torch.device
-) -> None:
-    """Replace the running statistics of every BatchNorm by their mean over `batches`.
-
-    The exponential averages of training lag behind weights that change fast.
-    """
-    layers = [part for part in model.modules() if isinstance(part, _BatchNorm)]
-    if not layers:
-        return
-    momenta = [layer.momentum for layer in layers]
-    model.eval()
-    for layer in layers:
-        layer.reset_running_stats()
-        layer.momentum = None  # a plain mean
-        layer.train()
-    for images, _ in batches:
-        model(images.to(device))
-    for layer, momentum in zip(layers, momenta, strict=True):
-        layer.momentum = momentum
-        layer.eval()
 
 
 def _one_epoch(
