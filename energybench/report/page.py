@@ -11,7 +11,7 @@ from energybench.report.comparison import compare
 from energybench.report.figures import FIGURES
 from energybench.report.findings import finding
 from energybench.report.headline import headline
-from energybench.report.paper import Judgement, judgements, paper
+from energybench.report.paper import CANNOT, Judgement, judgements, paper
 from energybench.report.savings import Saving
 from energybench.report.sections import Section, sections
 from energybench.report.style import inline_svg, look
@@ -118,15 +118,22 @@ def _side_by_side(runs: Sequence[Run]) -> tuple[Table | None, Sequence[str]]:
 
 
 def _claims(found: Sequence[Section]) -> tuple[str, list[Judgement]]:
-    """Judge each claim by the first section with cells for it; return the labels of these, too."""
+    """Judge each claim by the first section that can, else by the first with cells for it.
+
+    Returns the labels of the sections with cells, too.
+    """
     judged: list[Judgement] = []
     used: list[str] = []
     by_section = [(section, judgements(_as_in_the_paper(section))) for section in found]
     for versions in zip(*(answers for _, answers in by_section), strict=True):
-        places = [i for i, one in enumerate(versions) if one.measured]
-        judged.append(versions[places[0] if places else 0])
-        if places:
-            used.append(by_section[places[0]][0].label)
+        order = sorted(
+            range(len(versions)),
+            key=lambda i: (versions[i].verdict == CANNOT, not versions[i].has_cells),
+        )
+        best = versions[order[0]]
+        judged.append(best)
+        if best.has_cells:
+            used.append(by_section[order[0]][0].label)
     return ", ".join(dict.fromkeys(used)) or "nothing", judged
 
 

@@ -179,8 +179,8 @@ def test_runs_stay_apart_and_stand_side_by_side(tmp_path: Path) -> None:
     first = [cell(joules=1000.0), cell("stego", joules=600.0)]
     second = [cell(joules=2000.0), cell("stego", joules=1900.0)]
     text = made(tmp_path, first, second)
-    assert "On resnet18 stego saves 40.0 %." in text
-    assert "On resnet18 stego saves 5.0 %." in text
+    assert "On resnet18 stego took 40.0 % less energy." in text
+    assert "On resnet18 stego took 5.0 % less energy." in text
     assert "The runs side by side" in text
     assert "2.000" in text
     assert "The runs side by side" not in made(tmp_path, first)
@@ -195,9 +195,9 @@ def test_two_machines_in_one_run_are_two_sections(tmp_path: Path) -> None:
 
 
 def test_only_cells_of_the_papers_protocol_are_held_against_it(tmp_path: Path) -> None:
-    loose = [cell(model="vgg16"), cell("stego", model="vgg16", joules=300.0, tolerance=10.0)]
+    loose = [cell(model="vgg16"), cell("prune", model="vgg16", joules=300.0, tolerance=10.0)]
     assert "Judged here: nothing." in made(tmp_path, loose)
-    strict = [cell(model="vgg16"), cell("stego", model="vgg16", joules=300.0)]
+    strict = [cell(model="vgg16"), cell("prune", model="vgg16", joules=300.0)]
     assert "Judged here: run0." in made(tmp_path, strict)
 
 

@@ -13,7 +13,7 @@ from energybench.report.rows import RowKey
 from energybench.report.savings import Saving
 from energybench.report.scores import ScoreColumn, score_column
 from energybench.report.sections import Section
-from energybench.report.text import number, percent, saving, times
+from energybench.report.text import number, percent, times
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ def _result(section: Section, key: RowKey, labelled: bool, score: ScoreColumn) -
         *([section.labels[key]] if labelled else []),
         str(len(records)),
         format_kwh(_mean([record.kwh for record in records])),
-        saving(found.energy) if found else "-",
-        saving(found.with_search) if found else "-",
+        found.text if found else "-",
+        found.text_with_search if found else "-",
         number(fmean(len(record.epochs) for record in records)),
         format_seconds(_mean([finetune_s(record) for record in records])),
         score.value(metric, _mean([record.value for record in records])),
@@ -184,5 +184,5 @@ def _inference_table(section: Section) -> Table:
 
 def claim_table(found: Sequence[Judgement]) -> Table:
     """Return a table of the paper's claims beside the findings of the run."""
-    rows = tuple((one.claim.text, one.verdict, one.found) for one in found)
-    return Table(("the paper", "here", "found"), rows, frozenset())
+    rows = tuple((one.claim.text, one.verdict, one.reason, one.found) for one in found)
+    return Table(("the paper", "here", "because", "found"), rows, frozenset())
