@@ -15,6 +15,8 @@ from energybench.report.paper import CANNOT, Judgement, judgements, paper
 from energybench.report.savings import Saving
 from energybench.report.sections import Section, sections
 from energybench.report.style import inline_svg, look
+from energybench.report.tables.before_after import before_after_table
+from energybench.report.tables.bits_or_arithmetic import arithmetic_table
 from energybench.report.tables.compared import comparison_rows
 from energybench.report.tables.matrix_rows import (
     Table,
@@ -63,7 +65,7 @@ def markdown(runs: Sequence[Run]) -> str:
         parts += [f"## {section.label}, on {section.machine}", headline(section)]
         if section.rows:
             parts += [result_table(section).markdown()]
-        for title, table in study_tables(section):
+        for title, table in _tables(section):
             parts += [f"### {title}", table.markdown()]
         figures = FIGURES.items()
         found_by = [
@@ -95,12 +97,21 @@ def _section(number: int, section: Section) -> dict[str, Any]:
         "machine": section.machine,
         "headline": headline(section),
         "results": result_table(section),
-        "studies": [{"title": title, "table": table} for title, table in study_tables(section)],
+        "tables": [{"title": title, "table": table} for title, table in _tables(section)],
         "figures": drawn,
         "why": why_table(section),
         "caveats": caveats(section),
         "facts": facts(section),
     }
+
+
+def _tables(section: Section) -> list[tuple[str, Table]]:
+    """Return (title, table) of everything beside the results that the section has cells for."""
+    found = [
+        ("Before and after fine-tuning", before_after_table(section)),
+        ("The method's gain or the arithmetic's", arithmetic_table(section)),
+    ]
+    return [*((title, table) for title, table in found if table.rows), *study_tables(section)]
 
 
 def _side_by_side(runs: Sequence[Run]) -> tuple[Table | None, Sequence[str]]:

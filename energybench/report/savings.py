@@ -151,9 +151,9 @@ def saved_in(found: Mapping[RowKey, Row], noise: Floor | None = None) -> list[Sa
     """
     by_core: dict[RowKey, dict[str, Row]] = {}
     for key, row in found.items():
-        by_core.setdefault(_core(key), {}).setdefault(key.method, {}).update(row)
+        by_core.setdefault(core(key), {}).setdefault(key.method, {}).update(row)
     paired = {
-        key: _pairs(found[key], by_core[_core(key)].get(BASELINE, {}))
+        key: _pairs(found[key], by_core[core(key)].get(BASELINE, {}))
         for key in in_order(found)
         if key.method != BASELINE and not is_again(key.method)
     }
@@ -161,10 +161,10 @@ def saved_in(found: Mapping[RowKey, Row], noise: Floor | None = None) -> list[Sa
     return _with_controls(result, _strongest_controls(result), by_core)
 
 
-def _core(key: RowKey) -> RowKey:
+def core(key: RowKey) -> RowKey:
     """Return the part of a row's key that its baseline and its controls share."""
-    core = tuple(item for item in key.setting if item[0] not in OF_THE_METHOD)
-    return RowKey(key.model, "", core)
+    shared = tuple(item for item in key.setting if item[0] not in OF_THE_METHOD)
+    return RowKey(key.model, "", shared)
 
 
 def _pairs(row: Row, base: Row) -> tuple[Pair, ...]:
@@ -208,10 +208,10 @@ def _strongest_controls(found: Sequence[Saving]) -> dict[RowKey, str]:
             continue
         if saving.energy is None or not saving.lower or saving.beyond:
             continue
-        other = best.get(_core(saving.key))
+        other = best.get(core(saving.key))
         if other is None or other.energy is None or saving.energy.value < other.energy.value:
-            best[_core(saving.key)] = saving
-    return {core: saving.method for core, saving in best.items()}
+            best[core(saving.key)] = saving
+    return {own: saving.method for own, saving in best.items()}
 
 
 def _with_controls(
@@ -219,16 +219,16 @@ def _with_controls(
 ) -> list[Saving]:
     rows_of_pairs = []
     for saving in found:
-        core = _core(saving.key)
-        control = controls.get(core)
+        own = core(saving.key)
+        control = controls.get(own)
         row = {record.seed: record for record, _ in saving.pairs}
-        against = by_core[core][control] if control and control != saving.method else {}
+        against = by_core[own][control] if control and control != saving.method else {}
         rows_of_pairs.append(_pairs(row, against))
     against_control = energy_ratios(rows_of_pairs, "kwh")
     return [
         replace(
             saving,
-            control=controls[_core(saving.key)],
+            control=controls[core(saving.key)],
             control_pairs=pairs,
             against_control=ratio,
         )

@@ -8,11 +8,20 @@ import pytest
 from support.saved_runs import cell, failed, save
 
 from energybench.energy.readings import PowerTrace
-from energybench.records.record import CompressionReport, Dataset, EpochRecord, RunRecord, Weights
+from energybench.records.record import (
+    CompressionReport,
+    Dataset,
+    EpochRecord,
+    Evaluation,
+    RunRecord,
+    Start,
+    Weights,
+)
 from energybench.records.saved import Run, read_runs
 from energybench.report.figures import FIGURES
 from energybench.report.page import markdown, page
 
+LITTLE = Evaluation(0.1, 0.97)
 EVIL = "<script>alert(1)</script>&\"'$x$"
 
 
@@ -128,6 +137,8 @@ def test_figures_are_there_where_there_is_something_to_draw(tmp_path: Path) -> N
     assert drawn(cell(changes={"trace": trace})) == {"power"}
     epoch = EpochRecord(1, 0.5, 0.4, 0.9, 7, 448, 1.0, 25.0, 448.0, None)
     assert drawn(cell(changes={"epochs": [epoch]})) == {"epochs"}
+    start = Start(Evaluation(3.0, 0.1), Evaluation(3.1, 0.1))
+    assert drawn(cell(changes={"epochs": [epoch], "start": start})) == {"epochs", "target"}
 
 
 @pytest.mark.parametrize(
@@ -140,6 +151,11 @@ def test_figures_are_there_where_there_is_something_to_draw(tmp_path: Path) -> N
         ({"changes": {"flags": ["contaminated"]}}, "contaminated: "),
         ({"changes": {"flags": ["data_bound"]}}, "data bound: "),
         ({"correct": 90}, "beyond tolerance: "),
+        ({"epochs": 50}, "capped: the cap on epochs ended"),
+        (
+            {"changes": {"start": Start(LITTLE, LITTLE, Evaluation(0.1, 0.99))}},
+            "worse than before: fine-tuning ended worse on the test split than it began",
+        ),
         ({"changes": {"reference_source": "cache"}}, "cached baseline: "),
         ({"weights": Weights("x", head_replaced=True)}, "new head: "),
         (
@@ -163,7 +179,7 @@ def test_every_caveat_is_said(tmp_path: Path, changes: dict[str, object], says: 
 
 
 def test_a_clean_run_has_no_caveat_and_a_doubtful_one_has_a_list(tmp_path: Path) -> None:
-    assert "No caveat was recorded." in made(tmp_path, [cell(), cell("stego")])
+    assert "No caveat was recorded." in made(tmp_path, [cell(epochs=5), cell("stego")])
     text = made(tmp_path, [cell(), cell("stego", correct=90)])
     assert "<li>beyond tolerance: the accuracy dropped by more than allowed (resnet18 stego" in text
 

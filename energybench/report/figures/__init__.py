@@ -5,7 +5,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from energybench.records.metric import ACCURACY
-from energybench.report.figures.epochs import capacity_figure, epoch_figure, power_figure
+from energybench.report.figures.epochs import (
+    capacity_figure,
+    epoch_figure,
+    power_figure,
+    target_figure,
+)
 from energybench.report.figures.hardware import inference_figure, roofline_figure
 from energybench.report.figures.saved_energy import factor_figure, pareto_figure, saving_figure
 from energybench.report.figures.study_curves import (
@@ -61,6 +66,12 @@ FIGURES: dict[str, FigureKind] = {
         "Joules per epoch",
         "Of the first seed and setting: how much an epoch takes, and how many there are.",
         epoch_figure,
+    ),
+    "target": FigureKind(
+        "Energy to target",
+        "Of the first seed and setting: the validation {metric} that the energy spent so far has "
+        "bought, from the compressed weights on. Dashed: the baseline's best less the tolerance.",
+        target_figure,
     ),
     "capacity": FigureKind(
         "Capacity",

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from energybench.energy.units import kwh
 from energybench.records.metric import ACCURACY
 from energybench.records.record import RunRecord
 from energybench.report.scores import metric_of, value_axis, worst_within
@@ -80,6 +81,53 @@ def _draw_capacity(axes: "Axes", record: RunRecord, label: str) -> None:
     axes.set_xlim(0, 32)
     if metric.is_share:
         axes.set_ylim(0, 103)
+
+
+def target_figure(section: Section) -> "Figure | None":
+    """Draw the validation metric over the cumulated facility energy, for the first seed.
+
+    Epoch 0, the compressed weights, stands at 0 Wh. Cells with another metric than the first cell's
+    are left out.
+    """
+    metric = metric_of(one for row in section.rows.values() for one in row.values())
+
+    def wanted(record: RunRecord) -> bool:
+        known = bool(record.epochs) and all(one.joules is not None for one in record.epochs)
+        started = record.start is not None or record.target is not None
+        return known and started and (record.metric or ACCURACY) == metric
+
+    found = _first_seeds(section, wanted)
+    return _per_model(
+        found, _draw_target, "facility energy, Wh", f"validation {value_axis(metric)}"
+    )
+
+
+def course(record: RunRecord) -> list[tuple[float, float]]:
+    """Return (facility energy so far in Wh, validation metric) by epoch, from epoch 0 if known."""
+    points = [] if record.start is None else [(0.0, record.start.compressed.value)]
+    joules = 0.0
+    for epoch in record.epochs:
+        joules += epoch.joules or 0.0
+        points.append((1000.0 * kwh(joules, record.pue), epoch.validation_metric))
+    return points
+
+
+def _draw_target(axes: "Axes", record: RunRecord, label: str) -> None:
+    metric = record.metric or ACCURACY
+    energies, values = zip(*course(record), strict=True)
+    axes.plot(
+        energies,
+        [metric.scale * value for value in values],
+        color=colour(record.method),
+        marker=marker(record.method),
+        markersize=4,
+        linewidth=1.4,
+        label=label,
+    )
+    if record.target is not None:
+        height = metric.scale * record.target.value
+        ink = axes.xaxis.label.get_color()
+        axes.axhline(height, color=ink, linestyle="--", linewidth=1.0, label="target")
 
 
 def power_figure(section: Section) -> "Figure | None":

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from energybench.energy.units import format_kwh, format_seconds
+from energybench.energy.units import format_kwh, format_seconds, kwh
 from energybench.records.record import RunRecord
 from energybench.report.comparison import finetune_s
 from energybench.report.factors import NAMES
@@ -39,13 +39,25 @@ def result_table(section: Section) -> Table:
     labelled = any(section.labels.values())
     headers = ["model", "method", *(["setting"] if labelled else []), "seeds", "energy", "saving"]
     score = score_column(section.finished)
-    headers += ["with search", "epochs", "time", score.header, "drop", "freed", "note"]
-    rows = [_result(section, key, labelled, score) for key in section.rows]
+    aims = any(record.target for record in section.finished)
+    headers += [
+        "with search",
+        *(["to target"] if aims else []),
+        "epochs",
+        "time",
+        score.header,
+        "drop",
+        "freed",
+        "note",
+    ]
+    rows = [_result(section, key, labelled, aims, score) for key in section.rows]
     first = 3 if labelled else 2
     return Table(tuple(headers), tuple(rows), frozenset(range(first, len(headers) - 1)))
 
 
-def _result(section: Section, key: RowKey, labelled: bool, score: ScoreColumn) -> tuple[str, ...]:
+def _result(
+    section: Section, key: RowKey, labelled: bool, aims: bool, score: ScoreColumn
+) -> tuple[str, ...]:
     records = list(section.rows[key].values())
     found = section.savings.get(key)
     rates = [one.compression.compression_rate for one in records if one.compression]
@@ -59,6 +71,7 @@ def _result(section: Section, key: RowKey, labelled: bool, score: ScoreColumn) -
         format_kwh(_mean([record.kwh for record in records])),
         found.text if found else "-",
         found.text_with_search if found else "-",
+        *([_to_target(records)] if aims else []),
         number(fmean(len(record.epochs) for record in records)),
         format_seconds(_mean([finetune_s(record) for record in records])),
         score.value(metric, _mean([record.value for record in records])),
@@ -66,6 +79,17 @@ def _result(section: Section, key: RowKey, labelled: bool, score: ScoreColumn) -
         percent(fmean(rates)) if rates else "-",
         "; ".join(found.flags) if found else "",
     )
+
+
+def _to_target(records: Sequence[RunRecord]) -> str:
+    """Return the mean facility energy until the target: "41 mWh (3 of 5 seeds)", "not reached"."""
+    aimed = [(one.target, one.pue) for one in records if one.target is not None]
+    reached = [(target, pue) for target, pue in aimed if target.epoch is not None]
+    if not reached:
+        return "not reached" if aimed else "-"
+    known = [kwh(one.joules, pue) for one, pue in reached if one.joules is not None]
+    part = f" ({len(reached)} of {len(aimed)} seeds)" if len(reached) < len(aimed) else ""
+    return f"{format_kwh(_mean(known) if len(known) == len(reached) else None)}{part}"
 
 
 def _arithmetic(records: Sequence[RunRecord]) -> str:
