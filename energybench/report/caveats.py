@@ -136,7 +136,8 @@ def _name(record: RunRecord) -> str:
 def facts(section: Section) -> list[tuple[str, str]]:
     """Return (name, value) of machine, meters, data and protocol, with all values that differ."""
     records = [*section.finished, *section.failed]
-    return [
+    of_the_run = [("commit", section.commit), ("measured on", section.measured_on)]
+    return [(name, text) for name, text in of_the_run if text] + [
         (name, "; ".join(found))
         for name, read in _FACTS
         if (found := list(dict.fromkeys(text for one in records if (text := read(one)))))

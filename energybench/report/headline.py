@@ -27,7 +27,7 @@ def headline(section: Section) -> str:
         text = _of_one_model(section, savings)
     else:
         text = _of_many_models(section, savings)
-    return " ".join([text, *_reservations(section, savings)])
+    return " ".join([text, *reservations(section)])
 
 
 def _of_one_model(section: Section, savings: Sequence[Saving]) -> str:
@@ -101,10 +101,13 @@ def _verb(savings: Sequence[Saving]) -> str:
     return "saved energy beyond doubt" if sure else "took less energy"
 
 
-def _reservations(section: Section, savings: Sequence[Saving]) -> list[str]:
-    lines = []
+def reservations(section: Section) -> list[str]:
+    """Return sentences on what limits all savings of a section."""
+    lines, savings = [], section.known
     if section.estimated:
         lines.append(_ESTIMATE)
+    if not savings:
+        return lines
     seeds = max(len(one.pairs) for one in savings)
     if seeds < MIN_PAIRS:
         few = "One seed" if seeds == 1 else f"{seeds} seeds"

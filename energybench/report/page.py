@@ -45,7 +45,7 @@ def page(runs: Sequence[Run]) -> str:
     source = files(__package__).joinpath("page.html.j2").read_text(encoding="utf-8")
     template = Environment(autoescape=True, trim_blocks=True).from_string(source)
     found = sections(runs)
-    judged, claims = _claims(found)
+    judged, claims = judged_claims(found)
     comparison, notes = _side_by_side(runs)
     return template.render(
         sections=[_section(number, section) for number, section in enumerate(found)],
@@ -77,7 +77,7 @@ def markdown(runs: Sequence[Run]) -> str:
     comparison, _ = _side_by_side(runs)
     if comparison is not None:
         parts += ["## The runs side by side", comparison.markdown()]
-    judged, claims = _claims(found)
+    judged, claims = judged_claims(found)
     parts += ["## Against the paper", f"Judged here: {judged}.", claim_table(claims).markdown()]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -128,7 +128,7 @@ def _side_by_side(runs: Sequence[Run]) -> tuple[Table | None, Sequence[str]]:
     return table, [*named, *found.notes]
 
 
-def _claims(found: Sequence[Section]) -> tuple[str, list[Judgement]]:
+def judged_claims(found: Sequence[Section]) -> tuple[str, list[Judgement]]:
     """Judge each claim by the first section that can, else by the first with cells for it.
 
     Returns the labels of the sections with cells, too.

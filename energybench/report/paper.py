@@ -84,7 +84,8 @@ def _judge(claim: Claim, savings: Sequence[Saving]) -> Judgement:
     shown = ", ".join(f"{one.name} {one.shown}" for one in found) or "-"
     who = claim.method or "any method"
     if len(missing) == len(claim.models):
-        return Judgement(claim, CANNOT, f"{who} was not run on {_of(missing)}", shown)
+        where = f" on {missing[0]}" if len(missing) == 1 else ""
+        return Judgement(claim, CANNOT, f"{who} was not run{where}", shown)
     if missing:
         return Judgement(claim, CANNOT, f"models missing for {who}: {', '.join(missing)}", shown)
     if not found:
@@ -98,10 +99,6 @@ def _is_about(claim: Claim, saving: Saving) -> bool:
     if claim.method is not None:
         return saving.method == claim.method
     return not saving.method.startswith(CONTROL) and "+" not in saving.method
-
-
-def _of(models: Sequence[str]) -> str:
-    return models[0] if len(models) == 1 else f"any of {', '.join(models)}"
 
 
 def _count(found: Sequence[Evidence], needed: int) -> tuple[str, str]:

@@ -24,6 +24,10 @@ class Section:
     records: tuple[RunRecord, ...]
     notes: tuple[str, ...] = ()
     studies: tuple[Study, ...] = ()
+    commit: str | None = None
+    """Commit of the code that measured it; None where that is not known."""
+    measured_on: str | None = None
+    """Day on which it was measured, as 2026-11-24; None where that is not known."""
 
     @cached_property
     def rows(self) -> dict[RowKey, Row]:
@@ -128,6 +132,8 @@ def _of_run(run: Run) -> list[Section]:
             tuple(groups.get(machine, ())),
             run.notes,
             tuple(one for one in studies if one.device_name == machine),
+            run.commit,
+            run.measured_on,
         )
         for machine in machines
     ]

@@ -72,7 +72,7 @@ def judged(records: list[RunRecord], text: str) -> Judgement:
 def test_nothing_is_claimed_of_an_empty_run() -> None:
     found = judgements([])
     assert {one.verdict for one in found} == {CANNOT}
-    assert all("was not run on" in one.reason for one in found)
+    assert all("was not run" in one.reason for one in found)
     assert len(found) == len(paper().claims) == 10
 
 
@@ -177,7 +177,7 @@ def test_another_arithmetic_judges_no_claim_about_bits() -> None:
 def test_clearing_bits_is_judged_on_bits_that_are_cleared_once() -> None:
     found = judged(run("stego"), BITS)
     assert found.verdict == CANNOT
-    assert found.reason.startswith("stego-once was not run on any of alexnet, ")
+    assert found.reason == "stego-once was not run"
 
 
 def test_every_reason_is_told() -> None:

@@ -61,6 +61,7 @@ def _result(
     records = list(section.rows[key].values())
     found = section.savings.get(key)
     rates = [one.compression.compression_rate for one in records if one.compression]
+    energy, epochs = energy_and_epochs(records)
     drop = found.drop if found else None
     metric = records[0].metric
     return (
@@ -68,17 +69,23 @@ def _result(
         key.method + _arithmetic(records),
         *([section.labels[key]] if labelled else []),
         str(len(records)),
-        format_kwh(_mean([record.kwh for record in records])),
+        energy,
         found.text if found else "-",
         found.text_with_search if found else "-",
         *([_to_target(records)] if aims else []),
-        number(fmean(len(record.epochs) for record in records)),
+        epochs,
         format_seconds(_mean([finetune_s(record) for record in records])),
         score.value(metric, _mean([record.value for record in records])),
         score.drop(metric, drop.value if drop else None),
         percent(fmean(rates)) if rates else "-",
         "; ".join(found.flags) if found else "",
     )
+
+
+def energy_and_epochs(records: Sequence[RunRecord]) -> tuple[str, str]:
+    """Return the mean facility energy and the mean number of epochs of `records`, as texts."""
+    energy = format_kwh(_mean([record.kwh for record in records]))
+    return energy, number(fmean(len(record.epochs) for record in records))
 
 
 def _to_target(records: Sequence[RunRecord]) -> str:
