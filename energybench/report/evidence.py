@@ -151,10 +151,22 @@ def _rate(saving: Saving) -> Estimate | None:
 
 
 def _bits_kept(saving: Saving) -> Estimate | None:
-    reports = [ours.compression for ours, _ in saving.pairs]
-    bits = [report.settings.get("bits") for report in reports if report]
+    """Return the mean of the bits kept; its interval holds those of every seed's search, if known.
+
+    Seeds may share one search, whose interval over resampled validation items tells more.
+    """
+    reports = [ours.compression for ours, _ in saving.pairs if ours.compression]
+    bits = [report.settings.get("bits") for report in reports]
     known = [32.0 - one for one in bits if isinstance(one, int | float)]
-    return means([known])[0] if known else None
+    intervals = [report.interval for report in reports if report.interval is not None]
+    if not known:
+        return None
+    (mean,) = means([known])
+    if mean.low is None or mean.high is None or len(intervals) < len(known):
+        return mean
+    low = min(mean.low, *(32.0 - most for _, most in intervals))
+    high = max(mean.high, *(32.0 - least for least, _ in intervals))
+    return Estimate(mean.value, low, high, mean.pairs)
 
 
 def _show_energy(saving: Saving, estimate: Estimate | None) -> str:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from statistics import fmean
 
+from energybench.energy.units import format_kwh
 from energybench.errors import UsageError
 from energybench.records.saved import Run
 from energybench.report.caveats import facts
@@ -21,7 +22,8 @@ from energybench.report.paper import CANNOT, NOT, REPRODUCED, UNDECIDED
 from energybench.report.rows import BASELINE, RowKey
 from energybench.report.scores import score_column
 from energybench.report.sections import Section, sections
-from energybench.report.tables.matrix_rows import Table, energy_and_epochs
+from energybench.report.tables.matrix_rows import Table
+from energybench.report.text import number
 
 END = "<!-- end of results -->"
 _BLOCK = re.compile(
@@ -88,7 +90,9 @@ def _cell(section: Section, key: RowKey | None) -> str:
     if key is None:
         return "-"
     records = list(section.rows[key].values())
-    energy, epochs = energy_and_epochs(records)
+    kwhs = [record.kwh for record in records if record.kwh is not None]
+    energy = format_kwh(fmean(kwhs) if len(kwhs) == len(records) else None)
+    epochs = number(fmean(len(record.epochs) for record in records))
     saving = section.savings.get(key)
     score = score_column(section.finished)
     metric = records[0].metric

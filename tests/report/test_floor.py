@@ -8,11 +8,13 @@ from support.saved_runs import cell, failed
 
 from energybench.records.record import RunRecord
 from energybench.report.comparison import compare
+from energybench.report.figures.saved_energy import saving_figure
 from energybench.report.findings import finding
 from energybench.report.floor import floor
 from energybench.report.headline import headline
 from energybench.report.savings import NONE, savings
 from energybench.report.sections import Section
+from energybench.report.style import look
 from energybench.report.tables.compared import comparison_text
 from energybench.report.tables.results import result_table
 
@@ -118,3 +120,16 @@ def test_the_floor_of_equal_energies_is_zero() -> None:
     records = [cell(), cell(AGAIN), cell("stego", joules=999.0)]
     assert printed(records) == ["none (±0 %)"]
     assert printed(records, "stego") == ["+0.1 %"]
+
+
+def test_the_figure_of_savings_has_the_floor_behind_each_point() -> None:
+    records = [cell(), cell(AGAIN, joules=1002.0), cell("prune", joules=600.0)]
+    section = Section("run", "a processor", tuple(records))
+    assert section.noise is not None
+    with look():
+        figure = saving_figure(section)
+    assert figure is not None
+    (bar,) = figure.axes[0].patches
+    ends = bar.get_x(), bar.get_x() + bar.get_width()  # type: ignore[attr-defined]
+    width = section.noise.width()
+    assert ends == pytest.approx((100 * (1 - math.exp(width)), 100 * (1 - math.exp(-width))))

@@ -15,6 +15,7 @@ from energybench.records.record import (
     Evaluation,
     RunRecord,
     Start,
+    Target,
     Weights,
 )
 from energybench.records.saved import Run, read_runs
@@ -137,8 +138,10 @@ def test_figures_are_there_where_there_is_something_to_draw(tmp_path: Path) -> N
     assert drawn(cell(changes={"trace": trace})) == {"power"}
     epoch = EpochRecord(1, 0.5, 0.4, 0.9, 7, 448, 1.0, 25.0, 448.0, None)
     assert drawn(cell(changes={"epochs": [epoch]})) == {"epochs"}
-    start = Start(Evaluation(3.0, 0.1), Evaluation(3.1, 0.1))
-    assert drawn(cell(changes={"epochs": [epoch], "start": start})) == {"epochs", "target"}
+    reached = {"epochs": [epoch], "target": Target(0.89, 1, 25.0)}
+    before = Start(Evaluation(3.0, 0.2), Evaluation(3.0, 0.1))
+    assert drawn(cell(changes=reached)) == {"epochs", "target"}
+    assert drawn(cell(changes={**reached, "start": before})) == {"epochs", "target"}
 
 
 @pytest.mark.parametrize(

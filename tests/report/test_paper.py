@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -232,6 +233,13 @@ def test_rates_and_bits() -> None:
     fewer = run(models=("alexnet",), ours={"compression": report("stego-once", 0.7, bits=22)})
     found = judged(fewer, "8 of its 32 bits")
     assert (found.verdict, found.found) == (NOT, "alexnet 10 of 32 bits")
+
+
+def test_the_interval_of_the_search_counts_for_the_bits() -> None:
+    """All seeds share one search: 24 bits, and 22 to 25 over resampled validation images."""
+    compression = replace(report("stego-once", 0.75, bits=24), interval=(22.0, 25.0))
+    records = run(models=("alexnet",), ours={"compression": compression})
+    assert judged(records, "8 of its 32 bits").verdict == UNDECIDED
 
 
 def test_nothing_consistently_needs_a_model_that_saves_nothing_beyond_doubt() -> None:

@@ -47,8 +47,8 @@ FIGURES: dict[str, FigureKind] = {
         "Energy saved",
         "Each method against the same model's baseline, facility energy of fine-tuning. A bar is "
         "the 95 % interval over seeds, where there are five or more; an arrow marks an interval "
-        "that is cut off. A "
-        "hollow mark dropped beyond the tolerance.",
+        "that is cut off. A hollow mark dropped beyond the tolerance. A grey bar is the noise floor, "
+        "where it is known.",
         saving_figure,
     ),
     "pareto": FigureKind(
@@ -69,8 +69,9 @@ FIGURES: dict[str, FigureKind] = {
     ),
     "target": FigureKind(
         "Energy to target",
-        "Of the first seed and setting: the validation {metric} that the energy spent so far has "
-        "bought, from the compressed weights on. Dashed: the baseline's best less the tolerance.",
+        "The validation {metric} over the energy spent on training so far, first seed and setting; "
+        "a line begins with the compressed weights. Dashed: the baseline's best, less the "
+        "tolerance. Who reaches it further left needs less.",
         target_figure,
     ),
     "capacity": FigureKind(

@@ -1,6 +1,7 @@
 """The course of single cells: epochs, the search for capacity, power over time."""
 
 from collections.abc import Callable
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from energybench.energy.units import kwh
@@ -39,6 +40,45 @@ def _draw_epochs(axes: "Axes", record: RunRecord, label: str) -> None:
     )
     axes.set_ylim(0, max(axes.get_ylim()[1], 1.1 * max(joules)))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def target_figure(section: Section) -> "Figure | None":
+    """Draw the validation metric over the facility energy of fine-tuning, for the first seed.
+
+    Cells with another metric than the first cell's, or an epoch of unknown energy, are left out.
+    """
+    metric = metric_of(one for row in section.rows.values() for one in row.values())
+    found = _first_seeds(section, lambda one: _has_course(one) and one.metric == metric)
+    return _per_model(found, _draw_target, "Wh of fine-tuning", f"validation {value_axis(metric)}")
+
+
+def _has_course(record: RunRecord) -> bool:
+    return record.target is not None and all(one.joules is not None for one in record.epochs)
+
+
+def _draw_target(axes: "Axes", record: RunRecord, label: str) -> None:
+    metric, target = record.metric, record.target
+    if metric is None or target is None:
+        return
+    joules = [0.0, *accumulate(one.joules or 0.0 for one in record.epochs)]
+    energies = [1000 * kwh(one, record.pue) for one in joules]
+    values = [one.validation_metric for one in record.epochs]
+    if record.start is None:
+        del energies[0]
+    else:
+        values.insert(0, record.start.compressed.value)
+    axes.plot(
+        energies,
+        [metric.scale * value for value in values],
+        color=colour(record.method),
+        marker=marker(record.method),
+        markersize=4,
+        linewidth=1.4,
+        label=label,
+    )
+    ink = axes.xaxis.label.get_color()
+    axes.axhline(metric.scale * target.value, color=ink, linestyle="--", linewidth=1.0)
+    axes.set_xlim(left=0)
 
 
 def capacity_figure(section: Section) -> "Figure | None":
@@ -81,53 +121,6 @@ def _draw_capacity(axes: "Axes", record: RunRecord, label: str) -> None:
     axes.set_xlim(0, 32)
     if metric.is_share:
         axes.set_ylim(0, 103)
-
-
-def target_figure(section: Section) -> "Figure | None":
-    """Draw the validation metric over the cumulated facility energy, for the first seed.
-
-    Epoch 0, the compressed weights, stands at 0 Wh. Cells with another metric than the first cell's
-    are left out.
-    """
-    metric = metric_of(one for row in section.rows.values() for one in row.values())
-
-    def wanted(record: RunRecord) -> bool:
-        known = bool(record.epochs) and all(one.joules is not None for one in record.epochs)
-        started = record.start is not None or record.target is not None
-        return known and started and (record.metric or ACCURACY) == metric
-
-    found = _first_seeds(section, wanted)
-    return _per_model(
-        found, _draw_target, "facility energy, Wh", f"validation {value_axis(metric)}"
-    )
-
-
-def course(record: RunRecord) -> list[tuple[float, float]]:
-    """Return (facility energy so far in Wh, validation metric) by epoch, from epoch 0 if known."""
-    points = [] if record.start is None else [(0.0, record.start.compressed.value)]
-    joules = 0.0
-    for epoch in record.epochs:
-        joules += epoch.joules or 0.0
-        points.append((1000.0 * kwh(joules, record.pue), epoch.validation_metric))
-    return points
-
-
-def _draw_target(axes: "Axes", record: RunRecord, label: str) -> None:
-    metric = record.metric or ACCURACY
-    energies, values = zip(*course(record), strict=True)
-    axes.plot(
-        energies,
-        [metric.scale * value for value in values],
-        color=colour(record.method),
-        marker=marker(record.method),
-        markersize=4,
-        linewidth=1.4,
-        label=label,
-    )
-    if record.target is not None:
-        height = metric.scale * record.target.value
-        ink = axes.xaxis.label.get_color()
-        axes.axhline(height, color=ink, linestyle="--", linewidth=1.0, label="target")
 
 
 def power_figure(section: Section) -> "Figure | None":

@@ -35,33 +35,28 @@ class Table:
 
 
 def result_table(section: Section) -> Table:
-    """Return a table with one row per model, method and setting, as means over the seeds."""
+    """Return a table with one row per model, method and setting, as means over the seeds.
+
+    "to target" is the energy until a cell was as good as its baseline, see `records.target`; it is
+    there if a record has it.
+    """
     labelled = any(section.labels.values())
+    targets = any(one.target is not None for one in section.finished)
     headers = ["model", "method", *(["setting"] if labelled else []), "seeds", "energy", "saving"]
     score = score_column(section.finished)
-    aims = any(record.target for record in section.finished)
-    headers += [
-        "with search",
-        *(["to target"] if aims else []),
-        "epochs",
-        "time",
-        score.header,
-        "drop",
-        "freed",
-        "note",
-    ]
-    rows = [_result(section, key, labelled, aims, score) for key in section.rows]
+    headers += ["with search", *(["to target"] if targets else []), "epochs", "time"]
+    headers += [score.header, "drop", "freed", "note"]
+    rows = [_result(section, key, labelled, targets, score) for key in section.rows]
     first = 3 if labelled else 2
     return Table(tuple(headers), tuple(rows), frozenset(range(first, len(headers) - 1)))
 
 
 def _result(
-    section: Section, key: RowKey, labelled: bool, aims: bool, score: ScoreColumn
+    section: Section, key: RowKey, labelled: bool, targets: bool, score: ScoreColumn
 ) -> tuple[str, ...]:
     records = list(section.rows[key].values())
     found = section.savings.get(key)
     rates = [one.compression.compression_rate for one in records if one.compression]
-    energy, epochs = energy_and_epochs(records)
     drop = found.drop if found else None
     metric = records[0].metric
     return (
@@ -69,23 +64,17 @@ def _result(
         key.method + _arithmetic(records),
         *([section.labels[key]] if labelled else []),
         str(len(records)),
-        energy,
+        format_kwh(_mean([record.kwh for record in records])),
         found.text if found else "-",
         found.text_with_search if found else "-",
-        *([_to_target(records)] if aims else []),
-        epochs,
+        *([_to_target(records)] if targets else []),
+        number(fmean(len(record.epochs) for record in records)),
         format_seconds(_mean([finetune_s(record) for record in records])),
         score.value(metric, _mean([record.value for record in records])),
         score.drop(metric, drop.value if drop else None),
         percent(fmean(rates)) if rates else "-",
         "; ".join(found.flags) if found else "",
     )
-
-
-def energy_and_epochs(records: Sequence[RunRecord]) -> tuple[str, str]:
-    """Return the mean facility energy and the mean number of epochs of `records`, as texts."""
-    energy = format_kwh(_mean([record.kwh for record in records]))
-    return energy, number(fmean(len(record.epochs) for record in records))
 
 
 def _to_target(records: Sequence[RunRecord]) -> str:
@@ -214,6 +203,6 @@ def _inference_table(section: Section) -> Table:
 
 
 def claim_table(found: Sequence[Judgement]) -> Table:
-    """Return a table of the paper's claims beside the findings of the run."""
+    """Return a table of the paper's cltargets beside the findings of the run."""
     rows = tuple((one.claim.text, one.verdict, one.reason, one.found) for one in found)
     return Table(("the paper", "here", "because", "found"), rows, frozenset())
