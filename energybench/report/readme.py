@@ -138,8 +138,10 @@ def _findings(run: Run) -> str:
 
 
 def _report(run: Run) -> str:
-    """Return the whole report, with headings one level further down."""
-    return re.sub(r"^(#+) ", r"#\1 ", markdown([run]), flags=re.MULTILINE).rstrip()
+    """Return the whole report, with headings one level further down, after its origin."""
+    origins = [_origin(section) for section in sections([run])]
+    text = re.sub(r"^(#+) ", r"#\1 ", markdown([run]), flags=re.MULTILINE).rstrip()
+    return "\n\n".join([*origins, text])
 
 
 _WRITERS: dict[str, Callable[[Run], str]] = {

@@ -9,7 +9,9 @@ from support.saved_runs import cell, save
 from energybench.app.cli import main
 from energybench.errors import UsageError
 from energybench.records.saved import Run, read_runs
+from energybench.report.caveats import facts
 from energybench.report.readme import fill
+from energybench.report.sections import sections
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "docs" / "results.md"]
@@ -47,6 +49,14 @@ def test_a_block_has_sentences_table_commit_and_machine() -> None:
     assert "a processor, 2 cores, 8 GiB" in text
     assert "0 reproduced, 0 not reproduced, 0 undecided, 10 cannot be judged." in text
     assert fill(text, {"run.json": run}) == text
+
+
+def test_the_page_names_commit_and_day_first() -> None:
+    run = Run("run", Path("run.json"), (cell(),), commit="88cf6ac", measured_on="2026-11-24")
+    (section,) = sections([run])
+    assert facts(section)[:2] == [("commit", "88cf6ac"), ("measured on", "2026-11-24")]
+    text = fill(BLOCK.format(kind="report", name="run"), {"run": run})
+    assert "- commit 88cf6ac, 2026-11-24; seeds: 1\n- CPU and memory: a processor, 2 cores" in text
 
 
 def test_only_blocks_of_the_given_runs_change(tmp_path: Path) -> None:
