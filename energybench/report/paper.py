@@ -85,7 +85,8 @@ def _judge(claim: Claim, savings: Sequence[Saving]) -> Judgement:
     who = claim.method or "any method"
     if len(missing) == len(claim.models):
         where = f" on {missing[0]}" if len(missing) == 1 else ""
-        return Judgement(claim, CANNOT, f"{who} was not run{where}", shown)
+        who = f"{claim.method} was not run" if claim.method else "no method was run"
+        return Judgement(claim, CANNOT, f"{who}{where}", shown)
     if missing:
         return Judgement(claim, CANNOT, f"models missing for {who}: {', '.join(missing)}", shown)
     if not found:
