@@ -30,6 +30,10 @@ class Run:
     """`extra_info` of the benchmarks that are not cells."""
     notes: tuple[str, ...] = ()
     """A line per part of the file that cannot be read."""
+    commit: str | None = None
+    """Commit of the code that measured it; None where the file does not say."""
+    measured_on: str | None = None
+    """Day on which it was measured, as 2026-11-24; None where the file does not say."""
 
 
 def read_runs(names: Sequence[str], need_records: bool = True) -> list[Run]:
@@ -89,9 +93,24 @@ def _read(path: Path, label: str, need_records: bool) -> Run:
         raise UsageError(f"{path} has no energybench records; was it another benchmark's?")
     others = tuple(extra for extra in extras if extra and "energybench" not in extra)
     try:
-        return Run(label, path, tuple(from_json(record) for record in found), others)
+        records = tuple(from_json(record) for record in found)
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from error
+    return Run(label, path, records, others, (), _commit(data), _day(data))
+
+
+def _commit(data: dict[str, Any]) -> str | None:
+    """Return the commit as pytest-benchmark noted it: "88cf6ac", or "88cf6ac with changes"."""
+    info = data.get("commit_info")
+    found = info.get("id") if isinstance(info, dict) else None
+    if not isinstance(found, str) or not isinstance(info, dict):
+        return None
+    return f"{found[:7]} with changes" if info.get("dirty") else found[:7]
+
+
+def _day(data: dict[str, Any]) -> str | None:
+    found = data.get("datetime")
+    return found[:10] if isinstance(found, str) else None
 
 
 def _read_journal(path: Path, label: str) -> Run:

@@ -5,10 +5,20 @@ from typing import Any
 
 from energybench.records.metric import ACCURACY
 from energybench.records.record import DATA_BOUND, RunRecord
+from energybench.records.stopping import at_floor, capped
+from energybench.report.rows import BASELINE
 from energybench.report.sections import Section
 from energybench.report.text import number
 
 _NAMED = 6
+
+
+def _worsened_by_training(record: RunRecord) -> bool:
+    before = record.start.test if record.start else None
+    if before is None or record.test is None:
+        return False
+    return record.test.metric.drop(before.value, record.test.value) > 0.0
+
 
 _OF_RECORDS: tuple[tuple[str, Callable[[RunRecord], bool]], ...] = (
     (
@@ -35,6 +45,16 @@ _OF_RECORDS: tuple[tuple[str, Callable[[RunRecord], bool]], ...] = (
         f"data bound: the device waited for {{items}} in over {100 * DATA_BOUND:g} % "
         "of the training",
         lambda record: "data_bound" in record.flags,
+    ),
+    (
+        "at the floor: the baseline stopped at its earliest possible epoch, so no method can save "
+        "epochs",
+        lambda record: record.method == BASELINE and at_floor(record),
+    ),
+    ("capped: the cap on epochs ended the training, not early stopping", capped),
+    (
+        "worse than before: fine-tuning ended worse on the test split than it began",
+        _worsened_by_training,
     ),
     (
         "beyond tolerance: {worsened} by more than allowed",
@@ -116,7 +136,8 @@ def _name(record: RunRecord) -> str:
 def facts(section: Section) -> list[tuple[str, str]]:
     """Return (name, value) of machine, meters, data and protocol, with all values that differ."""
     records = [*section.finished, *section.failed]
-    return [
+    of_the_run = [("commit", section.commit), ("measured on", section.measured_on)]
+    return [(name, text) for name, text in of_the_run if text] + [
         (name, "; ".join(found))
         for name, read in _FACTS
         if (found := list(dict.fromkeys(text for one in records if (text := read(one)))))

@@ -8,6 +8,7 @@ from typing import Any
 
 from energybench.records.metric import ACCURACY, Metric
 from energybench.records.record import RunRecord
+from energybench.report.floor import floor
 from energybench.report.mismatch import mismatches
 from energybench.report.rows import Row, RowKey, in_order, labels, rows
 from energybench.report.savings import Pair, Saving, energy_ratios, saved_in
@@ -97,7 +98,10 @@ def compare(runs: Mapping[str, Sequence[RunRecord]], across: Collection[str] = (
     """
     found = {run: rows(records, across) for run, records in runs.items()}
     names = tuple(runs)
-    saved = {run: {one.key: one for one in saved_in(table)} for run, table in found.items()}
+    saved = {
+        run: {one.key: one for one in saved_in(table, floor(runs[run]))}
+        for run, table in found.items()
+    }
     keys = in_order(dict.fromkeys(key for table in found.values() for key in table))
     least = min(2, len(names))
     shown = [key for key in keys if sum(key in table for table in found.values()) >= least]
@@ -244,6 +248,7 @@ def _column_json(column: Column) -> dict[str, Any]:
         "ratio": _estimate_json(column.ratio),
         "ratio_to_baseline": _estimate_json(saving.energy if saving else None),
         "ratio_to_baseline_with_search": _estimate_json(saving.with_search if saving else None),
+        "effect": saving.effect if saving else None,
         "flags": list(saving.flags) if saving else [],
         "energy_source": sorted({record.energy_source for record in column.records}),
     }

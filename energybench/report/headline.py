@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from statistics import median
 
-from energybench.report.savings import Saving
+from energybench.records.stopping import at_floor
+from energybench.report.rows import BASELINE
+from energybench.report.savings import NONE, Saving
 from energybench.report.sections import Section
-from energybench.report.stats import Estimate
+from energybench.report.stats import MIN_PAIRS, Estimate
 from energybench.report.text import saving as saving_text
 
 _ESTIMATE = "Energy is an estimate here, not a measurement."
@@ -25,7 +27,7 @@ def headline(section: Section) -> str:
         text = _of_one_model(section, savings)
     else:
         text = _of_many_models(section, savings)
-    return " ".join([text, *_reservations(section, savings)])
+    return " ".join([text, *reservations(section)])
 
 
 def _of_one_model(section: Section, savings: Sequence[Saving]) -> str:
@@ -33,10 +35,9 @@ def _of_one_model(section: Section, savings: Sequence[Saving]) -> str:
     ranked = sorted(savings, key=lambda one: one.saved or 0.0, reverse=True)
     if len(ranked) <= _CLAUSES:
         return f"On {model} {listed([_clause(section, one) for one in ranked])}."
-    saving = [one for one in ranked if (one.saved or 0.0) > 0.0]
     best, worst = ranked[0], ranked[-1]
     return (
-        f"On {model} {len(saving)} of {len(ranked)} ways to compress save energy: at best "
+        f"On {model} {_count(ranked)} of {len(ranked)} ways to compress {_verb(ranked)}: at best "
         f"{_clause(section, best)}, at worst {_clause(section, worst)}."
     )
 
@@ -45,25 +46,34 @@ def _clause(section: Section, saving: Saving) -> str:
     """Return a clause such as "lowrank saves 34.3 % [34.0, 34.7]"."""
     label = section.labels[saving.key]
     name = f"{saving.method} ({label})" if label else saving.method
-    return f"{name} {change(saving.energy)}{' beyond the tolerance' if saving.beyond else ''}"
+    return f"{name} {change(saving)}{' beyond the tolerance' if saving.beyond else ''}"
 
 
-def change(ratio: Estimate | None) -> str:
-    """Return a ratio of energies as a clause: "saves 34.3 % [34.0, 34.7]", "costs 10.0 % more"."""
+def change(saving: Saving) -> str:
+    """Return a saving as a clause: "saves 34.3 % [34.0, 34.7]", "costs 10.0 % [9.1, 10.9] more".
+
+    Only an interval on one side of zero, outside the noise floor, is called a saving or a cost. Too
+    few seeds for an interval are only told: "took 34.3 % less energy".
+    """
+    ratio, effect = saving.energy, saving.effect
     if ratio is None:
         return "has no known energy"
+    if effect == NONE and saving.noise is not None:
+        return f"shows no difference beyond the noise floor ({saving.noise.text(ratio.pairs)})"
+    return clause(ratio)
+
+
+def clause(ratio: Estimate) -> str:
+    """Return a ratio of energies as a clause, without a look at the noise floor."""
     low, high = ratio.low, ratio.high
-    if low is not None and high is not None and low <= 1.0 <= high:
-        return f"shows no clear saving ({saving_text(ratio)})"
-    change = 100 * (1.0 - ratio.value)
+    percent = 100 * (1.0 - ratio.value)
     if low is None or high is None:
-        interval = ""
-    else:
-        ends = sorted((abs(100 * (1.0 - low)), abs(100 * (1.0 - high))))
-        interval = f" [{ends[0]:.1f}, {ends[1]:.1f}]"
-    return (
-        f"saves {change:.1f} %{interval}" if change > 0 else f"costs {-change:.1f} % more{interval}"
-    )
+        return f"took {abs(percent):.1f} % {'less' if percent > 0 else 'more'} energy"
+    if low <= 1.0 <= high:
+        return f"shows no clear saving ({saving_text(ratio)})"
+    ends = sorted((abs(100 * (1.0 - low)), abs(100 * (1.0 - high))))
+    interval = f"{abs(percent):.1f} % [{ends[0]:.1f}, {ends[1]:.1f}]"
+    return f"saves {interval}" if percent > 0 else f"costs {interval} more"
 
 
 def _of_many_models(section: Section, savings: Sequence[Saving]) -> str:
@@ -72,24 +82,58 @@ def _of_many_models(section: Section, savings: Sequence[Saving]) -> str:
         found = [one for one in savings if one.method == method]
         if not found:
             continue
-        good = [one for one in found if (one.saved or 0.0) > 0.0 and not one.beyond]
+        within = [one for one in found if not one.beyond]
         middle = median(one.saved or 0.0 for one in found)
         clauses.append(
-            f"{method} saves energy within the tolerance on {len(good)} of {len(found)} models "
-            f"(median of all {100 * middle:+.0f} %)"
+            f"{method} {_verb(found)} on {_count(within)} of {len(found)} models within the "
+            f"tolerance (median of all {100 * middle:+.0f} %)"
         )
     text = listed(clauses)
     return f"{text[:1].upper()}{text[1:]}."
 
 
-def _reservations(section: Section, savings: Sequence[Saving]) -> list[str]:
-    lines = []
+def _count(savings: Sequence[Saving]) -> int:
+    return sum(one.lower for one in savings)
+
+
+def _verb(savings: Sequence[Saving]) -> str:
+    sure = all(len(one.pairs) >= MIN_PAIRS for one in savings)
+    return "saved energy beyond doubt" if sure else "took less energy"
+
+
+def reservations(section: Section) -> list[str]:
+    """Return sentences on what limits all savings of a section."""
+    lines, savings = [], section.known
     if section.estimated:
         lines.append(_ESTIMATE)
+    if not savings:
+        return lines
     seeds = max(len(one.pairs) for one in savings)
-    if seeds == 1:
-        lines.append("One seed: there are no intervals, and small differences mean nothing.")
-    return lines
+    if seeds < MIN_PAIRS:
+        few = "One seed" if seeds == 1 else f"{seeds} seeds"
+        lines.append(f"{few}: there are no intervals, so nothing is concluded.")
+    return [*lines, *_at_floor(section), _noise(section)]
+
+
+def _at_floor(section: Section) -> list[str]:
+    bases = [record for record in section.finished if record.method == BASELINE]
+    found = [record for record in bases if at_floor(record)]
+    if not found:
+        return []
+    who = "The baseline" if len(bases) == 1 else f"{len(found)} of {len(bases)} baselines"
+    where = " or ".join(dict.fromkeys(str(len(record.epochs)) for record in found))
+    return [
+        f"{who} stopped after {where} epochs, the fewest that the protocol allows: there no method "
+        "can save epochs, so this run neither confirms nor refutes such a saving."
+    ]
+
+
+def _noise(section: Section) -> str:
+    noise = section.noise
+    if noise is None:
+        return "No baseline was repeated, so the noise of a saving is not known."
+    times = "once" if noise.freedom == 1 else f"{noise.freedom} times"
+    return f"Noise floor of one pair of cells: {noise.text()} (the baseline was repeated {times})."
 
 
 def listed(clauses: Sequence[str]) -> str:

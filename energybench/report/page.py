@@ -11,10 +11,12 @@ from energybench.report.comparison import compare
 from energybench.report.figures import FIGURES
 from energybench.report.findings import finding
 from energybench.report.headline import headline
-from energybench.report.paper import Judgement, judgements, paper
+from energybench.report.paper import CANNOT, Judgement, judgements, paper
 from energybench.report.savings import Saving
 from energybench.report.sections import Section, sections
 from energybench.report.style import inline_svg, look
+from energybench.report.tables.before_after import before_after_table
+from energybench.report.tables.bits_or_arithmetic import arithmetic_table
 from energybench.report.tables.compared import comparison_rows
 from energybench.report.tables.matrix_rows import (
     Table,
@@ -43,7 +45,7 @@ def page(runs: Sequence[Run]) -> str:
     source = files(__package__).joinpath("page.html.j2").read_text(encoding="utf-8")
     template = Environment(autoescape=True, trim_blocks=True).from_string(source)
     found = sections(runs)
-    judged, claims = _claims(found)
+    judged, claims = judged_claims(found)
     comparison, notes = _side_by_side(runs)
     return template.render(
         sections=[_section(number, section) for number, section in enumerate(found)],
@@ -63,7 +65,7 @@ def markdown(runs: Sequence[Run]) -> str:
         parts += [f"## {section.label}, on {section.machine}", headline(section)]
         if section.rows:
             parts += [result_table(section).markdown()]
-        for title, table in study_tables(section):
+        for title, table in _tables(section):
             parts += [f"### {title}", table.markdown()]
         figures = FIGURES.items()
         found_by = [
@@ -75,7 +77,7 @@ def markdown(runs: Sequence[Run]) -> str:
     comparison, _ = _side_by_side(runs)
     if comparison is not None:
         parts += ["## The runs side by side", comparison.markdown()]
-    judged, claims = _claims(found)
+    judged, claims = judged_claims(found)
     parts += ["## Against the paper", f"Judged here: {judged}.", claim_table(claims).markdown()]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -95,12 +97,21 @@ def _section(number: int, section: Section) -> dict[str, Any]:
         "machine": section.machine,
         "headline": headline(section),
         "results": result_table(section),
-        "studies": [{"title": title, "table": table} for title, table in study_tables(section)],
+        "tables": [{"title": title, "table": table} for title, table in _tables(section)],
         "figures": drawn,
         "why": why_table(section),
         "caveats": caveats(section),
         "facts": facts(section),
     }
+
+
+def _tables(section: Section) -> list[tuple[str, Table]]:
+    """Return (title, table) of everything beside the results that the section has cells for."""
+    found = [
+        ("Before and after fine-tuning", before_after_table(section)),
+        ("The method's gain or the arithmetic's", arithmetic_table(section)),
+    ]
+    return [*((title, table) for title, table in found if table.rows), *study_tables(section)]
 
 
 def _side_by_side(runs: Sequence[Run]) -> tuple[Table | None, Sequence[str]]:
@@ -117,16 +128,23 @@ def _side_by_side(runs: Sequence[Run]) -> tuple[Table | None, Sequence[str]]:
     return table, [*named, *found.notes]
 
 
-def _claims(found: Sequence[Section]) -> tuple[str, list[Judgement]]:
-    """Judge each claim by the first section with cells for it; return the labels of these, too."""
+def judged_claims(found: Sequence[Section]) -> tuple[str, list[Judgement]]:
+    """Judge each claim by the first section that can, else by the first with cells for it.
+
+    Returns the labels of the sections with cells, too.
+    """
     judged: list[Judgement] = []
     used: list[str] = []
     by_section = [(section, judgements(_as_in_the_paper(section))) for section in found]
     for versions in zip(*(answers for _, answers in by_section), strict=True):
-        places = [i for i, one in enumerate(versions) if one.measured]
-        judged.append(versions[places[0] if places else 0])
-        if places:
-            used.append(by_section[places[0]][0].label)
+        order = sorted(
+            range(len(versions)),
+            key=lambda i: (versions[i].verdict == CANNOT, not versions[i].has_cells),
+        )
+        best = versions[order[0]]
+        judged.append(best)
+        if best.has_cells:
+            used.append(by_section[order[0]][0].label)
     return ", ".join(dict.fromkeys(used)) or "nothing", judged
 
 

@@ -10,6 +10,11 @@ from energybench.records.metric import ACCURACY
 from energybench.records.record import RunRecord
 from energybench.registry import METHODS, base_name
 
+BASELINE = "baseline"
+AGAIN = "baseline-again"
+"""The control that repeats the baseline; further repetitions have names that begin with it."""
+OF_THE_METHOD = ("tolerance", "budget")
+"""Parts of a setting that a baseline does not depend on."""
 DEVICE_FACTS = ("device", "device_name", "threads")
 """The parts of the protocol that belong to the machine and may differ between runs."""
 _IMPLIED = ("classes", "skipped")
@@ -77,6 +82,11 @@ def rows(records: Iterable[RunRecord], across: Collection[str] = ()) -> dict[Row
             key = RowKey(record.model, record.method, setting(record, across))
             found.setdefault(key, {})[record.seed] = record
     return found
+
+
+def is_again(method: str) -> bool:
+    """Return whether `method` is a repetition of the baseline, which counts as no method."""
+    return method.startswith(AGAIN)
 
 
 def in_order(keys: Iterable[RowKey]) -> list[RowKey]:

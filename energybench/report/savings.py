@@ -8,16 +8,16 @@ from statistics import fmean
 from energybench.records.metric import Metric
 from energybench.records.record import RunRecord
 from energybench.report.factors import Factors, factors
-from energybench.report.rows import Row, RowKey, in_order, rows
+from energybench.report.floor import Floor, floor, shown_saving
+from energybench.report.rows import BASELINE, OF_THE_METHOD, Row, RowKey, in_order, is_again, rows
 from energybench.report.stats import Estimate, means, ratios
 
-BASELINE = "baseline"
 CONTROL = "baseline-"
 """The names of uncompressed controls in another arithmetic begin with it."""
+SAVES, COSTS, NONE, UNCLEAR, FEW = "saves", "costs", "none", "unclear", "few"
+"""What a saving's interval shows, see `Saving.effect`."""
 MANY_EPOCHS = 1.5
 """Multiple of the baseline's epochs beyond which few methods save (arXiv 2506.01311)."""
-_OF_THE_METHOD = ("tolerance", "budget")
-"""Parts of a setting that a baseline does not depend on."""
 
 Pair = tuple[RunRecord, RunRecord]
 """A record and its baseline, of one seed."""
@@ -36,6 +36,8 @@ class Saving:
     pairs: tuple[Pair, ...]
     energy: Estimate | None
     """Ratio of `kwh`; None if an energy is not known or the two were read differently."""
+    noise: Floor | None = None
+    """The noise floor of the run; None where no baseline was repeated."""
     control: str | None = None
     """Name of the strongest control: the cheapest uncompressed arithmetic within tolerance."""
     control_pairs: tuple[Pair, ...] = ()
@@ -57,6 +59,41 @@ class Saving:
     def saved(self) -> float | None:
         """Share of the energy saved; negative if the method cost more than the baseline."""
         return None if self.energy is None else 1.0 - self.energy.value
+
+    @property
+    def effect(self) -> str | None:
+        """What can be said of `energy`; None where it is not known.
+
+        `NONE`: equal cells could differ as much (the noise floor). `FEW`: too few seeds for an
+        interval. `UNCLEAR`: the interval holds both a saving and a cost. Otherwise `SAVES` or
+        `COSTS`, beyond doubt.
+        """
+        if self.energy is None:
+            return None
+        if self.noise is not None and self.noise.covers(self.energy):
+            return NONE
+        low, high = self.energy.low, self.energy.high
+        if low is None or high is None:
+            return FEW
+        if low <= 1.0 <= high:
+            return UNCLEAR
+        return SAVES if high < 1.0 else COSTS
+
+    @property
+    def lower(self) -> bool:
+        """Whether less energy was seen, and neither noise nor the seeds explain it so far."""
+        known = self.energy is not None and self.energy.value < 1.0
+        return known and self.effect not in (NONE, UNCLEAR)
+
+    @property
+    def text(self) -> str:
+        """The saving with its interval, "none (±6 %)" within the noise floor, "-" if not known."""
+        return shown_saving(self.energy, self.noise)
+
+    @property
+    def text_with_search(self) -> str:
+        """The saving as `text`, the method's own search included."""
+        return shown_saving(self.with_search, self.noise)
 
     @property
     def metric(self) -> Metric | None:
@@ -103,38 +140,47 @@ class Saving:
 
 def savings(records: Iterable[RunRecord]) -> list[Saving]:
     """Compare every method in `records` with the baseline of its model, data and protocol."""
-    return saved_in(rows(records))
+    records = list(records)
+    return saved_in(rows(records), floor(records))
 
 
-def saved_in(found: Mapping[RowKey, Row]) -> list[Saving]:
-    """Return `savings` of records that are already grouped into rows."""
+def saved_in(found: Mapping[RowKey, Row], noise: Floor | None = None) -> list[Saving]:
+    """Return `savings` of records that are already grouped into rows, and their noise floor.
+
+    Repetitions of the baseline are no method: they have no saving, and serve as no control.
+    """
     by_core: dict[RowKey, dict[str, Row]] = {}
     for key, row in found.items():
-        by_core.setdefault(_core(key), {}).setdefault(key.method, {}).update(row)
+        by_core.setdefault(core(key), {}).setdefault(key.method, {}).update(row)
     paired = {
-        key: _pairs(found[key], by_core[_core(key)].get(BASELINE, {}))
+        key: _pairs(found[key], by_core[core(key)].get(BASELINE, {}))
         for key in in_order(found)
-        if key.method != BASELINE
+        if key.method != BASELINE and not is_again(key.method)
     }
-    result = _against(BASELINE, {key: pairs for key, pairs in paired.items() if pairs})
+    result = _against(BASELINE, {key: pairs for key, pairs in paired.items() if pairs}, noise)
     return _with_controls(result, _strongest_controls(result), by_core)
 
 
-def _core(key: RowKey) -> RowKey:
+def core(key: RowKey) -> RowKey:
     """Return the part of a row's key that its baseline and its controls share."""
-    core = tuple(item for item in key.setting if item[0] not in _OF_THE_METHOD)
-    return RowKey(key.model, "", core)
+    shared = tuple(item for item in key.setting if item[0] not in OF_THE_METHOD)
+    return RowKey(key.model, "", shared)
 
 
 def _pairs(row: Row, base: Row) -> tuple[Pair, ...]:
     return tuple((record, base[seed]) for seed, record in sorted(row.items()) if seed in base)
 
 
-def _against(base: str, paired: dict[RowKey, tuple[Pair, ...]]) -> list[Saving]:
+def _against(
+    base: str, paired: dict[RowKey, tuple[Pair, ...]], noise: Floor | None
+) -> list[Saving]:
     """Return the savings of all rows, from one bootstrap because that is faster."""
     keys = list(paired)
     energy = energy_ratios([paired[key] for key in keys], "kwh")
-    return [Saving(key, base, paired[key], ratio) for key, ratio in zip(keys, energy, strict=True)]
+    return [
+        Saving(key, base, paired[key], ratio, noise)
+        for key, ratio in zip(keys, energy, strict=True)
+    ]
 
 
 def energy_ratios(paired: Sequence[Sequence[Pair]], name: str) -> list[Estimate | None]:
@@ -160,12 +206,12 @@ def _strongest_controls(found: Sequence[Saving]) -> dict[RowKey, str]:
     for saving in found:
         if not saving.method.startswith(CONTROL) or "+" in saving.method:
             continue
-        if saving.energy is None or saving.energy.value >= 1.0 or saving.beyond:
+        if saving.energy is None or not saving.lower or saving.beyond:
             continue
-        other = best.get(_core(saving.key))
+        other = best.get(core(saving.key))
         if other is None or other.energy is None or saving.energy.value < other.energy.value:
-            best[_core(saving.key)] = saving
-    return {core: saving.method for core, saving in best.items()}
+            best[core(saving.key)] = saving
+    return {own: saving.method for own, saving in best.items()}
 
 
 def _with_controls(
@@ -173,16 +219,16 @@ def _with_controls(
 ) -> list[Saving]:
     rows_of_pairs = []
     for saving in found:
-        core = _core(saving.key)
-        control = controls.get(core)
+        own = core(saving.key)
+        control = controls.get(own)
         row = {record.seed: record for record, _ in saving.pairs}
-        against = by_core[core][control] if control and control != saving.method else {}
+        against = by_core[own][control] if control and control != saving.method else {}
         rows_of_pairs.append(_pairs(row, against))
     against_control = energy_ratios(rows_of_pairs, "kwh")
     return [
         replace(
             saving,
-            control=controls[_core(saving.key)],
+            control=controls[core(saving.key)],
             control_pairs=pairs,
             against_control=ratio,
         )
@@ -204,15 +250,14 @@ def _flags(saving: Saving) -> list[str]:
     if any(ours.compression and ours.compression.no_effect for ours, _ in saving.pairs):
         flags.append("nothing compressed within tolerance")
     flags += _payback(saving)
-    saves = saving.energy is not None and saving.energy.value < 1.0
-    if saves and saving.against_control is not None and saving.against_control.value >= 1.0:
+    if saving.lower and saving.against_control is not None and saving.against_control.value >= 1.0:
         flags.append(f"the arithmetic's saving: {saving.control} saves as much")
     return flags
 
 
 def _payback(saving: Saving) -> list[str]:
     """Return after how many fine-tunings the saving covers the search, if one is not enough."""
-    if saving.energy is None or saving.energy.value >= 1.0 or saving.with_search is None:
+    if not saving.lower or saving.with_search is None:
         return []
     cost = fmean((ours.kwh_total or 0.0) - (ours.kwh or 0.0) for ours, _ in saving.pairs)
     gain = fmean((theirs.kwh or 0.0) - (ours.kwh or 0.0) for ours, theirs in saving.pairs)

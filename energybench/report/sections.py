@@ -9,8 +9,9 @@ from energybench.records.record import RunRecord
 from energybench.records.saved import Run
 from energybench.records.studies import Inference, Intensity, Study, Throughput, read_studies
 from energybench.report.comparison import machine_groups
-from energybench.report.rows import Row, RowKey, in_order, labels, rows
-from energybench.report.savings import BASELINE, Saving, saved_in
+from energybench.report.floor import Floor, floor
+from energybench.report.rows import BASELINE, Row, RowKey, in_order, is_again, labels, rows
+from energybench.report.savings import Saving, saved_in
 from energybench.report.scores import metric_names
 
 
@@ -23,6 +24,10 @@ class Section:
     records: tuple[RunRecord, ...]
     notes: tuple[str, ...] = ()
     studies: tuple[Study, ...] = ()
+    commit: str | None = None
+    """Commit of the code that measured it; None where that is not known."""
+    measured_on: str | None = None
+    """Day on which it was measured, as 2026-11-24; None where that is not known."""
 
     @cached_property
     def rows(self) -> dict[RowKey, Row]:
@@ -36,9 +41,14 @@ class Section:
         return labels(self.rows)
 
     @cached_property
+    def noise(self) -> Floor | None:
+        """How far equal cells differ in energy; None where no baseline was repeated."""
+        return floor(self.records)
+
+    @cached_property
     def savings(self) -> dict[RowKey, Saving]:
         """The savings of every method whose baseline is in the section."""
-        found = {saving.key: saving for saving in saved_in(self.rows)}
+        found = {saving.key: saving for saving in saved_in(self.rows, self.noise)}
         return {key: found[key] for key in self.rows if key in found}
 
     @property
@@ -53,8 +63,9 @@ class Section:
 
     @property
     def methods(self) -> list[str]:
-        """The methods without the baseline, in the order of every table."""
-        return list(dict.fromkeys(key.method for key in self.rows if key.method != BASELINE))
+        """The methods without the baseline and its repetitions, in the order of every table."""
+        names = dict.fromkeys(key.method for key in self.rows)
+        return [name for name in names if name != BASELINE and not is_again(name)]
 
     @property
     def metric(self) -> str:
@@ -121,6 +132,8 @@ def _of_run(run: Run) -> list[Section]:
             tuple(groups.get(machine, ())),
             run.notes,
             tuple(one for one in studies if one.device_name == machine),
+            run.commit,
+            run.measured_on,
         )
         for machine in machines
     ]

@@ -22,6 +22,7 @@ from energybench.records.saved import Run, read_runs
 from energybench.report.figures import FIGURES
 from energybench.report.page import markdown, page
 
+LITTLE = Evaluation(0.1, 0.97)
 EVIL = "<script>alert(1)</script>&\"'$x$"
 
 
@@ -156,6 +157,11 @@ def test_figures_are_there_where_there_is_something_to_draw(tmp_path: Path) -> N
         ({"changes": {"flags": ["contaminated"]}}, "contaminated: "),
         ({"changes": {"flags": ["data_bound"]}}, "data bound: "),
         ({"correct": 90}, "beyond tolerance: "),
+        ({"epochs": 50}, "capped: the cap on epochs ended"),
+        (
+            {"changes": {"start": Start(LITTLE, LITTLE, Evaluation(0.1, 0.99))}},
+            "worse than before: fine-tuning ended worse on the test split than it began",
+        ),
         ({"changes": {"reference_source": "cache"}}, "cached baseline: "),
         ({"weights": Weights("x", head_replaced=True)}, "new head: "),
         (
@@ -179,7 +185,7 @@ def test_every_caveat_is_said(tmp_path: Path, changes: dict[str, object], says: 
 
 
 def test_a_clean_run_has_no_caveat_and_a_doubtful_one_has_a_list(tmp_path: Path) -> None:
-    assert "No caveat was recorded." in made(tmp_path, [cell(), cell("stego")])
+    assert "No caveat was recorded." in made(tmp_path, [cell(epochs=5), cell("stego")])
     text = made(tmp_path, [cell(), cell("stego", correct=90)])
     assert "<li>beyond tolerance: the accuracy dropped by more than allowed (resnet18 stego" in text
 
@@ -195,8 +201,8 @@ def test_runs_stay_apart_and_stand_side_by_side(tmp_path: Path) -> None:
     first = [cell(joules=1000.0), cell("stego", joules=600.0)]
     second = [cell(joules=2000.0), cell("stego", joules=1900.0)]
     text = made(tmp_path, first, second)
-    assert "On resnet18 stego saves 40.0 %." in text
-    assert "On resnet18 stego saves 5.0 %." in text
+    assert "On resnet18 stego took 40.0 % less energy." in text
+    assert "On resnet18 stego took 5.0 % less energy." in text
     assert "The runs side by side" in text
     assert "2.000" in text
     assert "The runs side by side" not in made(tmp_path, first)
@@ -211,9 +217,9 @@ def test_two_machines_in_one_run_are_two_sections(tmp_path: Path) -> None:
 
 
 def test_only_cells_of_the_papers_protocol_are_held_against_it(tmp_path: Path) -> None:
-    loose = [cell(model="vgg16"), cell("stego", model="vgg16", joules=300.0, tolerance=10.0)]
+    loose = [cell(model="vgg16"), cell("prune", model="vgg16", joules=300.0, tolerance=10.0)]
     assert "Judged here: nothing." in made(tmp_path, loose)
-    strict = [cell(model="vgg16"), cell("stego", model="vgg16", joules=300.0)]
+    strict = [cell(model="vgg16"), cell("prune", model="vgg16", joules=300.0)]
     assert "Judged here: run0." in made(tmp_path, strict)
 
 

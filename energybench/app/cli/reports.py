@@ -28,6 +28,12 @@ def add_commands(commands: "argparse._SubParsersAction[Any]") -> None:
         action="store_true",
         help="write the tables for a README; without -o, to standard output",
     )
+    report.add_argument(
+        "--readme",
+        metavar="PAGE",
+        help="write the results into PAGE, between the lines <!-- results of RUN --> (or findings "
+        "of, report of) and <!-- end of results -->",
+    )
     report.set_defaults(run=_report)
 
     plot = commands.add_parser("plot", help="draw one figure of a saved run")
@@ -53,6 +59,9 @@ def _show(options: argparse.Namespace) -> None:
 def _report(options: argparse.Namespace) -> None:
     from energybench.report.page import markdown, page
 
+    if options.readme is not None:
+        _fill(Path(options.readme), options.runs)
+        return
     if options.output is None and not options.markdown:
         raise UsageError("name the page with -o report.html, or print tables with --markdown")
     runs = _read(options.runs)
@@ -60,11 +69,27 @@ def _report(options: argparse.Namespace) -> None:
     if options.output is None:
         print(text, end="")
         return
+    _write(Path(options.output), text)
+
+
+def _fill(path: Path, names: "Sequence[str]") -> None:
+    """Write the results of the runs into their blocks of the page `path`."""
+    from energybench.report.readme import fill
+
+    runs = {name: run for name in names for run in _read([name])}
     try:
-        Path(options.output).write_text(text, encoding="utf-8")
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise UsageError(f"cannot write {options.output}: {error.strerror}") from error
-    print(f"wrote {options.output}", file=sys.stderr)
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+    _write(path, fill(text, runs))
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from error
+    print(f"wrote {path}", file=sys.stderr)
 
 
 def _plot(options: argparse.Namespace) -> None:

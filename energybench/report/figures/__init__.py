@@ -47,8 +47,8 @@ FIGURES: dict[str, FigureKind] = {
         "Energy saved",
         "Each method against the same model's baseline, facility energy of fine-tuning. A bar is "
         "the 95 % interval over seeds, where there are five or more; an arrow marks an interval "
-        "that is cut off. A "
-        "hollow mark dropped beyond the tolerance.",
+        "that is cut off. A hollow mark dropped beyond the tolerance. A grey bar is the noise "
+        "floor, where it is known.",
         saving_figure,
     ),
     "pareto": FigureKind(

@@ -1,5 +1,6 @@
 """Savings as points with their intervals, one line each, model below model."""
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -36,6 +37,7 @@ def draw_dots(axes: "Axes", lines: Sequence[tuple[str, Saving]]) -> None:
         if saving.energy is None:
             continue
         own = colour(saving.method)
+        _draw_floor(axes, place, saving)
         low, high = saving.energy.low, saving.energy.high
         if low is not None and high is not None:
             left, right = 100 * (1 - min(high, 100.0)), 100 * (1 - low)
@@ -63,6 +65,16 @@ def draw_dots(axes: "Axes", lines: Sequence[tuple[str, Saving]]) -> None:
     axes.set_xlabel("energy saved, % (left of 0: it cost more)")
     axes.grid(axis="y", visible=False)
     _part_models(axes, [saving for _, saving in lines])
+
+
+def _draw_floor(axes: "Axes", place: int, saving: Saving) -> None:
+    """Draw a faint bar over the savings that noise alone can give."""
+    if saving.noise is None:
+        return
+    width = saving.noise.width(len(saving.pairs))
+    left, right = 100 * (1 - math.exp(min(width, 5.0))), 100 * (1 - math.exp(-width))
+    ink = axes.xaxis.label.get_color()
+    axes.barh(place, right - left, left=left, height=0.8, color=ink, alpha=0.12, linewidth=0)
 
 
 def _part_models(axes: "Axes", savings: Sequence[Saving]) -> None:

@@ -12,7 +12,7 @@ from energybench.report.factors import NAMES, Factors, factors
 from energybench.report.savings import Saving
 from energybench.report.scores import ScoreColumn, score_column
 from energybench.report.stats import Estimate
-from energybench.report.text import number, saving, times
+from energybench.report.text import number, times
 
 FORMATS = {"table": "simple", "markdown": "github", "csv": None, "json": None}
 """Name of a format for the user -> tabulate's name; None for a format without a table."""
@@ -21,7 +21,7 @@ SENSOR_ERROR = 0.10
 
 _COLUMNS: tuple[tuple[str, Callable[[Column], str]], ...] = (
     ("energy", lambda column: format_kwh(column.means["kwh"])),
-    ("saving", lambda column: saving(column.saving.energy if column.saving else None)),
+    ("saving", lambda column: column.saving.text if column.saving else "-"),
     ("epochs", lambda column: number(column.means["epochs"])),
     ("time", lambda column: format_seconds(column.means["seconds"])),
     ("watts", lambda column: number(column.means["watts"])),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from energybench.energy.units import format_kwh, format_seconds
+from energybench.energy.units import format_kwh, format_seconds, kwh
 from energybench.records.record import RunRecord
 from energybench.report.comparison import finetune_s
 from energybench.report.factors import NAMES
@@ -13,7 +13,7 @@ from energybench.report.rows import RowKey
 from energybench.report.savings import Saving
 from energybench.report.scores import ScoreColumn, score_column
 from energybench.report.sections import Section
-from energybench.report.text import number, percent, saving, times
+from energybench.report.text import number, percent, times
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def result_table(section: Section) -> Table:
     """Return a table with one row per model, method and setting, as means over the seeds.
 
     "to target" is the energy until a cell was as good as its baseline, see `records.target`; it is
-    there if a record has it, and "-" where a seed never was.
+    there if a record has it.
     """
     labelled = any(section.labels.values())
     targets = any(one.target is not None for one in section.finished)
@@ -65,9 +65,9 @@ def _result(
         *([section.labels[key]] if labelled else []),
         str(len(records)),
         format_kwh(_mean([record.kwh for record in records])),
-        saving(found.energy) if found else "-",
-        saving(found.with_search) if found else "-",
-        *([format_kwh(_mean([record.kwh_to_target for record in records]))] if targets else []),
+        found.text if found else "-",
+        found.text_with_search if found else "-",
+        *([_to_target(records)] if targets else []),
         number(fmean(len(record.epochs) for record in records)),
         format_seconds(_mean([finetune_s(record) for record in records])),
         score.value(metric, _mean([record.value for record in records])),
@@ -75,6 +75,17 @@ def _result(
         percent(fmean(rates)) if rates else "-",
         "; ".join(found.flags) if found else "",
     )
+
+
+def _to_target(records: Sequence[RunRecord]) -> str:
+    """Return the mean facility energy until the target: "41 mWh (3 of 5 seeds)", "not reached"."""
+    aimed = [(one.target, one.pue) for one in records if one.target is not None]
+    reached = [(target, pue) for target, pue in aimed if target.epoch is not None]
+    if not reached:
+        return "not reached" if aimed else "-"
+    known = [kwh(one.joules, pue) for one, pue in reached if one.joules is not None]
+    part = f" ({len(reached)} of {len(aimed)} seeds)" if len(reached) < len(aimed) else ""
+    return f"{format_kwh(_mean(known) if len(known) == len(reached) else None)}{part}"
 
 
 def _arithmetic(records: Sequence[RunRecord]) -> str:
@@ -192,6 +203,6 @@ def _inference_table(section: Section) -> Table:
 
 
 def claim_table(found: Sequence[Judgement]) -> Table:
-    """Return a table of the paper's claims beside the findings of the run."""
-    rows = tuple((one.claim.text, one.verdict, one.found) for one in found)
-    return Table(("the paper", "here", "found"), rows, frozenset())
+    """Return a table of the paper's cltargets beside the findings of the run."""
+    rows = tuple((one.claim.text, one.verdict, one.reason, one.found) for one in found)
+    return Table(("the paper", "here", "because", "found"), rows, frozenset())

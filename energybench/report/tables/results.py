@@ -5,7 +5,10 @@ from collections.abc import Iterable, Mapping
 from energybench.energy.units import format_co2e, format_kwh, format_seconds
 from energybench.records.record import RunRecord
 from energybench.registry import METHODS, base_name
+from energybench.report.floor import Floor, floor
+from energybench.report.rows import BASELINE
 from energybench.report.scores import ScoreColumn, score_column
+from energybench.report.stats import Estimate
 from energybench.report.text import percent
 
 _HEADERS = (
@@ -36,23 +39,24 @@ def result_table(
 
     "energy" is the facility energy of fine-tuning, "CO2e" its emissions if a country was named.
     "saving" compares the energy with the baseline of the same model and seed among `records`; "with
-    search" includes the method's own search in both. `layout` is one of tabulate's table formats:
-    `simple`, `github`, `tsv`... `cached` are baselines of earlier runs by (model, seed); savings
-    against cached baselines are marked.
+    search" includes the method's own search in both. A saving within the noise floor of the
+    repeated baselines among `records` is "none (±6 %)". `layout` is one of tabulate's table
+    formats: `simple`, `github`, `tsv`... `cached` are baselines of earlier runs by (model, seed);
+    savings against cached baselines are marked.
     """
     from tabulate import tabulate  # here: only a run that measured something needs it
 
     records = _in_order(records)
     baselines = {
-        (record.model, record.seed): record for record in records if record.method == "baseline"
+        (record.model, record.seed): record for record in records if record.method == BASELINE
     }
     earlier = cached or {}
-    score = score_column(records)
+    score, noise = score_column(records), floor(records)
     rows = []
     for record in records:
         key = record.model, record.seed
         baseline = baselines.get(key) or earlier.get(key)
-        rows.append(_row(record, score, baseline, key not in baselines))
+        rows.append(_row(record, score, noise, baseline, key not in baselines))
     headers = list(_HEADERS)
     headers[_METRIC] = score.header
     if any(record.carbon for record in records):
@@ -78,15 +82,19 @@ def _in_order(records: Iterable[RunRecord]) -> list[RunRecord]:
 
 
 def _row(
-    record: RunRecord, score: ScoreColumn, baseline: RunRecord | None, from_cache: bool
+    record: RunRecord,
+    score: ScoreColumn,
+    noise: Floor | None,
+    baseline: RunRecord | None,
+    from_cache: bool,
 ) -> list[str]:
     reading = record.phases.get("finetune")
     saving = with_search = "-"
     other = baseline if baseline is not record else None
     if other is not None and other.energy_source == record.energy_source:
         mark = " (cached)" if from_cache else ""
-        saving = _saving(record.kwh, other.kwh) + mark
-        with_search = _saving(record.kwh_total, other.kwh_total) + mark
+        saving = _saving(record.kwh, other.kwh, noise) + mark
+        with_search = _saving(record.kwh_total, other.kwh_total, noise) + mark
     rate = record.compression.compression_rate if record.compression else None
     no_effect = record.compression is not None and record.compression.no_effect
     return [
@@ -118,7 +126,9 @@ def _source(record: RunRecord) -> str:
     return ", ".join([record.energy_source, *record.flags])
 
 
-def _saving(energy: float | None, baseline: float | None) -> str:
-    if energy is None or not baseline:
+def _saving(energy: float | None, baseline: float | None, noise: Floor | None) -> str:
+    if not energy or not baseline:
         return "-"
+    if noise is not None and noise.covers(Estimate(energy / baseline, None, None, 1)):
+        return noise.none()
     return f"{100 * (1 - energy / baseline):+.1f} %"

@@ -20,7 +20,7 @@ def test_report_writes_a_page_or_prints_markdown(
 ) -> None:
     out = tmp_path / "report.html"
     assert main(["report", run, "-o", str(out)]) == 0
-    assert "On resnet18 stego saves 40.0 %." in out.read_text()
+    assert "On resnet18 stego took 40.0 % less energy." in out.read_text()
     assert capsys.readouterr().err == f"wrote {out}\n"
     assert main(["report", run, "--markdown"]) == 0
     assert "| resnet18 | stego" in capsys.readouterr().out

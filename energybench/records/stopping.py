@@ -1,0 +1,26 @@
+"""Why a cell stopped training: at its earliest possible epoch, or at the cap on epochs."""
+
+from energybench.records.record import RunRecord
+
+_EARLY_STOPPING = "early-stopping"
+_BASELINE = "baseline"
+
+
+def at_floor(record: RunRecord) -> bool:
+    """Return whether early stopping ended `record` at its earliest possible epoch, patience + 1.
+
+    The first epoch always counts as an improvement, so no cell stops sooner. A baseline at the
+    floor leaves a method no epochs to save: its ratio can neither confirm nor refute such a saving.
+    """
+    earliest = record.protocol.patience + 1
+    return _stops_early(record) and not capped(record) and len(record.epochs) == earliest
+
+
+def capped(record: RunRecord) -> bool:
+    """Return whether the cap on epochs ended `record` where early stopping should have decided."""
+    return _stops_early(record) and len(record.epochs) >= record.protocol.max_epochs
+
+
+def _stops_early(record: RunRecord) -> bool:
+    """Return whether early stopping decides; of a baseline it does whatever the others' budget."""
+    return record.protocol.budget == _EARLY_STOPPING or record.method == _BASELINE
