@@ -12,6 +12,7 @@ from energybench.report.figures.study_curves import (
 )
 from energybench.report.headline import change, listed
 from energybench.report.savings import Saving
+from energybench.report.scores import mean_drop
 from energybench.report.sections import Section
 from energybench.report.text import number
 
@@ -27,7 +28,7 @@ def _tolerance(section: Section) -> list[str]:
     for (model, method), savings in by_tolerance(section).items():
         first, last = savings[0], savings[-1]
         metric = last.metric or ACCURACY
-        drop = "" if last.drop is None else f", at a drop of {metric.show_drop(last.drop.value)}"
+        drop = "" if last.drop is None else f", at a drop of {mean_drop(metric, last.drop)}"
         unit = "points" if metric.is_share else metric.unit
         least = f"{first.pairs[0][0].tolerance:g} {unit}".rstrip()
         lines.append(
@@ -65,7 +66,7 @@ def _saved(saving: Saving) -> float:
 def _budget(section: Section) -> list[str]:
     return [
         f"{one.model} {one.method}, in the baseline's epochs, {change(one.energy)} and drops by "
-        f"{(one.metric or ACCURACY).show_drop(one.drop.value)} in the mean"
+        f"{mean_drop(one.metric or ACCURACY, one.drop)} in the mean"
         + (", beyond the tolerance." if one.drop.value > one.pairs[0][0].tolerance else ".")
         for one in equalized(section)
         if one.drop is not None

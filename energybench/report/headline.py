@@ -5,7 +5,8 @@ from statistics import median
 
 from energybench.report.savings import Saving
 from energybench.report.sections import Section
-from energybench.report.stats import Estimate
+from energybench.report.stats import MIN_PAIRS, Estimate
+from energybench.report.text import TOO_FEW, interval
 from energybench.report.text import saving as saving_text
 
 _ESTIMATE = "Energy is an estimate here, not a measurement."
@@ -49,21 +50,18 @@ def _clause(section: Section, saving: Saving) -> str:
 
 
 def change(ratio: Estimate | None) -> str:
-    """Return a ratio of energies as a clause: "saves 34.3 % [34.0, 34.7]", "costs 10.0 % more"."""
+    """Return a ratio of energies as a clause: "saves 34.3 % [34.0, 34.7]", "costs 10.0 % more".
+
+    A mean of two to four seeds is followed by "(too few for an interval)".
+    """
     if ratio is None:
         return "has no known energy"
     low, high = ratio.low, ratio.high
     if low is not None and high is not None and low <= 1.0 <= high:
         return f"shows no clear saving ({saving_text(ratio)})"
     change = 100 * (1.0 - ratio.value)
-    if low is None or high is None:
-        interval = ""
-    else:
-        ends = sorted((abs(100 * (1.0 - low)), abs(100 * (1.0 - high))))
-        interval = f" [{ends[0]:.1f}, {ends[1]:.1f}]"
-    return (
-        f"saves {change:.1f} %{interval}" if change > 0 else f"costs {-change:.1f} % more{interval}"
-    )
+    ends = interval(ratio, lambda end: f"{100 * abs(1.0 - end):.1f}", turned=change > 0)
+    return f"saves {change:.1f} %{ends}" if change > 0 else f"costs {-change:.1f} % more{ends}"
 
 
 def _of_many_models(section: Section, savings: Sequence[Saving]) -> str:
@@ -89,6 +87,8 @@ def _reservations(section: Section, savings: Sequence[Saving]) -> list[str]:
     seeds = max(len(one.pairs) for one in savings)
     if seeds == 1:
         lines.append("One seed: there are no intervals, and small differences mean nothing.")
+    elif seeds < MIN_PAIRS:
+        lines.append(f"{seeds} seeds are {TOO_FEW}: small differences mean nothing.")
     return lines
 
 

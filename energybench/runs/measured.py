@@ -110,12 +110,23 @@ def _compared(record: RunRecord, reference: Reference | None) -> RunRecord:
     if record.test is None or baseline is None or reference is None:
         return record
     own, theirs = record.test.outcomes.split(), baseline.outcomes.split()
+    lost, gained = _exchanged(record.test, baseline)
     return replace(
         record,
         reference_value=baseline.value,
         reference_source=reference.source,
         disagreements=sum(a != b for a, b in zip(own, theirs, strict=True)),
+        lost=lost,
+        gained=gained,
     )
+
+
+def _exchanged(test: TestResult, baseline: TestResult) -> tuple[int | None, int | None]:
+    """Return how many items the baseline alone has right, and how many this cell alone."""
+    if test.right is None or baseline.right is None:
+        return None, None
+    pairs = list(zip(baseline.right, test.right, strict=True))
+    return pairs.count(("1", "0")), pairs.count(("0", "1"))
 
 
 def _add(readings: dict[str, EnergyReading], name: str, *more: EnergyReading) -> None:

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 
+from energybench.config import OBSERVED
 from energybench.energy.units import format_co2e, format_kwh, format_seconds
 from energybench.records.record import RunRecord
+from energybench.records.verdict import undecided
 from energybench.registry import METHODS
 from energybench.report.scores import ScoreColumn, score_column
 from energybench.report.text import percent
@@ -31,6 +33,7 @@ def result_table(
     records: Iterable[RunRecord],
     layout: str = "simple",
     cached: Mapping[tuple[str, int], RunRecord] | None = None,
+    gate: str = OBSERVED,
 ) -> str:
     """Return a table as text with one row per record, models in the order of `records`.
 
@@ -38,7 +41,8 @@ def result_table(
     "saving" compares the energy with the baseline of the same model and seed among `records`; "with
     search" includes the method's own search in both. `layout` is one of tabulate's table formats:
     `simple`, `github`, `tsv`... `cached` are baselines of earlier runs by (model, seed); savings
-    against cached baselines are marked.
+    against cached baselines are marked. `gate` is the gate of the run: drops that are undecided
+    under it are marked.
     """
     from tabulate import tabulate  # here: only a run that measured something needs it
 
@@ -52,7 +56,7 @@ def result_table(
     for record in records:
         key = record.model, record.seed
         baseline = baselines.get(key) or earlier.get(key)
-        rows.append(_row(record, score, baseline, key not in baselines))
+        rows.append(_row(record, score, baseline, key not in baselines, gate))
     headers = list(_HEADERS)
     headers[_METRIC] = score.header
     if any(record.carbon for record in records):
@@ -77,7 +81,11 @@ def _in_order(records: Iterable[RunRecord]) -> list[RunRecord]:
 
 
 def _row(
-    record: RunRecord, score: ScoreColumn, baseline: RunRecord | None, from_cache: bool
+    record: RunRecord,
+    score: ScoreColumn,
+    baseline: RunRecord | None,
+    from_cache: bool,
+    gate: str,
 ) -> list[str]:
     reading = record.phases.get("finetune")
     saving = with_search = "-"
@@ -98,7 +106,8 @@ def _row(
         str(len(record.epochs)),
         format_seconds(reading.duration_s if reading else None),
         score.value(record.metric, record.value),
-        score.drop(record.metric, record.drop),
+        score.drop(record.metric, record.drop)
+        + (" (undecided)" if undecided(record, gate) else ""),
         percent(rate),
         _source(record),
     ]
