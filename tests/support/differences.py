@@ -58,7 +58,8 @@ def jumps(epochs: Sequence[int], chances: Sequence[float], base: bool = True) ->
     def draw(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
         ours = rng.choice(logs, shape, p=chances)
         theirs = rng.choice(logs, shape, p=chances) if base else logs[0]
-        return ours - theirs + rng.normal(0.0, 0.02, shape)
+        logs_of_ratios: np.ndarray = ours - theirs + rng.normal(0.0, 0.02, shape)
+        return logs_of_ratios
 
     truth = 0.0 if base else float(logs @ np.asarray(chances) - logs[0])
     shares = ", ".join(f"{e} ({c:g})" for e, c in zip(epochs, chances, strict=True))
