@@ -35,7 +35,7 @@ def test_two_to_four_seeds_are_said_to_be_too_few_wherever_a_mean_is_shown() -> 
         "On resnet18 prune saves 30.0 % (too few for an interval) beyond the tolerance. "
         "3 seeds are too few for an interval: small differences mean nothing."
     )
-    section = Section("run", "a processor", records)
+    section = Section("run", "a processor", tuple(records))
     row = result_table(section).rows[1]
     assert "+30.0 % (too few for an interval)" in row
     assert "+1.00 pp (too few for an interval)" in row
