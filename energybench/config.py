@@ -16,6 +16,9 @@ MEMORY_FORMATS = ("auto", "contiguous", "channels_last")
 """Layouts of feature maps in memory; "auto" depends on the arithmetic and the device."""
 BUDGETS = ("early-stopping", "equal")
 """Lengths of a method's training: until it stops improving, or its baseline's epochs exactly."""
+OBSERVED, CONFIDENT = "observed", "confident"
+GATES = (OBSERVED, CONFIDENT)
+"""What fails a cell: its drop as observed, or only one whose interval is beyond the tolerance."""
 BAD_IMAGES = ("refuse", "skip")
 """Answers to files that are no images: end the run with their names, or record their names."""
 DEFAULT_JOURNAL = ".energybench/journal.jsonl"
@@ -222,6 +225,12 @@ class Options:
     )
     compare_fail: str | None = option(
         None, "fail where this run is worse than the saved one by more: `kwh:5%,accuracy:1pp`"
+    )
+    gate: str = option(
+        OBSERVED,
+        "what fails a cell: `observed`, a drop beyond the tolerance, or `confident`, only a drop "
+        "whose 95 % interval is beyond it; the rest is reported as undecided",
+        choices=GATES,
     )
     no_wait: bool = option(
         False, "fail at once while another measurement runs on this machine, instead of waiting"

@@ -14,6 +14,16 @@ STRUCTURE, MASK, BITS = 0, 1, 2
 
 
 @dataclass(frozen=True)
+class Judged:
+    """A model's value on validation data, and the items behind it."""
+
+    value: float
+    right: Tensor | None = None
+    """(items,) bool, in the same order for every model: whether each answer is right; None where
+    that is not known."""
+
+
+@dataclass(frozen=True)
 class Score:
     """Measures a model on validation data: `score(model)` is a value of `score.metric`.
 
@@ -22,8 +32,10 @@ class Score:
     Raises `TypeError` for a metric of another type.
     """
 
-    measure: Callable[[nn.Module], float]
-    """Must leave the model's weights, and its training or evaluation mode, as they are."""
+    measure: Callable[[nn.Module], float | Judged]
+    """Must leave the model's weights, and its training or evaluation mode, as they are.
+
+    Where it returns `Judged` items, a search says how far its setting depends on them."""
     metric: Metric
 
     def __post_init__(self) -> None:
@@ -32,7 +44,12 @@ class Score:
 
     def __call__(self, model: nn.Module) -> float:
         """Measure `model`."""
-        return self.measure(model)
+        return self.judge(model).value
+
+    def judge(self, model: nn.Module) -> Judged:
+        """Measure `model`, and say which items it has right if that is known."""
+        found = self.measure(model)
+        return found if isinstance(found, Judged) else Judged(float(found))
 
 
 def require_score(score: Score) -> None:

@@ -12,7 +12,7 @@ from typing import Literal, get_args
 import torch
 from torch import nn
 
-from energybench.compression.base import Score
+from energybench.compression.base import Judged, Score
 from energybench.compression.bits import Fill, Rounding, overwrite, require_filling
 from energybench.compression.search import Found, boundary, measure, settle
 from energybench.compression.weights import Originals, covered_weights, require_weights
@@ -55,6 +55,9 @@ class Capacity:
     """Name of a weight -> its capacity alone, every other layer untouched; empty unless asked."""
     metric: Metric = ACCURACY
     """The metric that `curve` and `reference` are values of."""
+    interval: tuple[float, float] | None = None
+    """95 % interval of `bits` over resampled items, among the bit counts in `curve`; None where the
+    score does not judge single items."""
 
     @property
     def capacity_bytes(self) -> float:
@@ -105,15 +108,19 @@ def capacity(
             found = boundary(model, score, tolerance, SETTINGS, trial, EVALUATIONS, reference)
         return Capacity(
             bits=int(found.setting or 0),
-            curve=((0, reference), *((int(bits), value) for bits, value in sorted(found.curve))),
+            curve=(
+                (0, reference.value),
+                *((int(bits), value) for bits, value in sorted(found.curve)),
+            ),
             weights=sum(weight.numel() for weight in part.values()),
             monotone=found.monotone,
             evaluations=len(found.curve),
-            reference=reference,
+            reference=reference.value,
             tolerance=tolerance,
             fill=fill,
             rounding=rounding,
             metric=score.metric,
+            interval=found.interval,
         )
 
     whole = of(weights)
@@ -166,9 +173,9 @@ class Overwriting:
 
 
 def _sweep(
-    model: nn.Module, score: Score, tolerance: float, trial: Overwriting, reference: float
+    model: nn.Module, score: Score, tolerance: float, trial: Overwriting, reference: Judged
 ) -> Found:
-    curve: list[tuple[float, float]] = []
+    curve: list[tuple[float, Judged]] = []
     try:
         for bits in SETTINGS:
             trial.advance(bits)

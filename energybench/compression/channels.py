@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
-from energybench.compression.base import STRUCTURE, Score
+from energybench.compression.base import STRUCTURE, Judged, Score
 from energybench.compression.dependencies import ChannelSet, Site, channel_sets, first_line
 from energybench.compression.search import apply, boundary, measure
 from energybench.compression.weights import (
@@ -96,7 +96,7 @@ class _Example:
     named: dict[str, Any]
 
 
-def _score_and_example(model: nn.Module, score: Score) -> tuple[float, _Example]:
+def _score_and_example(model: nn.Module, score: Score) -> tuple[Judged, _Example]:
     """Return the score of `model`, and the first item that it is called on."""
     examples: list[tuple[Any, Any]] = []
 

@@ -14,7 +14,8 @@ from typing import Protocol
 
 from torch import nn
 
-from energybench.compression.base import Score, require_score
+from energybench.compression.base import Judged, Score, require_score
+from energybench.compression.resampling import setting_interval
 from energybench.errors import CellError
 from energybench.records.metric import Metric
 from energybench.records.record import CompressionReport
@@ -46,6 +47,8 @@ class Found:
     """Every (setting, score) evaluated beside the reference, in the order of evaluation."""
     notes: list[str] = field(default_factory=list)
     """One line if the curve is not monotone, else none."""
+    interval: tuple[float, float] | None = None
+    """95 % interval of `setting` over resampled items, see `resampling.setting_interval`."""
 
     @property
     def monotone(self) -> bool:
@@ -72,6 +75,7 @@ class Found:
             curve=self.curve,
             no_effect=self.setting is None,
             notes=[*self.notes, *notes],
+            interval=self.interval,
         )
 
 
@@ -102,7 +106,7 @@ def boundary(
     settings: Sequence[float],
     trial: Trial,
     budget: int,
-    reference: float | None = None,
+    reference: Judged | None = None,
 ) -> Found:
     """Try at most `budget` of `settings` (weakest first); in the end the model is as it was.
 
@@ -111,7 +115,7 @@ def boundary(
     `TypeError` for a score without a metric, and `CellError` for a value that is not finite.
     """
     before = measure(model, score) if reference is None else reference
-    scores: dict[int, float] = {}
+    scores: dict[int, Judged] = {}
 
     def within(index: int) -> bool:
         try:
@@ -119,11 +123,11 @@ def boundary(
             scores[index] = measure(model, score)
         finally:
             trial.restore()
-        return score.metric.is_within(before, scores[index], tolerance)
+        return score.metric.is_within(before.value, scores[index].value, tolerance)
 
     largest(len(settings), within, budget)
-    curve = [(float(settings[index]), value) for index, value in scores.items()]
-    ordered = [(settings[index], scores[index]) for index in sorted(scores)]
+    curve = [(float(settings[index]), one.value) for index, one in scores.items()]
+    ordered = [(float(settings[index]), scores[index]) for index in sorted(scores)]
     found = settle(score.metric, before, ordered, tolerance)
     found.curve = curve
     return found
@@ -152,10 +156,10 @@ def given(model: nn.Module, score: Score, setting: float, trial: Trial) -> Found
 
     After an error the model is as it was.
     """
-    found = Found(measure(model, score), 0.0, setting)
+    found = Found(measure(model, score).value, 0.0, setting)
     try:
         trial.apply(setting)
-        found.score = measure(model, score)
+        found.score = measure(model, score).value
     except BaseException:
         trial.restore()
         raise
@@ -173,14 +177,17 @@ def apply(trial: Trial, setting: float) -> None:
 
 
 def settle(
-    metric: Metric, reference: float, curve: Iterable[tuple[float, float]], tolerance: float
+    metric: Metric, reference: Judged, curve: Sequence[tuple[float, Judged]], tolerance: float
 ) -> Found:
     """Pick the strongest setting of `curve`, which is (setting, score) with the weakest first."""
-    found = Found(reference, reference)
+    found = Found(reference.value, reference.value)
+    tried = [(setting, judged.right) for setting, judged in curve]
+    found.interval = setting_interval(metric, reference.right, tried, tolerance)
     refused: float | None = None
-    for setting, value in curve:
+    for setting, judged in curve:
+        value = judged.value
         found.curve.append((setting, value))
-        if not metric.is_within(reference, value, tolerance):
+        if not metric.is_within(reference.value, value, tolerance):
             refused = setting if refused is None else refused
         elif refused is None:
             found.setting, found.score = setting, value
@@ -192,13 +199,15 @@ def settle(
     return found
 
 
-def measure(model: nn.Module, score: Score) -> float:
-    """Return `score(model)`.
+def measure(model: nn.Module, score: Score) -> Judged:
+    """Return the score of `model`.
 
     Raises `TypeError` for a score without a metric, and `CellError` for a value that is not finite.
     """
     require_score(score)
-    value = float(score(model))
-    if not math.isfinite(value):
-        raise CellError(f"the validation score is {value}; check the model's weights and data")
-    return value
+    judged = score.judge(model)
+    if not math.isfinite(judged.value):
+        raise CellError(
+            f"the validation score is {judged.value}; check the model's weights and data"
+        )
+    return judged

@@ -20,6 +20,7 @@ from energybench.records.epoch import EpochRecord
 from energybench.records.inputs import Dataset, Weights
 from energybench.records.metric import ACCURACY, Metric
 from energybench.records.migrations import MIGRATIONS
+from energybench.records.paired import PairedDrop, paired_drop
 from energybench.records.placement import Placement
 from energybench.records.protocol import Protocol
 from energybench.records.schema import read_versioned
@@ -67,6 +68,11 @@ class TestResult:
     right: str | None = None
     """One digit per item, in the split's order: "1" if right, "0" if wrong; None where the task
     does not judge single items."""
+
+    @property
+    def resolution(self) -> float:
+        """The smallest step of a drop, in its unit: one item of an accuracy; 0 where not known."""
+        return self.metric.scale / self.items if self.metric == ACCURACY and self.items else 0.0
 
 
 @dataclass(frozen=True)
@@ -118,6 +124,10 @@ class RunRecord:
     """`this cell`, `this run` or `cache`."""
     disagreements: int | None = None
     """Test items whose outcome differs from the reference's."""
+    lost: int | None = None
+    """Test items that the reference has right and this cell wrong; None where not known."""
+    gained: int | None = None
+    """Test items that the reference has wrong and this cell right; None where not known."""
     flags: list[str] = field(default_factory=list)
     """Flags of the fine-tuning's energy, and `data_bound`: the device waited for data in more than
     `DATA_BOUND` of the training time."""
@@ -220,6 +230,26 @@ class RunRecord:
         return self.test.metric.drop(self.reference_value, self.test.value)
 
     @property
+    def paired_drop(self) -> PairedDrop | None:
+        """The drop of an accuracy with its interval and p-value, in the metric's unit.
+
+        None for another metric, for the reference itself, and where single items are not known.
+        """
+        if self.test is None or self.metric != ACCURACY or self.reference_source == "this cell":
+            return None
+        if self.lost is None or self.gained is None or not self._counts_items:
+            return None
+        shares, scale = paired_drop(self.lost, self.gained, self.test.items), ACCURACY.scale
+        return PairedDrop(scale * shares.value, scale * shares.low, scale * shares.high, shares.p)
+
+    @property
+    def _counts_items(self) -> bool:
+        """Whether `lost` and `gained` are possible: a file may hold any numbers."""
+        lost, gained = self.lost or 0, self.gained or 0
+        items = self.test.items if self.test else 0
+        return items > 0 and min(lost, gained, items - lost - gained) >= 0
+
+    @property
     def within_tolerance(self) -> bool | None:
         """Whether the drop is at most the tolerance; None when the drop is not known."""
         if self.test is None or self.reference_value is None:
@@ -240,7 +270,7 @@ class RunRecord:
 
     def headline(self) -> dict[str, Any]:
         """The flat keys of pytest-benchmark's `extra_info`, for jq and eyes."""
-        metric = self.metric
+        metric, paired = self.metric, self.paired_drop
         return {
             "kwh": self.kwh,
             "kwh_total": self.kwh_total,
@@ -258,6 +288,11 @@ class RunRecord:
             "value": self.value,
             "drop": self.drop,
             "drop_unit": metric.unit if metric else None,
+            **(
+                {"drop_low": paired.low, "drop_high": paired.high, "drop_p": paired.p}
+                if paired
+                else {}
+            ),
             "within_tolerance": self.within_tolerance,
             "energy_source": self.energy_source,
             "compression_rate": self.compression.compression_rate if self.compression else None,

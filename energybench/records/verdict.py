@@ -1,21 +1,38 @@
-"""The reason for which a cell fails its benchmark, in one line."""
+"""The verdict on a cell: why it fails its benchmark, in one line, or that it is undecided."""
 
 import math
 
-from energybench.records.metric import ACCURACY, Metric
+from energybench.config import CONFIDENT, OBSERVED
+from energybench.records.metric import ACCURACY, ROUNDING, Metric
 from energybench.records.record import RunRecord
 
 
-def failure_text(record: RunRecord) -> str | None:
+def undecided(record: RunRecord, gate: str = OBSERVED) -> bool:
+    """Whether a drop beyond the tolerance leaves the gate `confident` in doubt.
+
+    That is so unless the interval of the drop lies beyond the tolerance; a drop without an interval
+    is always in doubt. Under the gate `observed` nothing is.
+    """
+    if gate != CONFIDENT or record.status != "ok" or record.within_tolerance is not False:
+        return False
+    paired = record.paired_drop
+    return paired is None or paired.low <= record.tolerance + ROUNDING
+
+
+def failure_text(record: RunRecord, gate: str = OBSERVED) -> str | None:
     """One line that says why the record fails its benchmark; None when it does not fail.
 
     For example "resnet18 stego seed 0 lost 1.50 pp of accuracy, tolerance 1: baseline 90.00 %
-    (540 of 600 test images), here 88.50 % (531); 12 images are classified differently".
+    (540 of 600 test images), here 88.50 % (531); 12 images are classified differently; drop
+    1.50 pp [0.20, 2.90], p = 0.08", whose end is known where single items are. `gate` is one of
+    `config.GATES`: a cell that is `undecided` does not fail.
     """
     cell = f"{record.model} {record.method} seed {record.seed}"
     if record.status != "ok":
         return f"{cell}: {record.error}"
     if record.test is None or record.reference_value is None or record.within_tolerance:
+        return None
+    if undecided(record, gate):
         return None
     test, metric = record.test, record.test.metric
     nouns = record.dataset.items
@@ -29,7 +46,18 @@ def failure_text(record: RunRecord) -> str | None:
         f"({_of(reference_right)}{test.items} test {nouns}), "
         f"here {metric.show(test.value)}{'' if right is None else f' ({right})'}"
         + ("" if record.disagreements is None else f"; {record.disagreements} {nouns} {differ}")
+        + _paired(record, metric)
     )
+
+
+def _paired(record: RunRecord, metric: Metric) -> str:
+    """ "; drop 1.50 pp [0.20, 2.90], p = 0.08"."""
+    paired = record.paired_drop
+    if paired is None:
+        return ""
+    p = f"= {paired.p:.2g}" if paired.p >= 0.001 else "< 0.001"
+    drop = metric.show_drop(paired.value, sign="")
+    return f"; drop {drop} [{paired.low:.2f}, {paired.high:.2f}], p {p}"
 
 
 def _of(count: int | None) -> str:

@@ -11,7 +11,7 @@ from energybench.records.record import RunRecord
 from energybench.report.floor import floor
 from energybench.report.mismatch import mismatches
 from energybench.report.rows import Row, RowKey, in_order, labels, rows
-from energybench.report.savings import Pair, Saving, energy_ratios, saved_in
+from energybench.report.savings import Pair, Saving, energy_ratios, mean_drop, saved_in
 from energybench.report.stats import Estimate
 
 
@@ -44,6 +44,11 @@ class Column:
             "value": _mean([record.value for record in self.records]),
             "drop": _mean([record.drop for record in self.records]),
         }
+
+    @cached_property
+    def drop(self) -> Estimate | None:
+        """The mean of `drop` with its interval; None if a value is not known."""
+        return mean_drop(self.records)
 
     @property
     def metric(self) -> Metric | None:
@@ -180,7 +185,7 @@ def _draft(key: RowKey, runs: Sequence[str], found: Mapping[str, Mapping[RowKey,
 
 
 def _ratios(drafts: Sequence[_Draft]) -> dict[tuple[RowKey, str], Estimate]:
-    """Return (row, run) -> ratio to the first run, all from one bootstrap."""
+    """Return (row, run) -> ratio to the first run, all at once because that is faster."""
     places = [(key, run, pairs) for key, _, found in drafts for run, pairs in found.items()]
     estimates = energy_ratios([pairs for _, _, pairs in places], "kwh")
     return {

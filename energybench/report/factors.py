@@ -5,9 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from energybench.records.record import RunRecord
+from energybench.report.stats import means
 
 NAMES = ("epochs", "steps per epoch", "seconds per step", "watts")
 """Their product is the IT energy of fine-tuning, joules."""
+CLEAR = 0.1
+"""A ratio without an interval has shares when its logarithm is at least this, about 10 %; two runs
+of one cell may differ by less. Beyond this share of the largest factor, factors cancel out."""
 
 
 @dataclass(frozen=True)
@@ -16,6 +20,8 @@ class Factors:
 
     logs: dict[str, float]
     """Name in `NAMES` -> natural logarithm of that factor's ratio."""
+    interval: tuple[float, float] | None = None
+    """95 % interval of `log_ratio` over the seeds; None with too few of them."""
 
     @property
     def log_ratio(self) -> float:
@@ -29,15 +35,24 @@ class Factors:
 
     @property
     def shares(self) -> dict[str, float] | None:
-        """Name -> share of the log ratio; the shares add up to 1. None if the ratio is 1."""
+        """Name -> share of the log ratio; the shares add up to 1.
+
+        None where the ratio cannot be told from 1, and where the factors cancel out: shares of
+        almost nothing would be any numbers.
+        """
         total = self.log_ratio
-        if total == 0.0:
+        if self.interval is None:
+            clear = abs(total) >= CLEAR
+        else:
+            low, high = self.interval
+            clear = low > 0.0 or high < 0.0
+        if not clear or abs(total) <= CLEAR * max(map(abs, self.logs.values())):
             return None
         return {name: value / total for name, value in self.logs.items()}
 
     @property
     def texts(self) -> list[str]:
-        """Each ratio with its share of the log ratio: "0.62 (104 %)"."""
+        """Each ratio with its share of the log ratio, where there are shares: "0.62 (104 %)"."""
         shares = self.shares
         return [
             f"{ratio:.2f}" + (f" ({100 * shares[name]:z.0f} %)" if shares else "")
@@ -64,7 +79,7 @@ def factors(pairs: Sequence[tuple[RunRecord, RunRecord]]) -> Factors | None:
     """Return the factors of the geometric mean of first / second energy; None if a part is unknown.
 
     Each factor is the mean of its logarithm over the pairs, so the sum of all factors is exactly
-    the logarithm of the geometric mean.
+    the logarithm of the geometric mean. The interval is that of `stats.means`.
     """
     logs: dict[str, list[float]] = {name: [] for name in NAMES}
     for record, base in pairs:
@@ -75,4 +90,8 @@ def factors(pairs: Sequence[tuple[RunRecord, RunRecord]]) -> Factors | None:
             logs[name].append(math.log(ours[name] / theirs[name]))
     if not pairs:
         return None
-    return Factors({name: math.fsum(values) / len(values) for name, values in logs.items()})
+    (total,) = means([[math.fsum(row) for row in zip(*logs.values(), strict=True)]])
+    return Factors(
+        {name: math.fsum(values) / len(values) for name, values in logs.items()},
+        None if total.low is None or total.high is None else (total.low, total.high),
+    )

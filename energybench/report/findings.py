@@ -14,6 +14,7 @@ from energybench.report.figures.study_curves import (
 )
 from energybench.report.headline import change, clause, listed
 from energybench.report.savings import CONTROL, Saving, energy_ratios
+from energybench.report.scores import mean_drop
 from energybench.report.sections import Section
 from energybench.report.text import number
 from energybench.report.text import saving as saving_text
@@ -41,7 +42,7 @@ def _tolerance(section: Section) -> list[str]:
             continue
         last = most[-1]
         metric = last.metric or ACCURACY
-        drop = "" if last.drop is None else f", at a drop of {metric.show_drop(last.drop.value)}"
+        drop = "" if last.drop is None else f", at a drop of {mean_drop(metric, last.drop)}"
         lines.append(
             f"{model} {method}: {_tolerances([last])} against {_tolerances([least[0]])}: "
             f"{_paired(last, least[0])}{drop}."
@@ -122,7 +123,7 @@ def _saved(saving: Saving) -> float:
 def _budget(section: Section) -> list[str]:
     return [
         f"{one.model} {one.method}, in the baseline's epochs, {change(one)} and drops by "
-        f"{(one.metric or ACCURACY).show_drop(one.drop.value)} in the mean"
+        f"{mean_drop(one.metric or ACCURACY, one.drop)} in the mean"
         + (", beyond the tolerance." if one.drop.value > one.pairs[0][0].tolerance else ".")
         for one in equalized(section)
         if one.drop is not None

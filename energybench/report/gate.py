@@ -10,7 +10,8 @@ from energybench.records.metric import ACCURACY, Metric
 from energybench.records.record import RunRecord
 from energybench.report.comparison import ComparedRow, Comparison, finetune_s
 from energybench.report.savings import Pair
-from energybench.report.stats import Estimate, means, ratios
+from energybench.report.stats import TAIL, Estimate, holm, means, p_beyond, ratios
+from energybench.report.text import interval
 
 COSTS: dict[str, Callable[[RunRecord], float | None]] = {
     "kwh": lambda record: record.kwh,
@@ -41,6 +42,19 @@ class Limit:
     def fits(self, metric: Metric | None) -> bool:
         """Return whether this limit applies to `metric`; an unknown metric counts as accuracy."""
         return self.name == (metric or ACCURACY).name
+
+
+@dataclass(frozen=True)
+class _Change:
+    """The mean change of one limited quantity in one row of one later run."""
+
+    limit: Limit
+    where: str
+    pairs: tuple[Pair, ...]
+    estimate: Estimate
+    """In the unit of the limit, positive for the worse."""
+    p: float | None
+    """One-sided p-value of a true change within the limit; None without an interval."""
 
 
 @dataclass(frozen=True)
@@ -83,63 +97,104 @@ def _limit(text: str) -> Limit:
 def judge(comparison: Comparison, limits: Sequence[Limit]) -> Verdict:
     """Apply `limits` to every run but the first.
 
-    With five or more seeds a limit is exceeded when the whole interval lies beyond it, with fewer
-    when the mean does. A cell that finished in the first run and failed in another is an offence,
-    and so is a limit for a metric that no cell has.
+    With five or more seeds a limit is exceeded when its p-value, one-sided and by Student's t, is
+    at most 0.025 after Holm's correction: alone, when the whole interval lies beyond the limit. The
+    family is every row and limit of this call with five or more seeds, so that the chance of any
+    false offence among them is 0.025. With fewer seeds a limit is exceeded when the mean is. A
+    cell that finished in the first run and failed in another is an offence, and so is a limit for
+    a metric that no cell has.
     """
     places = [(row, run, pairs) for row in comparison.rows for run, pairs in row.pairs.items()]
     offences = list(_newly_failed(comparison))
     unknown = []
+    changes: list[_Change] = []
     for limit in limits:
         own = [place for place in places if limit.name in COSTS or limit.fits(_metric(place[2]))]
         if places and not own:
             offences.append(f"limit {limit}: no cell has the metric {limit.name!r}")
         missing = 0
-        for (row, run, pairs), estimate in zip(
+        for (row, run, pairs), found in zip(
             own, _worse(limit, [pairs for _, _, pairs in own]), strict=True
         ):
-            if estimate is None:
+            unit = None if limit.name in COSTS else (_metric(pairs) or ACCURACY).unit
+            if found is None:
                 missing += 1
+            elif unit is not None and limit.unit not in ("", unit):
+                where = _where(limit, row, run)
+                offences.append(f"{where} is in {unit or 'no unit'}, and the limit {limit} is not")
             else:
-                offences += _exceeded(limit, row, run, pairs, estimate)
+                changes.append(_Change(limit, _where(limit, row, run), pairs, *found))
         if missing:
             unknown.append(f"{limit} not applied to {missing} of {len(own)} rows: not known")
-    return Verdict(tuple(offences), tuple(unknown))
+    return Verdict((*offences, *_exceeded(changes)), tuple(unknown))
 
 
-def _exceeded(
-    limit: Limit, row: ComparedRow, run: str, pairs: Sequence[Pair], estimate: Estimate
-) -> list[str]:
-    """Return a line if the limit is exceeded or is in another unit than the metric, else None."""
-    metric = None if limit.name in COSTS else _metric(pairs) or ACCURACY
+def _where(limit: Limit, row: ComparedRow, run: str) -> str:
     label = f" ({row.label})" if row.label else ""
-    where = f"{row.key}{label} in {run}: {limit.name}"
-    unit = limit.unit if metric is None else metric.unit
-    if limit.unit not in ("", unit):
-        return [f"{where} is in {unit or 'no unit'}, and the limit {limit} is not"]
-    least = estimate.value if estimate.low is None else estimate.low
-    if least <= limit.allowed:
-        return []
-    allowed = f"{limit.allowed:g} {unit}".rstrip()
-    return [f"{where} {_change(estimate, metric)}, limit {allowed} ({_seeds(pairs)})"]
+    return f"{row.key}{label} in {run}: {limit.name}"
+
+
+def _exceeded(changes: Sequence[_Change]) -> list[str]:
+    """Return a line per change that exceeds its limit, given all changes of one gate."""
+    family = [change.p for change in changes if change.p is not None]
+    adjusted = iter(holm(family))
+    lines = []
+    for change in changes:
+        p = None if change.p is None else next(adjusted)
+        exceeded = change.estimate.value > change.limit.allowed if p is None else p <= TAIL
+        if exceeded:
+            lines.append(_line(change, p, len(family)))
+    return lines
+
+
+def _line(change: _Change, p: float | None, family: int) -> str:
+    metric = None if change.limit.name in COSTS else _metric(change.pairs) or ACCURACY
+    unit = change.limit.unit if metric is None else metric.unit
+    allowed = f"{change.limit.allowed:g} {unit}".rstrip()
+    count = len(change.pairs)
+    seeds = f"{count} seed{'s' if count > 1 else ''}"
+    if p is not None:
+        seeds += f", p {'< 0.001' if p < 0.001 else f'= {p:.2g}'}"
+        seeds += f" by Holm's correction for {family}" if family > 1 else ""
+    return f"{change.where} {_change(change.estimate, metric)}, limit {allowed} ({seeds})"
 
 
 def _metric(pairs: Sequence[Pair]) -> Metric | None:
     return pairs[0][0].metric
 
 
-def _worse(limit: Limit, rows: Sequence[Sequence[Pair]]) -> list[Estimate | None]:
-    """Return the mean change for the worse per row: first of each pair against the second.
+def _worse(
+    limit: Limit, rows: Sequence[Sequence[Pair]]
+) -> list[tuple[Estimate, float | None] | None]:
+    """Return per row the mean change for the worse and its p-value, see `_Change`.
 
-    The change is in the unit of the limit.
+    The change is that from the second of each pair to the first, in the unit of the limit.
     """
     if limit.name not in COSTS:
         drops = [_drops(pairs) for pairs in rows]
-        found = iter(means([row for row in drops if row]))
-        return [next(found) if row else None for row in drops]
+        steps = [_step(pairs) for pairs, row in zip(rows, drops, strict=True) if row]
+        found = iter(means([row for row in drops if row], steps))
+        return [_tested(next(found), limit.allowed) if row else None for row in drops]
     values = [_values(limit.name, pairs) for pairs in rows]
-    estimates = iter(ratios([row for row in values if row]))
-    return [_as_percent(next(estimates)) if row else None for row in values]
+    known = [row for row in values if row]
+    whole = limit.name == "epochs"
+    one_more = [_one_more(row) if whole else 0.0 for row in known]
+    estimates = iter(ratios(known, one_more))
+    return [_as_percent(next(estimates), limit.allowed) if row else None for row in values]
+
+
+def _tested(mean: Estimate, allowed: float) -> tuple[Estimate, float | None]:
+    return mean, p_beyond(mean, allowed)
+
+
+def _step(pairs: Sequence[Pair]) -> float:
+    """Return the smallest step of a drop: one item of the coarsest test split."""
+    return max(record.test.resolution for pair in pairs for record in pair if record.test)
+
+
+def _one_more(row: Sequence[tuple[float, float]]) -> float:
+    """Return the logarithm of the ratio that one epoch more than the first run's makes."""
+    return math.log1p(1.0 / min(second for _, second in row))
 
 
 def _drops(pairs: Sequence[Pair]) -> list[float]:
@@ -166,11 +221,17 @@ def _values(name: str, pairs: Sequence[Pair]) -> list[tuple[float, float]]:
     return row
 
 
-def _as_percent(ratio: Estimate) -> Estimate:
+def _as_percent(ratio: Estimate, allowed: float) -> tuple[Estimate, float | None]:
+    """Return the change in percent, and its p-value, which is taken on the logarithms."""
+    p = p_beyond(ratio.log(), math.log1p(allowed / 100.0))
+
     def change(value: float | None) -> float | None:
         return None if value is None else 100.0 * (value - 1.0)
 
-    return Estimate(100.0 * (ratio.value - 1.0), change(ratio.low), change(ratio.high), ratio.pairs)
+    percent = Estimate(
+        100.0 * (ratio.value - 1.0), change(ratio.low), change(ratio.high), ratio.pairs
+    )
+    return percent, p
 
 
 def _newly_failed(comparison: Comparison) -> list[str]:
@@ -193,11 +254,4 @@ def _change(estimate: Estimate, metric: Metric | None) -> str:
     digits = ".2f" if metric is None or metric.is_share else ".3g"
     unit = "%" if metric is None else metric.unit
     text = f"{sign * estimate.value:+{digits}} {unit}".rstrip()
-    if estimate.low is None or estimate.high is None or math.isinf(estimate.high):
-        return text
-    ends = sorted((sign * estimate.low, sign * estimate.high))
-    return f"{text} [{ends[0]:+{digits}}, {ends[1]:+{digits}}]"
-
-
-def _seeds(pairs: Sequence[Pair]) -> str:
-    return f"{len(pairs)} seed{'s' if len(pairs) > 1 else ''}"
+    return text + interval(estimate, lambda end: f"{sign * end:+{digits}}", turned=sign < 0.0)

@@ -8,6 +8,7 @@ from energybench.report.rows import BASELINE
 from energybench.report.savings import NONE, Saving
 from energybench.report.sections import Section
 from energybench.report.stats import MIN_PAIRS, Estimate
+from energybench.report.text import interval
 from energybench.report.text import saving as saving_text
 
 _ESTIMATE = "Energy is an estimate here, not a measurement."
@@ -67,13 +68,12 @@ def clause(ratio: Estimate) -> str:
     """Return a ratio of energies as a clause, without a look at the noise floor."""
     low, high = ratio.low, ratio.high
     percent = 100 * (1.0 - ratio.value)
-    if low is None or high is None:
-        return f"took {abs(percent):.1f} % {'less' if percent > 0 else 'more'} energy"
-    if low <= 1.0 <= high:
+    if low is not None and high is not None and low <= 1.0 <= high:
         return f"shows no clear saving ({saving_text(ratio)})"
-    ends = sorted((abs(100 * (1.0 - low)), abs(100 * (1.0 - high))))
-    interval = f"{abs(percent):.1f} % [{ends[0]:.1f}, {ends[1]:.1f}]"
-    return f"saves {interval}" if percent > 0 else f"costs {interval} more"
+    ends = interval(ratio, lambda end: f"{100 * abs(1.0 - end):.1f}", turned=percent > 0)
+    if low is None or high is None:
+        return f"took {abs(percent):.1f} % {'less' if percent > 0 else 'more'} energy{ends}"
+    return f"saves {percent:.1f} %{ends}" if percent > 0 else f"costs {-percent:.1f} %{ends} more"
 
 
 def _of_many_models(section: Section, savings: Sequence[Saving]) -> str:

@@ -113,9 +113,7 @@ class Saving:
     @cached_property
     def drop(self) -> Estimate | None:
         """Mean drop in the metric's unit, positive if worse; None if a value is not known."""
-        drops = [record.drop for record, _ in self.pairs]
-        known = [drop for drop in drops if drop is not None]
-        return means([known])[0] if len(known) == len(drops) else None
+        return mean_drop([record for record, _ in self.pairs])
 
     @cached_property
     def flags(self) -> tuple[str, ...]:
@@ -136,6 +134,16 @@ class Saving:
     def estimated(self) -> bool:
         """Whether any energy is an estimate instead of a measurement."""
         return any(record.estimated for pair in self.pairs for record in pair)
+
+
+def mean_drop(records: Sequence[RunRecord]) -> Estimate | None:
+    """Return the mean drop of one row's records, by seed; None if a drop is not known."""
+    drops = [record.drop for record in records]
+    known = [drop for drop in drops if drop is not None]
+    if not known or len(known) < len(drops):
+        return None
+    steps = [record.test.resolution for record in records if record.test is not None]
+    return means([known], [max(steps)])[0]
 
 
 def savings(records: Iterable[RunRecord]) -> list[Saving]:
@@ -174,7 +182,7 @@ def _pairs(row: Row, base: Row) -> tuple[Pair, ...]:
 def _against(
     base: str, paired: dict[RowKey, tuple[Pair, ...]], noise: Floor | None
 ) -> list[Saving]:
-    """Return the savings of all rows, from one bootstrap because that is faster."""
+    """Return the savings of all rows, all at once because that is faster."""
     keys = list(paired)
     energy = energy_ratios([paired[key] for key in keys], "kwh")
     return [

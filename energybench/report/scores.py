@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from energybench.records.metric import ACCURACY, Metric
 from energybench.records.record import RunRecord
 from energybench.report.savings import Saving
+from energybench.report.stats import Estimate
+from energybench.report.text import interval
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,16 @@ class ScoreColumn:
     def drop(self, metric: Metric | None, drop: float | None) -> str:
         """Return a drop with its sign and unit, positive where the model is worse; "-" for None."""
         return "-" if metric is None or drop is None else metric.show_drop(drop)
+
+    def mean_drop(self, metric: Metric | None, drop: Estimate | None) -> str:
+        """Return a mean drop with its interval: "+0.40 pp [+0.10, +0.70]"; "-" for None."""
+        return "-" if metric is None or drop is None else mean_drop(metric, drop)
+
+
+def mean_drop(metric: Metric, drop: Estimate) -> str:
+    """Return a mean drop with its unit and interval: "+0.40 pp [+0.10, +0.70]"."""
+    digits = ".2f" if metric.is_share else ".3g"
+    return metric.show_drop(drop.value) + interval(drop, lambda end: f"{end:+{digits}}")
 
 
 def score_column(records: Iterable[RunRecord]) -> ScoreColumn:

@@ -1,8 +1,12 @@
 """Numbers as text for people."""
 
 import math
+from collections.abc import Callable
 
 from energybench.report.stats import Estimate
+
+TOO_FEW = "too few for an interval"
+"""Stands beside every mean of two to four seeds."""
 
 
 def percent(share: float | None, digits: int = 1) -> str:
@@ -23,19 +27,31 @@ def saving(ratio: Estimate | None) -> str:
     if ratio is None:
         return "-"
     text = f"{100 * (1 - ratio.value):+.1f} %"
-    if ratio.low is None or ratio.high is None:
-        return text
-    return f"{text} [{100 * (1 - ratio.high):+.1f}, {100 * (1 - ratio.low):+.1f}]"
+    return text + interval(ratio, lambda end: f"{100 * (1 - end):+.1f}", turned=True)
 
 
 def times(ratio: Estimate | None) -> str:
     """Return a ratio with its interval: "0.660 [0.625, 0.699]"; "-" for None."""
     if ratio is None:
         return "-"
-    text = f"{ratio.value:.3f}"
-    if ratio.low is None or ratio.high is None:
-        return text
-    return f"{text} [{ratio.low:.3f}, {ratio.high:.3f}]"
+    return f"{ratio.value:.3f}" + interval(ratio, lambda end: f"{end:.3f}")
+
+
+def interval(mean: Estimate, show: Callable[[float], str], turned: bool = False) -> str:
+    """Return the text after a mean: " [0.625, 0.699]", or that it has `TOO_FEW` seeds.
+
+    `show` gives the text of an end; `turned` where a larger end of `mean` reads as a smaller
+    number. A single seed is no mean and has "".
+    """
+    if mean.low is None or mean.high is None:
+        return f" ({TOO_FEW})" if mean.too_few else ""
+    ends = (mean.high, mean.low) if turned else (mean.low, mean.high)
+    return f" [{show(ends[0])}, {show(ends[1])}]"
+
+
+def setting_ends(ends: tuple[float, float] | None) -> str:
+    """Return the text after a searched setting: " [16, 18]"; "" where no interval is known."""
+    return "" if ends is None else f" [{ends[0]:g}, {ends[1]:g}]"
 
 
 def number(value: float | None, digits: int = 3) -> str:

@@ -257,7 +257,8 @@ class _RunningCell:
             precision = self._precision()
             test = evaluate(model, task, batches, session.device, precision, session.group)
         outcomes = " ".join(map(str, test.outcomes.tolist()))
-        self.measured.test = TestResult(task.metric, test.value, test.items, outcomes)
+        right = None if test.right is None else "".join(map(str, test.right.int().tolist()))
+        self.measured.test = TestResult(task.metric, test.value, test.items, outcomes, right)
 
     def _plan(self) -> Finetuning:
         """Describe how this cell's model is trained, without a watcher of its epochs."""

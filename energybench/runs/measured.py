@@ -124,11 +124,14 @@ def _compared(record: RunRecord, reference: Reference | None) -> RunRecord:
     if record.test is None:
         return record
     own, theirs = record.test.outcomes.split(), baseline.outcomes.split()
+    lost, gained = _exchanged(record.test, baseline)
     return replace(
         record,
         reference_value=baseline.value,
         reference_source=reference.source,
         disagreements=sum(a != b for a, b in zip(own, theirs, strict=True)),
+        lost=lost,
+        gained=gained,
     )
 
 
@@ -136,6 +139,14 @@ def with_target(record: RunRecord, baseline: Sequence[EpochRecord], metric: Metr
     """Add the energy to target, see `records.target`, at the record's own tolerance."""
     found = target_of(metric, record.tolerance, baseline, record.start, record.epochs)
     return replace(record, target=found)
+
+
+def _exchanged(test: TestResult, baseline: TestResult) -> tuple[int | None, int | None]:
+    """Return how many items the baseline alone has right, and how many this cell alone."""
+    if test.right is None or baseline.right is None:
+        return None, None
+    pairs = list(zip(baseline.right, test.right, strict=True))
+    return pairs.count(("1", "0")), pairs.count(("0", "1"))
 
 
 def _add(readings: dict[str, EnergyReading], name: str, *more: EnergyReading) -> None:

@@ -12,7 +12,13 @@ from functools import partial
 import torch
 from torch import nn
 
-from energybench.compression.base import Compression, Score, precisions_of, required_precision
+from energybench.compression.base import (
+    Compression,
+    Judged,
+    Score,
+    precisions_of,
+    required_precision,
+)
 from energybench.config import PRECISIONS, RunConfig
 from energybench.energy.carbon import CarbonIntensity
 from energybench.energy.machine import Machine
@@ -217,9 +223,9 @@ class Session:
         """Make the score that a search calls: the task's metric on the validation split."""
         task, batches = self.task(model), self.batches("validation", model, seed)
         precision = self.config.precision
-        return Score(
-            lambda network: (
-                evaluate(network, task, batches, self.device, precision, self.group).value
-            ),
-            task.metric,
-        )
+
+        def measure(network: nn.Module) -> Judged:
+            found = evaluate(network, task, batches, self.device, precision, self.group)
+            return Judged(found.value, found.right)
+
+        return Score(measure, task.metric)

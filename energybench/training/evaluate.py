@@ -25,6 +25,8 @@ class Evaluation:
     """Items of the split."""
     outcomes: Tensor
     """(items,) int64 or float, on the CPU, in the split's order: the answer to each item."""
+    right: Tensor | None = None
+    """(items,) bool, like `outcomes`: whether it is right; None where the task does not say."""
 
 
 def evaluated_at_once(device: torch.device) -> int:
@@ -50,16 +52,17 @@ def evaluate(
     was_training = model.training
     model.eval()
     loss, metric = (torch.zeros((), dtype=torch.float64, device=device) for _ in range(2))
-    outcomes = []
+    outcomes, right = [], []
     with arithmetic(precision, device):
         for batch in batches:
             scores = task.evaluate(model, to_device(batch, device))
             loss += scores.loss
             metric += scores.metric
             outcomes.append(scores.outcomes)
+            right.extend([] if scores.right is None else [scores.right])
     model.train(was_training)
-    own = loss.item(), metric.item(), _joined(outcomes)
-    losses, metrics, parts = zip(*group.all_gather(own), strict=True)
+    own = loss.item(), metric.item(), _joined(outcomes), _joined(right)
+    losses, metrics, parts, judged = zip(*group.all_gather(own), strict=True)
     answers = _joined(parts)
     items = len(answers)
     if items == 0:
@@ -69,7 +72,14 @@ def evaluate(
         value=task.metric_value(sum(metrics) / items),
         items=items,
         outcomes=answers,
+        right=_whole(judged, items),
     )
+
+
+def _whole(parts: Sequence[Tensor], items: int) -> Tensor | None:
+    """Join the ranks' judgements; None unless there is one for every item."""
+    right = _joined(parts)
+    return right.bool() if len(right) == items else None
 
 
 def _joined(parts: Sequence[Tensor]) -> Tensor:

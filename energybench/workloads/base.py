@@ -74,6 +74,8 @@ class Scores:
     """(), summed over the items; the mean over a split is what `Task.metric_value` takes."""
     outcomes: Tensor
     """(items,) int64 or float: the model's answer to each item, such as the predicted class."""
+    right: Tensor | None = None
+    """(items,) bool: whether each answer is right; None where answers are not right or wrong."""
 
 
 class Task(Protocol):

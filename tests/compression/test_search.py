@@ -1,11 +1,15 @@
+import time
+
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from support.scores import by_accuracy
 from torch import nn
 
-from energybench.compression.base import Score
+from energybench.compression.base import Judged, Score
+from energybench.compression.resampling import setting_interval
 from energybench.compression.search import boundary, largest, strongest
-from energybench.records.metric import Metric
+from energybench.records.metric import ACCURACY, Metric
 
 
 @given(count=st.integers(0, 200), edge=st.integers(0, 200))
@@ -122,7 +126,7 @@ def test_a_known_reference_is_not_measured_again() -> None:
         scores.append(dial.at)
         return 0.8
 
-    found = boundary(nn.Identity(), score, 1.0, [1.0, 2.0], dial, 6, reference=0.9)
+    found = boundary(nn.Identity(), score, 1.0, [1.0, 2.0], dial, 6, reference=Judged(0.9))
     assert (found.reference, found.setting) == (0.9, None)
     assert 0.0 not in scores
 
@@ -141,3 +145,35 @@ def test_a_curve_that_is_not_monotone_is_said_to_be() -> None:
     assert report.notes == [
         "the curve is not monotone: 6 is within the tolerance, the weaker 5 is not"
     ]
+
+
+def test_a_search_says_how_far_its_setting_depends_on_the_items() -> None:
+    """Of 300 items, setting 3 loses 2, which is within a point by a single item."""
+    dial, items = Dial(), 300
+
+    def judge(model: nn.Module) -> Judged:
+        lost = {0: 0, 1: 0, 2: 0, 3: 2, 4: 20, 5: 60}[int(dial.at)]
+        right = torch.arange(items) >= lost
+        return Judged(right.double().mean().item(), right)
+
+    found = boundary(nn.Identity(), Score(judge, ACCURACY), 1.0, [1, 2, 3, 4, 5], dial, 6)
+    assert found.setting == 3
+    assert found.interval == (2.0, 3.0)
+    assert found.report("stego", {"bits": 3}, 0.1).interval == (2.0, 3.0)
+    unknown = boundary(nn.Identity(), by_accuracy(lambda model: 0.9), 1.0, [1, 2], dial, 6)
+    assert unknown.interval is None
+
+
+def test_the_interval_of_a_setting_is_fast_at_the_size_of_imagenet() -> None:
+    chance = torch.Generator().manual_seed(0)
+    right = [torch.rand(50_000, generator=chance) < share for share in (0.7, 0.7, 0.69, 0.6)]
+    tried = [(float(number), one) for number, one in enumerate(right[1:], 1)]
+    began = time.process_time()
+    interval = setting_interval(ACCURACY, right[0], tried, 1.0)
+    assert time.process_time() - began < 0.2
+    assert interval is not None
+    assert 0.0 <= interval[0] <= interval[1] <= 2.0
+    assert interval == setting_interval(ACCURACY, right[0], tried, 1.0)  # seeded
+    loss = Metric("loss", higher_is_better=False, unit="", scale=1.0)
+    assert setting_interval(loss, right[0], tried, 1.0) is None
+    assert setting_interval(ACCURACY, right[0], [], 1.0) is None

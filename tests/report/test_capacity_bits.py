@@ -132,6 +132,13 @@ def test_the_table_has_every_bit_count_and_a_summary() -> None:
     ]
 
 
+def test_a_capacity_has_its_interval_in_table_and_figure(tmp_path: Path) -> None:
+    curves = {"resnet18": found(17, interval=(16.0, 18.0))}
+    assert " 17 [16, 18] " in capacity_table(curves)
+    save_capacities(curves, tmp_path / "bits.svg")
+    assert any("17 [16, 18] bits, " in text for text in texts(tmp_path / "bits.svg"))
+
+
 def test_the_table_has_the_bits_of_each_layer_where_they_are_known() -> None:
     some = dict(list(layers(3).items())[1:])
     curves = {"cleared": found(19, layers=layers(3)), "random": found(20, layers=some)}

@@ -61,6 +61,30 @@ def test_each_factor_by_itself() -> None:
     )
 
 
+def test_a_ratio_near_one_has_no_shares() -> None:
+    """The shares were 178526 % and more; only the factors themselves say something."""
+    base = cell(joules=1000.0, seconds=10.0, epochs=4)
+    near = cell(joules=1000.1, seconds=9.0, epochs=5)
+    found = factors([(near, base)])
+    assert found is not None
+    assert found.shares is None
+    assert found.texts == ["1.25", "1.00", "0.72", "1.11"]
+    clear = factors([(cell(joules=800.0), base)])
+    assert clear is not None
+    assert clear.texts[-1] == "0.80 (100 %)"
+
+
+def test_shares_wait_for_an_interval_that_excludes_one() -> None:
+    def shares(*joules: float) -> dict[str, float] | None:
+        pairs = [(cell(seed=i, joules=j), cell(seed=i)) for i, j in enumerate(joules)]
+        found = factors(pairs)
+        assert found is not None
+        return found.shares
+
+    assert shares(700.0, 1300.0, 800.0, 950.0, 600.0) is None  # -17 % in the mean
+    assert shares(950.0, 951.0, 952.0, 953.0, 954.0) is not None
+
+
 def test_equal_energies_have_no_shares() -> None:
     found = factors([(cell(), cell())])
     assert found is not None

@@ -58,7 +58,43 @@ def test_five_seeds_count_when_the_interval_clears_the_limit() -> None:
     steady = [cell(seed=seed, joules=1080.0 + seed) for seed in range(6)]
     (line,) = verdict(old, steady, "kwh:5%").offences
     assert line.startswith("resnet18 baseline in new: kwh +8.25 % [+8.")
-    assert line.endswith("limit 5 % (6 seeds)")
+    assert line.endswith("limit 5 % (6 seeds, p < 0.001)")
+
+
+def test_two_to_four_seeds_are_said_to_be_too_few() -> None:
+    old = [cell(seed=seed) for seed in range(3)]
+    new = [cell(seed=seed, joules=1100.0) for seed in range(3)]
+    (line,) = verdict(old, new, "kwh:5%").offences
+    assert line.endswith("kwh +10.00 % (too few for an interval), limit 5 % (3 seeds)")
+
+
+def test_a_gate_over_many_rows_is_corrected_for_their_number() -> None:
+    """Of 20 rows one is beyond its limit by chance; Holm's correction lets it pass."""
+    methods = [f"m{number}" for number in range(20)]
+    old = [cell(method, seed) for method in methods for seed in range(5)]
+    luck = (1.09, 1.10, 1.12, 1.13, 1.20)  # alone: p = 0.01
+    noise = (0.9, 0.95, 1.0, 1.05, 1.1)
+    new = [
+        cell(method, seed, joules=1000.0 * (luck if method == "m7" else noise)[seed])
+        for method in methods
+        for seed in range(5)
+    ]
+    alone = [record for record in new if record.method == "m7"]
+    (line,) = verdict(old, alone, "kwh:5%").offences
+    assert line.startswith("resnet18 m7 in new: kwh +12.")
+    assert verdict(old, new, "kwh:5%").offences == ()
+    worse = [cell(method, seed, joules=1200.0 + seed) for method in ("m3",) for seed in range(5)]
+    new = [record for record in new if record.method != "m3"] + worse
+    (line,) = verdict(old, new, "kwh:5%").offences
+    assert "m3" in line
+    assert line.endswith("(5 seeds, p < 0.001 by Holm's correction for 20)")
+
+
+def test_equal_epochs_leave_room_for_an_epoch() -> None:
+    old = [cell(seed=seed, epochs=10) for seed in range(5)]
+    assert verdict(old, [cell(seed=s, epochs=11) for s in range(5)], "epochs:6%").offences == ()
+    (line,) = verdict(old, [cell(seed=s, epochs=14) for s in range(5)], "epochs:6%").offences
+    assert "epochs +40.00 % [+33." in line
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,11 @@
 from support.saved_runs import cell
 
 from energybench.records.record import RunRecord
+from energybench.report.comparison import compare
 from energybench.report.headline import headline
 from energybench.report.sections import Section
+from energybench.report.tables.compared import comparison_text
+from energybench.report.tables.matrix_rows import result_table
 
 
 def said(*records: RunRecord) -> str:
@@ -54,6 +57,22 @@ def test_intervals_and_no_remark_on_seeds_where_there_are_five() -> None:
     text = said(*records)
     assert text.startswith("On resnet18 prune saves 29.5 % [2")
     assert "seeds:" not in text
+
+
+def test_two_to_four_seeds_are_said_to_be_too_few_wherever_a_mean_is_shown() -> None:
+    records = [cell(seed=seed) for seed in range(3)]
+    records += [cell("prune", seed, 700.0, correct=98 - seed) for seed in range(3)]
+    assert said(*records) == (
+        "On resnet18 prune saves 30.0 % (too few for an interval) beyond the tolerance. "
+        "3 seeds are too few for an interval: small differences mean nothing."
+    )
+    section = Section("run", "a processor", tuple(records))
+    row = result_table(section).rows[1]
+    assert "+30.0 % (too few for an interval)" in row
+    assert "+1.00 pp (too few for an interval)" in row
+    compared = comparison_text(compare({"old": records, "new": records}))
+    assert "1.000 (too few for an interval)" in compared
+    assert "too few" not in comparison_text(compare({"old": records[:1], "new": records[:1]}))
 
 
 def test_an_interval_with_both_signs_is_no_saving() -> None:

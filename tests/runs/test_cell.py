@@ -15,6 +15,7 @@ from support.tiny_cells import Failing, MemoryJournal, run_cell, tiny_run, tiny_
 from torch import nn
 
 from energybench.compression.base import Baseline
+from energybench.compression.prune import Prune
 from energybench.config import Cell, FinetuneConfig
 from energybench.energy.carbon import CarbonIntensity
 from energybench.energy.machine import gpu_id
@@ -80,6 +81,40 @@ def test_an_interrupted_cell_is_kept_before_the_interruption_goes_on(session: Se
     ]
     assert set(kept[1].phases) == {"load", "compress", "finetune"}
     assert from_json(json.loads(json.dumps(kept[1].to_json()))).status == "interrupted"
+
+
+class Blinded(Prune):
+    """Prunes, and loses its accuracy at the end."""
+
+    def finalize(self, model: nn.Module) -> None:
+        for parameter in model.parameters():
+            parameter.data.zero_()
+
+
+def test_a_record_counts_the_items_lost_and_how_sure_its_setting_is(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = {"baseline": Baseline, "prune": Blinded}
+    monkeypatch.setattr(METHODS, "get", made.__getitem__)
+    run = tiny_run(session)
+    record, baseline = run_cell(Cell("resnet18", "prune"), session, run), run.on_demand[0]
+    assert record.test is not None
+    assert baseline.test is not None
+    for one in (record.test, baseline.test):
+        assert one.right is not None
+        assert one.right.count("1") == round(one.value * one.items)
+    assert record.lost is not None
+    assert record.gained is not None
+    assert record.drop == pytest.approx(100 * (record.lost - record.gained) / record.test.items)
+    headline = record.headline()
+    assert headline["drop_low"] < headline["drop"] < headline["drop_high"]
+    assert 0.0 <= headline["drop_p"] < 0.05
+    assert record.compression is not None
+    assert record.compression.interval is not None
+    low, high = record.compression.interval
+    assert low <= record.compression.settings["fraction"] <= high  # type: ignore[operator]
+    assert baseline.paired_drop is None
+    assert from_json(json.loads(json.dumps(record.to_json()))) == record
 
 
 def test_a_failed_baseline_fails_the_cells_that_need_it(

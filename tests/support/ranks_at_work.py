@@ -99,8 +99,8 @@ def steps(group: Group, name: str) -> tuple[float, float, list[Tensor]]:
     return epoch.train_loss, epoch.validation_loss, list(model.buffers())
 
 
-def letters(group: Group) -> tuple[list[tuple[float, float]], list[int]]:
-    """Fine-tune a task that is not of images; losses by epoch, and the test outcomes."""
+def letters(group: Group) -> tuple[list[tuple[float, float]], list[tuple[int, bool]]]:
+    """Fine-tune a task that is not of images; losses by epoch, outcomes and whether right."""
     task = NextLetter()
     model = task.model(0)
     train = [own(batch, group) for batch in task.batches("train", 16, 0)]
@@ -111,7 +111,9 @@ def letters(group: Group) -> tuple[list[tuple[float, float]], list[int]]:
         replace(plan(group, train, validation, "fp32", 3), task=task),
     )
     test = evaluate(model, task, task.batches("test", 16, 2, group.share), CPU, group=group)
-    return [(one.train_loss, one.validation_loss) for one in epochs], test.outcomes.tolist()
+    assert test.right is not None
+    answers = list(zip(test.outcomes.tolist(), test.right.tolist(), strict=True))
+    return [(one.train_loss, one.validation_loss) for one in epochs], answers
 
 
 def own(batch: Any, group: Group) -> Any:

@@ -66,7 +66,8 @@ class NextLetter:
         targets = batch["targets"]["next"].flatten()
         logits = model(batch["letters"]).flatten(0, 1)
         loss = cross_entropy(logits, targets, reduction="sum")
-        return Scores(loss=loss, metric=loss, outcomes=logits.argmax(dim=1))
+        said = logits.argmax(dim=1)
+        return Scores(loss=loss, metric=loss, outcomes=said, right=said == targets)
 
     def metric_value(self, mean: float) -> float:
         return math.exp(mean)

@@ -53,6 +53,8 @@ def test_a_task_whose_batches_are_dicts_is_trained_and_judged() -> None:
     batches = LETTERS.batches("test", 64, 2)
     (truth,) = (batch["targets"]["next"].flatten() for batch in batches)
     assert torch.equal(test.outcomes, truth), "every letter is predicted, in the split's order"
+    assert test.right is not None
+    assert test.right.tolist() == [True] * (64 * 7)
 
 
 def test_the_batch_size_of_an_evaluation_changes_no_result() -> None:
@@ -72,11 +74,12 @@ def test_outcomes_may_be_real_numbers() -> None:
         def evaluate(self, model: torch.nn.Module, batch: Any) -> Any:
             found = super().evaluate(model, batch)
             certainty = model(batch["letters"]).softmax(dim=2).amax(dim=2).flatten()
-            return type(found)(found.loss, found.metric, certainty)
+            return type(found)(found.loss, found.metric, certainty)  # no answer right or wrong
 
     test = evaluate(LETTERS.model(0), Certainty(), LETTERS.batches("test", 16, 2), CPU)
     assert test.outcomes.is_floating_point()
     assert (test.outcomes > 0.2).all()
+    assert test.right is None
 
 
 def test_two_ranks_train_it_as_one_process_does() -> None:

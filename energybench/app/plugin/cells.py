@@ -61,9 +61,9 @@ def energy_cell(
 
     `energy_cell(cell)` returns the cell's record. The record is first added to the journal and to
     the benchmark's `extra_info`; then the test fails if the cell failed, or if the drop of its
-    metric exceeds the tolerance. `energy_cell(cell, tolerance=2.0, budget="equal")` overrides the
-    options for this cell; None keeps them. With `--energy-resume` a cell in the journal is not
-    run again.
+    metric exceeds the tolerance; with `--energy-gate=confident`, if it does so beyond doubt.
+    `energy_cell(cell, tolerance=2.0, budget="equal")` overrides the options for this cell; None
+    keeps them. With `--energy-resume` a cell in the journal is not run again.
     """
     return _cell_runner(benchmark, pytestconfig, request)
 
@@ -106,7 +106,7 @@ def _cell_runner(
             request.session.shouldstop = (
                 f"{record.error}; --energy-resume continues with the next cell"
             )
-        failure = failure_text(record)
+        failure = failure_text(record, state.options.gate)
         if failure is not None:
             pytest.fail(failure, pytrace=False)
         return record
@@ -187,7 +187,9 @@ def _write_table(terminalreporter: pytest.TerminalReporter, state: PytestRun) ->
     from energybench.report.tables.results import result_table
 
     terminalreporter.write_sep("-", "energybench: energy of fine-tuning")
-    terminalreporter.write_line(result_table(state.measured, cached=run.references.cached))
+    terminalreporter.write_line(
+        result_table(state.measured, cached=run.references.cached, gate=state.options.gate)
+    )
     for done in run.preparations:
         terminalreporter.write_line(f"before the cells: {done}")
     for model, size in run.batch_sizes.items():

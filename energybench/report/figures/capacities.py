@@ -16,7 +16,7 @@ from energybench.report.style import (
     new_figure,
     save_figure,
 )
-from energybench.report.text import size
+from energybench.report.text import setting_ends, size
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,7 +67,8 @@ def _curves_figure(curves: Mapping[str, Capacity], metric: Metric) -> "Figure":
             marker=MARKERS[number % len(MARKERS)],
             markersize=4,
             linewidth=1.5,
-            label=f"{label}: {found.bits} bits, {size(found.capacity_bytes)}",
+            label=f"{label}: {found.bits}{setting_ends(found.interval)} bits, "
+            f"{size(found.capacity_bytes)}",
         )
         axes.plot(
             [found.bits],

@@ -10,6 +10,7 @@ from energybench.records.record import RunRecord
 from energybench.report.scores import metric_of, value_axis, worst_within
 from energybench.report.sections import Section
 from energybench.report.style import colour, legend_below, marker, panels
+from energybench.report.text import setting_ends
 
 COLUMNS = 3
 
@@ -113,7 +114,8 @@ def _draw_capacity(axes: "Axes", record: RunRecord, label: str) -> None:
         label=label,
     )
     chosen = float(report.settings["bits"])
-    axes.axvline(chosen, color=own, linestyle=":", linewidth=1.4, label=f"{label}: bits cleared")
+    cleared = f"{label}: {chosen:g}{setting_ends(report.interval)} bits cleared"
+    axes.axvline(chosen, color=own, linestyle=":", linewidth=1.4, label=cleared)
     if report.reference_score is not None:
         worst = worst_within(metric, report.reference_score, record.tolerance)
         ink = axes.xaxis.label.get_color()

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from energybench.compression.capacity import Capacity
 from energybench.errors import UsageError
 from energybench.records.metric import ACCURACY, Metric
-from energybench.report.text import size
+from energybench.report.text import setting_ends, size
 
 
 def capacity_table(
@@ -30,7 +30,7 @@ def capacity_table(
             label,
             one.fill,
             one.rounding if one.fill == "zeros" else "-",
-            one.bits,
+            _bits(one),
             size(one.capacity_bytes),
             f"{100 * one.bits / 32:.1f} %",
             _show(metric, dict(one.curve)[one.bits]),
@@ -56,6 +56,11 @@ def capacity_table(
     return "\n\n".join(tables)
 
 
+def _bits(found: Capacity) -> str:
+    """Return the bits with their interval over resampled items: "17 [16, 18]"."""
+    return f"{found.bits}{setting_ends(found.interval)}"
+
+
 def _show(metric: Metric, value: float | None) -> str:
     return "-" if value is None else metric.show(value)
 
@@ -67,7 +72,7 @@ def _bits_by_layer(curves: Mapping[str, Capacity]) -> list[list[str]]:
         [
             name.removesuffix(".weight"),
             f"{weights:,}",
-            *(str(one.layers[name].bits) if name in one.layers else "-" for one in curves.values()),
+            *(_bits(one.layers[name]) if name in one.layers else "-" for one in curves.values()),
         ]
         for name, weights in sizes.items()
     ]

@@ -81,7 +81,7 @@ def _cells(column: Column, score: ScoreColumn) -> list[str]:
     return [
         *(show(column) for _, show in _COLUMNS),
         score.value(column.metric, column.means["value"]),
-        score.drop(column.metric, column.means["drop"]),
+        score.mean_drop(column.metric, column.drop),
     ]
 
 

@@ -57,7 +57,6 @@ def _result(
     records = list(section.rows[key].values())
     found = section.savings.get(key)
     rates = [one.compression.compression_rate for one in records if one.compression]
-    drop = found.drop if found else None
     metric = records[0].metric
     return (
         key.model,
@@ -71,7 +70,7 @@ def _result(
         number(fmean(len(record.epochs) for record in records)),
         format_seconds(_mean([finetune_s(record) for record in records])),
         score.value(metric, _mean([record.value for record in records])),
-        score.drop(metric, drop.value if drop else None),
+        score.mean_drop(metric, found.drop if found else None),
         percent(fmean(rates)) if rates else "-",
         "; ".join(found.flags) if found else "",
     )

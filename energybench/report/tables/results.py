@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 
+from energybench.config import OBSERVED
 from energybench.energy.units import format_co2e, format_kwh, format_seconds
 from energybench.records.record import RunRecord
+from energybench.records.verdict import undecided
 from energybench.registry import METHODS, base_name
 from energybench.report.floor import Floor, floor
 from energybench.report.rows import BASELINE
@@ -34,6 +36,7 @@ def result_table(
     records: Iterable[RunRecord],
     layout: str = "simple",
     cached: Mapping[tuple[str, int], RunRecord] | None = None,
+    gate: str = OBSERVED,
 ) -> str:
     """Return a table as text with one row per record, models in the order of `records`.
 
@@ -42,7 +45,8 @@ def result_table(
     search" includes the method's own search in both. A saving within the noise floor of the
     repeated baselines among `records` is "none (±6 %)". `layout` is one of tabulate's table
     formats: `simple`, `github`, `tsv`... `cached` are baselines of earlier runs by (model, seed);
-    savings against cached baselines are marked.
+    savings against cached baselines are marked. `gate` is the gate of the run: drops that are
+    undecided under it are marked.
     """
     from tabulate import tabulate  # here: only a run that measured something needs it
 
@@ -56,7 +60,7 @@ def result_table(
     for record in records:
         key = record.model, record.seed
         baseline = baselines.get(key) or earlier.get(key)
-        rows.append(_row(record, score, noise, baseline, key not in baselines))
+        rows.append(_row(record, score, noise, baseline, key not in baselines, gate))
     headers = list(_HEADERS)
     headers[_METRIC] = score.header
     if any(record.carbon for record in records):
@@ -87,6 +91,7 @@ def _row(
     noise: Floor | None,
     baseline: RunRecord | None,
     from_cache: bool,
+    gate: str,
 ) -> list[str]:
     reading = record.phases.get("finetune")
     saving = with_search = "-"
@@ -107,7 +112,8 @@ def _row(
         str(len(record.epochs)),
         format_seconds(reading.duration_s if reading else None),
         score.value(record.metric, record.value),
-        score.drop(record.metric, record.drop),
+        score.drop(record.metric, record.drop)
+        + (" (undecided)" if undecided(record, gate) else ""),
         percent(rate),
         _source(record),
     ]

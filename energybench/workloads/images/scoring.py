@@ -17,14 +17,16 @@ def training_loss(forward: Forward, batch: ImageBatch) -> tuple[Tensor, int]:
 
 
 def scores(model: nn.Module, batch: ImageBatch) -> Scores:
-    """Return summed cross-entropy in nats, correct predictions, and predicted classes."""
+    """Return summed cross-entropy in nats, correct predictions, predicted and right classes."""
     images, labels = batch
     logits = model(images)
     predictions = logits.argmax(dim=1)
+    right = predictions == labels
     return Scores(
         loss=cross_entropy(logits.float(), labels, reduction="sum"),
-        metric=(predictions == labels).sum(),
+        metric=right.sum(),
         outcomes=predictions,
+        right=right,
     )
 
 

@@ -127,11 +127,20 @@ def test_a_drop_beyond_the_tolerance_fails_after_its_record_is_written(
     result.stdout.fnmatch_lines(
         [
             "tiny ruin seed 0 lost * pp of accuracy, tolerance 1: baseline * % "
-            "(* of 600 test images), here * % (*); * images are classified differently"
+            "(* of 600 test images), here * % (*); * images are classified differently; "
+            "drop * pp [[]*, *], p *"
         ]
     )
     ruined = load(session.path / "out.json")["benchmarks"][1]["extra_info"]
     assert ruined["within_tolerance"] is False
+    assert ruined["drop_low"] < ruined["drop"] < ruined["drop_high"]
+    doubtful = session.runpytest_subprocess(
+        "--energy-methods=baseline,ruin",
+        "--energy-gate=confident",
+        f"--energy-tolerance={ruined['drop'] - 0.1}",
+    )
+    doubtful.assert_outcomes(passed=2)
+    doubtful.stdout.fnmatch_lines(["tiny*ruin* pp (undecided) *"])
     assert ruined["kwh"] > 0
 
 
