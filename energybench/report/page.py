@@ -23,6 +23,7 @@ from energybench.report.tables.matrix_rows import (
     study_tables,
     why_table,
 )
+from energybench.report.tables.other_watts import estimate_tables
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def markdown(runs: Sequence[Run]) -> str:
         parts += [f"## {section.label}, on {section.machine}", headline(section)]
         if section.rows:
             parts += [result_table(section).markdown()]
-        for title, table in study_tables(section):
+        for title, table in (*estimate_tables(section), *study_tables(section)):
             parts += [f"### {title}", table.markdown()]
         figures = FIGURES.items()
         found_by = [
@@ -95,7 +96,10 @@ def _section(number: int, section: Section) -> dict[str, Any]:
         "machine": section.machine,
         "headline": headline(section),
         "results": result_table(section),
-        "studies": [{"title": title, "table": table} for title, table in study_tables(section)],
+        "studies": [
+            {"title": title, "table": table}
+            for title, table in (*estimate_tables(section), *study_tables(section))
+        ],
         "figures": drawn,
         "why": why_table(section),
         "caveats": caveats(section),
