@@ -8,7 +8,7 @@ from typing import Any
 
 from energybench.records.metric import ACCURACY, Metric
 from energybench.records.record import RunRecord
-from energybench.report.likeness import arithmetics, other_watts
+from energybench.report.likeness import notes_between, notes_within
 from energybench.report.mismatch import mismatches
 from energybench.report.rows import Row, RowKey, in_order, labels, rows
 from energybench.report.savings import Pair, Saving, energy_ratios, saved_in
@@ -126,13 +126,7 @@ def compare(runs: Mapping[str, Sequence[RunRecord]], across: Collection[str] = (
         run: tuple(record for record in records if record.status != "ok")
         for run, records in runs.items()
     }
-    notes = (
-        *mismatches(runs, found),
-        *_unlike_sources(result),
-        *_unlike_watts(result),
-        *_several_arithmetics(result),
-        *_other_watts(result),
-    )
+    notes = (*mismatches(runs, found), *_unlike_sources(result), *_doubts(result))
     return Comparison(names, result, notes, failed)
 
 
@@ -210,63 +204,20 @@ def _unlike_sources(found: Iterable[ComparedRow]) -> list[str]:
     ]
 
 
-def _unlike_watts(found: Sequence[ComparedRow]) -> list[str]:
-    """Return one line per two assumptions whose estimates stand side by side, naming both."""
-    lines = []
-    runs = dict.fromkeys(run for row in found for run in row.columns)
-    for run in runs:
-        saved = [row.columns[run].saving for row in found if run in row.columns]
-        own = [pair for saving in saved if saving is not None for pair in saving.pairs]
-        lines += [
-            f"estimates of {run} with unlike watts in {_cells(count)}: {ours} | its baseline by "
-            f"{theirs}"
-            for (ours, theirs), count in other_watts(own).items()
-        ]
-        across = [pair for row in found for pair in row.pairs.get(run, ())]
-        lines += [
-            f"estimates with unlike watts in {_cells(count)}: the first run by {theirs} | {run} by "
-            f"{ours}"
-            for (ours, theirs), count in other_watts(across).items()
-        ]
-    return lines
-
-
-def _cells(count: int) -> str:
-    return f"{count} cell{'s' if count > 1 else ''}"
-
-
-def _several_arithmetics(found: Iterable[ComparedRow]) -> list[str]:
-    """Return one line per row and run whose seeds were trained in several arithmetics."""
-    lines = []
-    for row in found:
-        label = f" ({row.label})" if row.label else ""
-        for run, column in row.columns.items():
-            several = arithmetics(column.records)
-            if several is not None:
-                lines.append(f"several arithmetics in {run}: {row.key}{label}: {several}")
-        for run, pairs in row.pairs.items():
-            unlike = {
-                (base.precision, ours.precision)
-                for ours, base in pairs
-                if None not in (base.precision, ours.precision) and base.precision != ours.precision
-            }
-            lines += [
-                f"unlike arithmetics: {row.key}{label}: {theirs} in the first run, {ours} in {run}"
-                for theirs, ours in sorted(unlike, key=str)
-            ]
-    return lines
-
-
-def _other_watts(found: Sequence[ComparedRow]) -> list[str]:
-    """Return one line per run on how its savings move under other watts of an estimate."""
+def _doubts(found: Sequence[ComparedRow]) -> list[str]:
+    """Return lines on other watts and arithmetics: within each run, and beside the first run."""
+    named_rows = {f"{row.key}{f' ({row.label})' if row.label else ''}": row for row in found}
     runs = list(dict.fromkeys(run for row in found for run in row.columns))
     lines = []
     for run in runs:
-        columns = [row.columns[run] for row in found if run in row.columns]
-        saved = [one.saving for one in columns if one.saving is not None]
-        line = sensitivity_line(named(saved))
-        if line is not None:
-            lines.append(f"{run}, {line}" if len(runs) > 1 else line)
+        columns = {name: row.columns[run] for name, row in named_rows.items() if run in row.columns}
+        saved = [one.saving for one in columns.values() if one.saving is not None]
+        records = {name: one.records for name, one in columns.items()}
+        lines += notes_within(run, records, [pair for one in saved for pair in one.pairs])
+        pairs = {name: row.pairs[run] for name, row in named_rows.items() if run in row.pairs}
+        lines += notes_between(run, pairs)
+        moved = sensitivity_line(named(saved))
+        lines += [] if moved is None else [f"{run}, {moved}" if len(runs) > 1 else moved]
     return lines
 
 

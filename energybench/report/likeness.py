@@ -1,10 +1,11 @@
 """Whether records that stand side by side share their arithmetic, and the watts they assume."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from energybench.records.record import RunRecord
 
 Pair = tuple[RunRecord, RunRecord]
+"""A record and the one that it is compared with, as in `savings`, which imports this module."""
 
 
 def arithmetics(records: Iterable[RunRecord]) -> str | None:
@@ -37,3 +38,57 @@ def other_watts(pairs: Iterable[Pair]) -> dict[tuple[str, str], int]:
             key = assumed(ours), assumed(theirs)
             found[key] = found.get(key, 0) + 1
     return found
+
+
+def notes_within(
+    run: str, rows: Mapping[str, Sequence[RunRecord]], saved: Iterable[Pair]
+) -> list[str]:
+    """Return notes on one run: its estimates against baselines of other watts, and mixed rows.
+
+    `rows` maps the name of a row to its records; `saved` has each record with its baseline.
+    """
+    lines = [
+        f"estimates of {run} with unlike watts in {_cells(count)}: {ours} | its baseline by "
+        f"{theirs}"
+        for (ours, theirs), count in other_watts(saved).items()
+    ]
+    mixed = {name: arithmetics(records) for name, records in rows.items()}
+    return [
+        *lines,
+        *(f"several arithmetics in {run}: {name}: {text}" for name, text in mixed.items() if text),
+    ]
+
+
+def notes_between(run: str, rows: Mapping[str, Sequence[Pair]]) -> list[str]:
+    """Return notes on `run` beside the first run: estimates of other watts, other arithmetics.
+
+    `rows` maps the name of a row to pairs of `run`'s record and the first run's.
+    """
+    found = other_watts(pair for pairs in rows.values() for pair in pairs)
+    lines = [
+        f"estimates with unlike watts in {_cells(count)}: the first run by {theirs} | {run} by "
+        f"{ours}"
+        for (ours, theirs), count in found.items()
+    ]
+    for name, pairs in rows.items():
+        lines += [
+            f"unlike arithmetics: {name}: {theirs} in the first run, {ours} in {run}"
+            for theirs, ours in sorted(_unlike_arithmetics(pairs))
+        ]
+    return lines
+
+
+def _unlike_arithmetics(pairs: Iterable[Pair]) -> set[tuple[str, str]]:
+    """Return (first run's arithmetic, this run's) where they differ though the same was asked."""
+    return {
+        (theirs.precision, ours.precision)
+        for ours, theirs in pairs
+        if theirs.precision is not None
+        and ours.precision is not None
+        and theirs.precision != ours.precision
+        and theirs.protocol.precision == ours.protocol.precision
+    }
+
+
+def _cells(count: int) -> str:
+    return f"{count} cell{'s' if count > 1 else ''}"

@@ -97,3 +97,6 @@ def test_a_row_of_several_arithmetics_names_them(tmp_path: Path) -> None:
     assert found.notes == (
         "unlike arithmetics: resnet18 stego: bf16 in the first run, tf32 in new",
     )
+    asked = [replace(one, protocol=replace(one.protocol, precision="tf32")) for one in mixed[:2]]
+    found = compare({"old": records("bf16"), "new": asked}, across=("precision",))
+    assert not any("unlike" in note for note in found.notes), "the user lets it differ"
