@@ -83,6 +83,21 @@ class MeasureConfig:
         name="meter",
     )
     replay: str | None = option(None, "trace file that the `replay` meter plays")
+    cpu_watts: float | None = option(
+        None,
+        "watts of the processor at full load, for its estimate where nothing can be read; the "
+        "source is then `declared_estimate`",
+        default_text="CodeCarbon's",
+        at_least=0.1,
+        at_most=100_000,
+    )
+    ram_watts: float | None = option(
+        None,
+        "watts of the memory, for its estimate where nothing can be read; 0 leaves it out",
+        default_text="CodeCarbon's",
+        at_least=0,
+        at_most=100_000,
+    )
     pue: float = option(
         1.58,
         "power usage effectiveness: facility energy / energy of the machine; the default is the "
@@ -106,6 +121,14 @@ class MeasureConfig:
 
     def __post_init__(self) -> None:
         check(self)
+
+    def told_to_meters(self) -> dict[str, Any]:
+        """The fields that a meter may need when it is opened, by their names in `MeterContext`."""
+        return {
+            "replay": self.replay,
+            "cpu_watts": self.cpu_watts,
+            "ram_watts": self.ram_watts,
+        }
 
 
 @dataclass(frozen=True)

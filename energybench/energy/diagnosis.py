@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
 
+from energybench.energy.assumptions import Assumptions
 from energybench.energy.machine import describe_machine, gpu_id
 from energybench.energy.meters.base import Meter, MeterContext, MeterUnavailable, read_sources
 from energybench.energy.meters.nvml.devices import all_gpus, initialized
@@ -61,6 +62,8 @@ class Diagnosis:
     idle_watts: dict[str, float]
     """Per domain of `auto`, over `idle_s` quiet seconds."""
     idle_s: float
+    assumptions: Assumptions | None = None
+    """The watts behind what `auto` estimates; None where it estimates nothing, or not known."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain dicts, lists and numbers; the facts of the inventory are not nested."""
@@ -93,7 +96,14 @@ def diagnose(
     ]
     if idle_s > 0:
         automatic.measure_idle(idle_s)
-    return Diagnosis(inventory, found, automatic.source_names, automatic.idle_watts, idle_s)
+    return Diagnosis(
+        inventory,
+        found,
+        automatic.source_names,
+        automatic.idle_watts,
+        idle_s,
+        automatic.assumptions,
+    )
 
 
 def _meter(name: str, context: MeterContext, observe_s: float) -> MeterFinding:

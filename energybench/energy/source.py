@@ -32,10 +32,13 @@ NVML_POWER = Source("nvml_power", "measured")
 RAPL = Source("rapl", "measured")
 ZEUS = Source("zeus", "measured")
 CODECARBON = Source("codecarbon_estimate", "estimated")
+DECLARED = Source("declared_estimate", "estimated")
+"""CodeCarbon's formula, with watts that the user declared."""
 REPLAY = Source("replay", "replayed")
 
 _BUILT_IN = {
-    source.name: source for source in (NVML_COUNTER, NVML_POWER, RAPL, ZEUS, CODECARBON, REPLAY)
+    source.name: source
+    for source in (NVML_COUNTER, NVML_POWER, RAPL, ZEUS, CODECARBON, DECLARED, REPLAY)
 }
 
 

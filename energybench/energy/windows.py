@@ -9,6 +9,7 @@ from numbers import Real
 from threading import Lock
 from typing import Any, Self, TypeGuard
 
+from energybench.energy.assumptions import Assumptions
 from energybench.energy.meters.base import Meter, MeterUnavailable, kind_of, read_sources
 from energybench.energy.readings import DeviceState, EnergyReading
 from energybench.energy.source import Source, kind_of_source
@@ -79,6 +80,17 @@ class MeterSet:
     def source_names(self) -> dict[str, str]:
         """Domain -> the name of its source, as records have it."""
         return {domain: source.name for domain, source in self.sources.items()}
+
+    @property
+    def assumptions(self) -> Assumptions | None:
+        """The assumptions behind the first estimated domain; None where none is known."""
+        for name in dict.fromkeys(self._reader.values()):
+            meter: Any = self._meters[name]
+            if hasattr(meter, "assumptions"):
+                with suppress(Exception):  # beside the energy: nothing depends on them
+                    found: Assumptions = meter.assumptions()
+                    return found
+        return None
 
     @property
     def min_window_s(self) -> float:

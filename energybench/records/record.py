@@ -295,6 +295,14 @@ class RunRecord:
             ),
             "within_tolerance": self.within_tolerance,
             "energy_source": self.energy_source,
+            **(
+                {}
+                if self.assumptions is None
+                else {
+                    "estimate_cpu_watts": self.assumptions.cpu_watts,
+                    "estimate_ram_watts": self.assumptions.ram_watts,
+                }
+            ),
             "compression_rate": self.compression.compression_rate if self.compression else None,
             "no_effect": self.compression.no_effect if self.compression else None,
             "status": self.status,

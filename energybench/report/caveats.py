@@ -6,8 +6,10 @@ from typing import Any
 from energybench.records.metric import ACCURACY
 from energybench.records.record import DATA_BOUND, RunRecord
 from energybench.records.stopping import at_floor, capped
+from energybench.report.likeness import arithmetics, assumed, other_watts
 from energybench.report.rows import BASELINE
 from energybench.report.sections import Section
+from energybench.report.sensitivity import named, sensitivity_line
 from energybench.report.text import number
 
 _NAMED = 6
@@ -85,6 +87,8 @@ def caveats(section: Section) -> list[str]:
             words = text.format(items=_items(found), worsened=_worsened(found))
             lines.append(f"{words} ({_cells(found, len(records))})")
     lines += [f"{record.status}: {_name(record)}: {record.error}" for record in section.failed]
+    lines += _estimate_notes(section)
+    lines += _arithmetic_notes(section)
     lines += _compression_notes(records)
     lines += _of_studies(section)
     return [*lines, *section.notes]
@@ -111,6 +115,24 @@ def _of_studies(section: Section) -> list[str]:
         lines.append("estimated: bytes per step, as if no cache held anything")
     flags = sorted({flag for one in studies for flag in one.flags})
     return [*lines, *(f"{flag.replace('_', ' ')}: in steps or answers" for flag in flags)]
+
+
+def _estimate_notes(section: Section) -> list[str]:
+    """Return how the savings move under other watts, and where they rest on unlike ones."""
+    line = sensitivity_line(named(section.known))
+    pairs = [pair for saving in section.known for pair in saving.pairs]
+    return [
+        *([] if line is None else [line]),
+        *(
+            f"estimates with unlike watts: {ours} | the baseline by {theirs}"
+            for ours, theirs in other_watts(pairs)
+        ),
+    ]
+
+
+def _arithmetic_notes(section: Section) -> list[str]:
+    found = [(key, arithmetics(row.values())) for key, row in section.rows.items()]
+    return [f"several arithmetics in one row: {key}: {text}" for key, text in found if text]
 
 
 def _compression_notes(records: Iterable[RunRecord]) -> list[str]:
@@ -209,6 +231,7 @@ _FACTS: tuple[tuple[str, Callable[[RunRecord], str]], ...] = (
     ("CPU and memory", _cpu),
     ("software", _versions),
     ("energy read by", _sources),
+    ("estimated with", lambda record: assumed(record) if record.estimated else ""),
     ("not available", _unavailable),
     ("idle power", _idle),
     ("PUE", lambda record: number(record.pue)),

@@ -9,9 +9,11 @@ from typing import Any
 from energybench.records.metric import ACCURACY, Metric
 from energybench.records.record import RunRecord
 from energybench.report.floor import floor
+from energybench.report.likeness import notes_between, notes_within
 from energybench.report.mismatch import mismatches
 from energybench.report.rows import Row, RowKey, in_order, labels, rows
 from energybench.report.savings import Pair, Saving, energy_ratios, mean_drop, saved_in
+from energybench.report.sensitivity import named, sensitivity_line
 from energybench.report.stats import Estimate
 
 
@@ -133,7 +135,7 @@ def compare(runs: Mapping[str, Sequence[RunRecord]], across: Collection[str] = (
         run: tuple(record for record in records if record.status != "ok")
         for run, records in runs.items()
     }
-    notes = (*mismatches(runs, found), *_unlike_sources(result))
+    notes = (*mismatches(runs, found), *_unlike_sources(result), *_doubts(result))
     return Comparison(names, result, notes, failed)
 
 
@@ -209,6 +211,23 @@ def _unlike_sources(found: Iterable[ComparedRow]) -> list[str]:
         f"{run}"
         for (run, first, second), count in unlike.items()
     ]
+
+
+def _doubts(found: Sequence[ComparedRow]) -> list[str]:
+    """Return lines on other watts and arithmetics: within each run, and beside the first run."""
+    named_rows = {f"{row.key}{f' ({row.label})' if row.label else ''}": row for row in found}
+    runs = list(dict.fromkeys(run for row in found for run in row.columns))
+    lines = []
+    for run in runs:
+        columns = {name: row.columns[run] for name, row in named_rows.items() if run in row.columns}
+        saved = [one.saving for one in columns.values() if one.saving is not None]
+        records = {name: one.records for name, one in columns.items()}
+        lines += notes_within(run, records, [pair for one in saved for pair in one.pairs])
+        pairs = {name: row.pairs[run] for name, row in named_rows.items() if run in row.pairs}
+        lines += notes_between(run, pairs)
+        moved = sensitivity_line(named(saved))
+        lines += [] if moved is None else [f"{run}, {moved}" if len(runs) > 1 else moved]
+    return lines
 
 
 def _watts(record: RunRecord) -> float | None:

@@ -9,6 +9,7 @@ from energybench.errors import UsageError
 from energybench.records.metric import ACCURACY, Metric
 from energybench.records.record import RunRecord
 from energybench.report.comparison import ComparedRow, Comparison, finetune_s
+from energybench.report.likeness import other_watts
 from energybench.report.savings import Pair
 from energybench.report.stats import TAIL, Estimate, holm, means, p_beyond, ratios
 from energybench.report.text import interval
@@ -64,7 +65,8 @@ class Verdict:
     offences: tuple[str, ...]
     """One line per row and exceeded limit, per failed cell, and per limit without a cell."""
     unknown: tuple[str, ...]
-    """One line per limit that could not be applied to some rows, with the number of rows."""
+    """One line per limit that could not be applied to some rows, with the number of rows; and per
+    limit of an energy that compares estimates of unlike watts, naming both."""
 
 
 def parse_limits(text: str) -> tuple[Limit, ...]:
@@ -126,7 +128,23 @@ def judge(comparison: Comparison, limits: Sequence[Limit]) -> Verdict:
                 changes.append(_Change(limit, _where(limit, row, run), pairs, *found))
         if missing:
             unknown.append(f"{limit} not applied to {missing} of {len(own)} rows: not known")
+        unknown += _unlike_watts(limit, own)
     return Verdict((*offences, *_exceeded(changes)), tuple(unknown))
+
+
+def _unlike_watts(
+    limit: Limit, places: Sequence[tuple[ComparedRow, str, Sequence[Pair]]]
+) -> list[str]:
+    """Return a line per two assumptions, if `limit` compares estimates that rest on both."""
+    if not limit.name.startswith("kwh"):
+        return []
+    found = other_watts(
+        pair for _, _, pairs in places if _values(limit.name, pairs) for pair in pairs
+    )
+    return [
+        f"{limit} compares estimates with unlike watts: {theirs} | now {ours}"
+        for ours, theirs in found
+    ]
 
 
 def _where(limit: Limit, row: ComparedRow, run: str) -> str:

@@ -25,6 +25,7 @@ from energybench.report.tables.matrix_rows import (
     study_tables,
     why_table,
 )
+from energybench.report.tables.other_watts import estimate_tables
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,8 @@ def _tables(section: Section) -> list[tuple[str, Table]]:
         ("Before and after fine-tuning", before_after_table(section)),
         ("The method's gain or the arithmetic's", arithmetic_table(section)),
     ]
-    return [*((title, table) for title, table in found if table.rows), *study_tables(section)]
+    own = [(title, table) for title, table in found if table.rows]
+    return [*own, *estimate_tables(section), *study_tables(section)]
 
 
 def _side_by_side(runs: Sequence[Run]) -> tuple[Table | None, Sequence[str]]:

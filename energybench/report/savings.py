@@ -9,6 +9,7 @@ from energybench.records.metric import Metric
 from energybench.records.record import RunRecord
 from energybench.report.factors import Factors, factors
 from energybench.report.floor import Floor, floor, shown_saving
+from energybench.report.likeness import arithmetics, other_watts
 from energybench.report.rows import BASELINE, OF_THE_METHOD, Row, RowKey, in_order, is_again, rows
 from energybench.report.stats import Estimate, means, ratios
 
@@ -257,6 +258,11 @@ def _flags(saving: Saving) -> list[str]:
         flags.append(f"drop beyond tolerance{of}")
     if any(ours.compression and ours.compression.no_effect for ours, _ in saving.pairs):
         flags.append("nothing compressed within tolerance")
+    several = arithmetics(ours for ours, _ in saving.pairs)
+    if several is not None:
+        flags.append(f"several arithmetics: {several}")
+    if other_watts(saving.pairs):
+        flags.append("estimated with other watts than its baseline")
     flags += _payback(saving)
     if saving.lower and saving.against_control is not None and saving.against_control.value >= 1.0:
         flags.append(f"the arithmetic's saving: {saving.control} saves as much")

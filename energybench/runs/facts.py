@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from energybench.config import Cell, RunConfig
+from energybench.energy.assumptions import Assumptions
 from energybench.energy.machine import Machine
 from energybench.energy.readings import Preparation
 from energybench.records.record import Dataset, Placement, Protocol
@@ -31,6 +32,8 @@ class Facts:
     """Rank -> number of its machine."""
     sources: dict[str, str] = field(default_factory=dict)
     """Domain -> meter source."""
+    assumptions: Assumptions | None = None
+    """The watts behind estimated energies; None where nothing is estimated, or not known."""
     unavailable: dict[str, str] = field(default_factory=dict)
     """Meter -> reason why it is not read."""
     lacking: dict[str, str] = field(default_factory=dict)
@@ -74,7 +77,7 @@ def cell_key(cell: Cell, config: RunConfig, facts: Facts, prepared: Prepared) ->
     """Return the cache key of a cell's result: 16 hexadecimal digits.
 
     Two cells with the same key are interchangeable. The key covers model, method and seed, data and
-    weights, protocol, hardware, versions, and the meters.
+    weights, protocol, hardware, versions, the meters, and the watts that an estimate assumes.
     """
     measure = config.measure
     return _hash(
@@ -91,7 +94,8 @@ def cell_key(cell: Cell, config: RunConfig, facts: Facts, prepared: Prepared) ->
 def baseline_file(cell: Cell, config: RunConfig, facts: Facts, prepared: Prepared) -> str:
     """Return the file name of a cached baseline, such as `resnet18-seed0-0a1b2c3d4e5f6071.json`.
 
-    The name changes with every setting that can change the metric of a baseline.
+    The name changes with every setting that can change the metric of a baseline, and with the watts
+    that an estimate of its energy assumes.
     """
     protocol = asdict(facts.protocol(config))
     for name in REPORTING:
@@ -101,10 +105,12 @@ def baseline_file(cell: Cell, config: RunConfig, facts: Facts, prepared: Prepare
 
 
 def _base(facts: Facts, prepared: Prepared) -> dict[str, Any]:
+    assumed = facts.assumptions
     return {
         "dataset": asdict(prepared.dataset),
         "weights": prepared.weights_key,
         "machine": facts.machine.fingerprint,
+        **({} if assumed is None else {"assumptions": asdict(assumed)}),
     }
 
 

@@ -99,6 +99,7 @@ def record_of(context: Context, measured: Measured, reference: Reference | None)
         test=measured.test,
         flags=list(phases["finetune"].flags) if "finetune" in phases else [],
         idle_watts=dict(context.idle_watts),
+        assumptions=context.facts.assumptions,
         carbon=context.carbon,
         trace=measured.trace,
         placement=context.facts.placement,

@@ -20,6 +20,7 @@ from energybench.compression.base import (
     required_precision,
 )
 from energybench.config import PRECISIONS, RunConfig
+from energybench.energy.assumptions import Assumptions
 from energybench.energy.carbon import CarbonIntensity
 from energybench.energy.machine import Machine
 from energybench.energy.nodes import global_names
@@ -66,6 +67,8 @@ class Session:
     """Machine, device and threads of each rank; None for a single process."""
     sources: Mapping[str, str] = field(default_factory=dict)
     """Domain -> meter source, over all machines."""
+    assumptions: Assumptions | None = None
+    """The watts behind estimated energies, of the first machine that estimates."""
     idle_watts: Mapping[str, float] = field(default_factory=dict)
     """Domain -> power of the idle machine, in watts; empty until `with_idle_watts`."""
     source: Source | None = None
@@ -119,6 +122,7 @@ class Session:
             evaluated_at_once=evaluated_at_once(self.device),
             nodes=tuple(self.group.nodes),
             sources=dict(self.sources),
+            assumptions=self.assumptions,
             unavailable=dict(self.meters.unavailable),
             lacking=lacking,
             resources=self.resources(),

@@ -36,7 +36,7 @@ def open_session(
     together; an error on one rank is raised on every rank.
     """
     device = find_device(config.device, group.local_rank, group.local_size)
-    context = replace(_devices(device, group), replay=config.measure.replay)
+    context = replace(_devices(device, group), **config.measure.told_to_meters())
     source, data, meters = group.run_on_all(
         lambda: _checked(config, device, context, for_energy, group)
     )
@@ -51,6 +51,7 @@ def open_session(
         group,
         _placement(device, group),
         global_names(group.all_gather(meters.source_names), group.nodes),
+        assumptions=next(filter(None, group.all_gather(meters.assumptions)), None),
         source=source,
     )
 

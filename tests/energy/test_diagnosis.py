@@ -61,7 +61,10 @@ def test_a_machine_with_counters(two_gpus: FakeNvml, powercap: FakePowercap) -> 
     assert "did not change" in text
     assert f"NVML 1: gpu:{gpu_id(OTHER)} NVIDIA A100" in inventory_text(found.inventory)
     names = {"machine", "nvml_gpus", "cuda_gpus", "notes", "meters", "automatic", "idle_watts"}
-    assert found.to_json().keys() == names | {"idle_s"}
+    assert found.to_json().keys() == names | {"idle_s", "assumptions"}
+    assert found.assumptions is not None
+    assert found.assumptions.mode is None, "RAPL reads the processor"
+    assert f"estimate by {found.assumptions}; declare yours with --energy-cpu-watts" in text
 
 
 def test_an_inventory_measures_nothing(two_gpus: FakeNvml) -> None:

@@ -170,7 +170,8 @@ def test_an_old_record_compares_with_the_same_cell_of_today(version: int) -> Non
     today = [from_json(json.loads(json.dumps(one.to_json()))) for one in today]
     found = compare({"old": old, "today": today})
     assert len(found.rows) == len(old)
-    assert found.notes == ()
+    moves = "estimate: stego saves"  # how far a saving hangs on its watts, not a mismatch
+    assert [note for note in found.notes if moves not in note] == []
 
 
 def test_a_failed_cell_of_the_fourth_version_that_loaded_nothing_reads() -> None:

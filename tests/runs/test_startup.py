@@ -4,8 +4,10 @@ import pytest
 import torch
 
 from energybench.app.plugin.torchrun import rank
+from energybench.config import MeasureConfig, RunConfig
 from energybench.errors import UsageError
-from energybench.runs.startup import _check_devices
+from energybench.progress import Progress
+from energybench.runs.startup import _check_devices, open_session
 from energybench.training.device import find_device
 
 
@@ -49,3 +51,13 @@ def test_a_rank_is_what_a_launcher_says_that_it_is(
     for name, value in given.items():
         monkeypatch.setenv(name, value)
     assert rank() == found
+
+
+def test_a_session_knows_the_watts_that_its_estimate_assumes() -> None:
+    measure = MeasureConfig(meters=("codecarbon",), cpu_watts=65.0)
+    session = open_session(RunConfig(device="cpu", measure=measure), Progress(None))
+    facts = session.facts()
+    session.close()
+    assert facts.assumptions is not None
+    assert (facts.assumptions.cpu_watts, facts.assumptions.declared) == (65.0, ("cpu",))
+    assert facts.sources["cpu:estimate"] == "declared_estimate"

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from energybench.energy.assumptions import Assumptions
 from energybench.energy.readings import EnergyReading
 from energybench.records.metric import ACCURACY, Metric
 from energybench.records.record import (
@@ -40,6 +41,10 @@ PROTOCOL: dict[str, Any] = {
 RMSE = Metric("rmse", higher_is_better=False, unit="m", scale=1.0)
 """A regression's metric: lower is better."""
 HEIGHTS = Dataset("heights", "h00", "regression", "tree", {"test": 100}, {"features": 7})
+
+
+ASSUMED = Assumptions("codecarbon 3.3.2", "AMD EPYC", False, 8.0, 2, "cpu_load", 20.0)
+"""What CodeCarbon assumes on a virtual machine of two threads."""
 
 
 def reading(joules: float | None, seconds: float, source: str) -> EnergyReading:
@@ -93,6 +98,23 @@ def cell(
         "reference_value": reference / 100,
     }
     return RunRecord(**(fields | (changes or {})))
+
+
+def estimated(
+    method: str = "baseline",
+    seed: int = 0,
+    cpu: float = 400.0,
+    memory: float = 600.0,
+    *,
+    assumed: Assumptions | None = ASSUMED,
+    source: str = "codecarbon_estimate",
+    **rest: Any,
+) -> RunRecord:
+    """A finished cell whose fine-tuning took an estimated `cpu` and `memory` joules."""
+    joules: dict[str, float | None] = {"cpu:estimate": cpu, "dram:estimate": memory}
+    fine = EnergyReading(10.0, joules, dict.fromkeys(joules, source))
+    changes = {"phases": {"finetune": fine}, "assumptions": assumed}
+    return cell(method, seed, changes=changes | rest.pop("changes", {}), **rest)
 
 
 def regression(

@@ -92,6 +92,9 @@ def _findings_lines(found: "Diagnosis") -> Iterator[str]:
     yield ""
     chosen = ", ".join(f"{domain} by {source}" for domain, source in found.automatic.items())
     yield f"auto reads {chosen or 'nothing'}"
+    if found.assumptions is not None:
+        options = "--energy-cpu-watts and --energy-ram-watts"
+        yield f"estimate by {found.assumptions}; declare yours with {options}"
     if found.idle_watts:
         parts = [f"{domain} {watts:.1f} W" for domain, watts in found.idle_watts.items()]
         total = sum(found.idle_watts.values())

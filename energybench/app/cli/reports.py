@@ -50,10 +50,14 @@ def _add_runs(parser: argparse.ArgumentParser) -> None:
 
 
 def _show(options: argparse.Namespace) -> None:
+    from energybench.report.sensitivity import estimate_line
     from energybench.report.tables.results import result_table
 
     for run in _read(options.runs, need_records=True):
         print(result_table(run.records, options.format))
+        moved = None if options.format == "tsv" else estimate_line(run.records)
+        if moved is not None:
+            print(f"\n{moved}")
 
 
 def _report(options: argparse.Namespace) -> None:

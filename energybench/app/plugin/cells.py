@@ -184,12 +184,16 @@ def _write_table(terminalreporter: pytest.TerminalReporter, state: PytestRun) ->
     run = state.run
     if run is None or not state.records:
         return
+    from energybench.report.sensitivity import estimate_line
     from energybench.report.tables.results import result_table
 
     terminalreporter.write_sep("-", "energybench: energy of fine-tuning")
-    terminalreporter.write_line(
-        result_table(state.measured, cached=run.references.cached, gate=state.options.gate)
-    )
+    cached = run.references.cached
+    gate = state.options.gate
+    terminalreporter.write_line(result_table(state.measured, cached=cached, gate=gate))
+    moved = estimate_line([*cached.values(), *state.measured])
+    if moved is not None:
+        terminalreporter.write_line(moved)
     for done in run.preparations:
         terminalreporter.write_line(f"before the cells: {done}")
     for model, size in run.batch_sizes.items():

@@ -4,8 +4,10 @@ A meter is a class with the members of `Meter`. It is constructed without argume
 class method `open(context: MeterContext)`: then that is called. A class with `fallback = True` is
 opened after all others and reads only the kinds of domains that they leave.
 
-Two more members are optional. `background_cpu_s()` gives the CPU seconds that the meter's own
+Three more members are optional. `background_cpu_s()` gives the CPU seconds that the meter's own
 threads have used since it was opened. `states()` gives the present state of each device by domain.
+`assumptions()` of a meter that estimates gives the `energy.assumptions.Assumptions` behind its
+joules, which records keep.
 """
 
 from collections.abc import Mapping
@@ -61,6 +63,10 @@ class MeterContext:
     """Ids of other processes that belong to the measured work."""
     kinds_read: frozenset[str] = frozenset()
     """Kinds (`gpu`, `cpu`, `dram`) that meters opened earlier read."""
+    cpu_watts: float | None = None
+    """Watts of the processor at full load, as the user declares them for an estimate."""
+    ram_watts: float | None = None
+    """Watts of the memory, as the user declares them for an estimate."""
 
 
 def kind_of(domain: str) -> str:

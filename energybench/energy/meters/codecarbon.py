@@ -6,6 +6,11 @@ to the tracker's output handlers. So one tracker serves all windows; restarting 
 energy twice. The totals grow by watts x time, less the 0.3 ms that a read takes (checked over gaps
 of 0.01 to 3 s and between two trackers, CodeCarbon 3.3.2). Between reads CodeCarbon's own thread
 samples the CPU's load once a second.
+
+What it assumes, by its source (version 3.3.2): the processor's watts at full load are the thermal
+design power in its table times the sockets, or 4 W a thread where the table lacks the processor,
+or those that the user declares. By load (`cpu_load`) it takes watts x (0.1 + 0.9 x load^3), also of
+declared watts; without psutil half of them. Memory has constant watts per guessed module.
 """
 
 import configparser
@@ -14,9 +19,10 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from energybench.energy.assumptions import FORMULAS, Assumptions
 from energybench.energy.meters.base import MeterContext, MeterUnavailable
 from energybench.energy.quiet import quietly
-from energybench.energy.source import CODECARBON, Source
+from energybench.energy.source import CODECARBON, DECLARED, Source
 from energybench.energy.units import JOULES_PER_KWH
 
 KINDS = ("cpu", "dram")
@@ -27,21 +33,27 @@ NEVER_S = 1e6
 class CodeCarbonMeter:
     """Estimates `cpu:estimate` and `dram:estimate`; GPUs are never asked of CodeCarbon.
 
-    `skip` names kinds (`gpu`, `cpu`, `dram`) that a better meter reads. CodeCarbon's own
-    configuration counts for the hardware (`force_cpu_power`, `force_ram_power`). The rest of it is
-    overridden: nothing is written, sent or locked. Raises `MeterUnavailable` if nothing is left to
-    estimate, CodeCarbon cannot estimate it, or a configuration file cannot be read.
+    `skip` names kinds (`gpu`, `cpu`, `dram`) that a better meter reads. The user declares the watts
+    of the processor at full load as `cpu_watts`, those of the memory as `ram_watts`; without them
+    CodeCarbon's own configuration counts (`force_cpu_power`, `force_ram_power`). The rest of that
+    is overridden: nothing is written, sent or locked. Raises `MeterUnavailable` if nothing is left
+    to estimate, CodeCarbon cannot estimate it, or a configuration file cannot be read.
     """
 
     min_window_s = 1.0
     fallback = True
 
-    def __init__(self, skip: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        skip: Collection[str] = (),
+        cpu_watts: float | None = None,
+        ram_watts: float | None = None,
+    ) -> None:
         self._kinds = [kind for kind in KINDS if kind not in skip]
         if not self._kinds:
             raise MeterUnavailable("other meters read all that it would estimate")
         self._totals = _Totals()
-        self._tracker = _started_tracker(self._totals)
+        self._tracker = _started_tracker(self._totals, cpu_watts, ram_watts)
         try:
             self._start = self._joules()
         except MeterUnavailable:
@@ -51,11 +63,21 @@ class CodeCarbonMeter:
     @classmethod
     def open(cls, context: MeterContext) -> "CodeCarbonMeter":
         """Estimate the kinds that no other meter reads."""
-        return cls(skip=context.kinds_read)
+        return cls(context.kinds_read, context.cpu_watts, context.ram_watts)
 
     def domains(self) -> dict[str, Source]:
-        """`cpu:estimate` and `dram:estimate`, without the skipped ones."""
-        return {f"{kind}:estimate": CODECARBON for kind in self._kinds}
+        """`cpu:estimate` and `dram:estimate`, without the skipped ones.
+
+        The source of one whose watts were declared is `declared_estimate`.
+        """
+        declared = _declared(self._tracker, self._kinds)
+        return {
+            f"{kind}:estimate": DECLARED if kind in declared else CODECARBON for kind in self._kinds
+        }
+
+    def assumptions(self) -> Assumptions:
+        """The watts that CodeCarbon takes for this machine, and where it has them from."""
+        return _assumptions(self._tracker, self._kinds)
 
     def read_joules(self) -> dict[str, float]:
         """Estimated joules per domain since the meter was opened.
@@ -93,7 +115,57 @@ class _Totals:
         """Part of the handler's interface."""
 
 
-def _started_tracker(totals: _Totals) -> Any:
+def _declared(tracker: Any, kinds: Collection[str]) -> tuple[str, ...]:
+    """The kinds whose watts the user declared, here or in CodeCarbon's own configuration."""
+    forced = {"cpu": tracker._force_cpu_power, "dram": tracker._force_ram_power}
+    return tuple(kind for kind in KINDS if kind in kinds and forced[kind] is not None)
+
+
+def _assumptions(tracker: Any, kinds: Collection[str]) -> Assumptions:
+    """The figures in `tracker`, for the kinds that it is asked for."""
+    from codecarbon._version import __version__
+    from codecarbon.external.hardware import CPU
+    from codecarbon.external.ram import RAM
+
+    declared = _declared(tracker, kinds)
+    processor, known, watts, threads, mode, ram_watts = None, None, None, None, None, None
+    for part in tracker._hardware:
+        if isinstance(part, RAM):
+            ram_watts = float(part.total_power().W) if "dram" in kinds else None
+        elif "cpu" not in kinds or getattr(part, "chip_part", "CPU") != "CPU":
+            continue  # read better elsewhere, or a memory that CodeCarbon has a sensor for
+        else:
+            mode = part._mode if isinstance(part, CPU) else type(part).__name__
+            processor = part._model
+            if mode in FORMULAS:
+                watts = float(part._tdp)
+                known = None if "cpu" in declared else _is_in_table(part)
+                by_thread = known is False and not part._is_generic_tdp
+                threads = part._cpu_count if by_thread else None
+    return Assumptions(
+        estimator=f"codecarbon {__version__}",
+        processor=processor,
+        processor_known=known,
+        cpu_watts=watts,
+        cpu_threads=threads,
+        mode=mode,
+        ram_watts=ram_watts,
+        declared=declared,
+    )
+
+
+def _is_in_table(processor: Any) -> bool:
+    """Whether CodeCarbon took the watts of `processor` from its table."""
+    from codecarbon.core import cpu
+    from codecarbon.core.hardware_cache import get_cached_tdp
+
+    if processor._is_generic_tdp:  # 85 W for any processor
+        return False
+    table: Any = get_cached_tdp(cpu)
+    return bool(table._get_cpu_power_from_registry(table.model))
+
+
+def _started_tracker(totals: _Totals, cpu_watts: float | None, ram_watts: float | None) -> Any:
     try:
         with quietly():
             from codecarbon import OfflineEmissionsTracker
@@ -116,7 +188,9 @@ def _started_tracker(totals: _Totals) -> Any:
 
     # Its failures reach the user as MeterUnavailable. It warns before it obeys its log_level.
     logging.getLogger("codecarbon").setLevel(logging.CRITICAL)
+    forced: dict[str, Any] = {"force_cpu_power": cpu_watts, "force_ram_power": ram_watts}
     tracker = Tracker(
+        **{name: watts for name, watts in forced.items() if watts is not None},
         log_level="critical",
         measure_power_secs=NEVER_S,
         api_call_interval=-1,

@@ -42,14 +42,20 @@ def test_joules_per_call_beside_the_seconds(elsewhere: pytest.Pytester) -> None:
 
 def test_calls_are_repeated_until_the_source_resolves_them(elsewhere: pytest.Pytester) -> None:
     result = elsewhere.runpytest_subprocess(
-        *CODECARBON, "--benchmark-json=out.json", "--benchmark-max-time=0.1"
+        *CODECARBON,
+        "--energy-ram-watts=3",
+        "--benchmark-json=out.json",
+        "--benchmark-max-time=0.1",
     )
     result.assert_outcomes(passed=1)
     found = extra(elsewhere.path / "out.json")
     assert found["window_s"] >= 1.0
     assert found["calls"] > 1000
     assert found["flags"] == []
-    assert set(found["sources"].values()) == {"codecarbon_estimate"}
+    assert found["sources"] == {
+        "cpu:estimate": "codecarbon_estimate",
+        "dram:estimate": "declared_estimate",
+    }
     assert 0.0 < found["joules_per_call"] < 0.1
     assert found["watts"] * found["window_s"] == pytest.approx(
         found["joules_per_call"] * found["calls"]

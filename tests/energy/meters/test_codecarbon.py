@@ -8,12 +8,15 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
+import psutil
 import pytest
 
-from energybench.energy.meters.base import MeterUnavailable
-from energybench.energy.meters.codecarbon import CodeCarbonMeter
+from energybench.energy.meters.base import MeterContext, MeterUnavailable
+from energybench.energy.meters.codecarbon import CodeCarbonMeter, _assumptions
 from energybench.energy.opening import open_meters
 
 
@@ -159,3 +162,97 @@ def test_a_configuration_in_the_home_folder_is_looked_at_too(
     monkeypatch.setenv("HOME", str(home))
     with pytest.raises(MeterUnavailable, match=r"cannot read .*/home/\.codecarbon\.config: "):
         CodeCarbonMeter()
+
+
+LOOKED_UP = "codecarbon.core.hardware_cache._tdp"
+
+
+@pytest.fixture
+def no_counters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine on which CodeCarbon finds no counters of its own."""
+    setup = "codecarbon.core.resource_tracker.ResourceTracker._try_platform_cpu_backend"
+    monkeypatch.setattr(setup, lambda self: False)
+
+
+@pytest.fixture
+def unknown(no_counters: None, monkeypatch: pytest.MonkeyPatch) -> int:
+    """A processor that the table lacks; returns its threads."""
+    threads = psutil.cpu_count() or 1
+    monkeypatch.setattr("codecarbon.emissions_tracker.count_physical_cpus", lambda: 1)
+    table = SimpleNamespace(
+        model="Abacus", tdp=4 * threads, _get_cpu_power_from_registry=lambda model: None
+    )
+    monkeypatch.setattr(LOOKED_UP, table)
+    return threads
+
+
+def test_it_says_that_its_watts_are_a_fallback(unknown: int) -> None:
+    with closing(CodeCarbonMeter()) as meter:
+        found = meter.assumptions()
+        assert found.ram_watts == watts_of(meter)
+    assert found.estimator.startswith("codecarbon 3.")
+    assert (found.processor, found.processor_known) == ("Abacus", False)
+    assert (found.cpu_watts, found.cpu_threads, found.watts_per_thread) == (
+        4.0 * unknown,
+        unknown,
+        4.0,
+    )
+    assert (found.mode, found.declared) == ("cpu_load", ())
+
+
+def test_it_says_that_its_watts_are_the_tables(
+    no_counters: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = SimpleNamespace(
+        model="AMD EPYC 7763", tdp=280.0, _get_cpu_power_from_registry=lambda model: 280.0
+    )
+    monkeypatch.setattr(LOOKED_UP, table)
+    with closing(CodeCarbonMeter(skip={"dram"})) as meter:
+        found = meter.assumptions()
+    assert (found.processor, found.processor_known) == ("AMD EPYC 7763", True)
+    assert found.cpu_watts is not None
+    assert found.cpu_watts % 280.0 == 0, "once per socket"
+    assert (found.cpu_threads, found.ram_watts) == (None, None)
+
+
+def test_declared_watts_follow_the_load_and_have_a_source_of_their_own(
+    unknown: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = "codecarbon.external.hardware.SystemCPULoadMeter.percent"
+    monkeypatch.setattr(load, lambda self: 50.0)
+    context = MeterContext(cpu_watts=1000.0, ram_watts=0.0)
+    with closing(CodeCarbonMeter.open(context)) as meter:
+        found = meter.assumptions()
+        sources = {domain: source.name for domain, source in meter.domains().items()}
+        meter.read_joules()
+        watts = meter._tracker._cpu_power.W
+        assert watts == pytest.approx(1000 * (0.1 + 0.9 * 0.5**3))
+        assert watts_of(meter) == 0.0
+    assert (found.cpu_watts, found.ram_watts, found.declared) == (1000.0, 0.0, ("cpu", "dram"))
+    assert (found.processor_known, found.mode) == (None, "cpu_load")
+    assert set(sources.values()) == {"declared_estimate"}
+    with closing(CodeCarbonMeter(ram_watts=7.0)) as meter:
+        assert {domain: source.name for domain, source in meter.domains().items()} == {
+            "cpu:estimate": "codecarbon_estimate",
+            "dram:estimate": "declared_estimate",
+        }
+        assert meter.assumptions().declared == ("dram",)
+
+
+def test_watts_in_codecarbons_own_configuration_are_declared_too(tmp_path: Path) -> None:
+    (tmp_path / ".codecarbon.config").write_text("[codecarbon]\nforce_ram_power = 10\n")
+    with closing(CodeCarbonMeter(skip={"cpu"})) as meter:
+        assert meter.assumptions().declared == ("dram",)
+        assert meter.assumptions().ram_watts == 10.0
+        assert meter.assumptions().mode is None
+
+
+def test_counters_that_codecarbon_reads_by_itself_are_named() -> None:
+    from codecarbon.external.hardware import CPU
+
+    processor = CPU.__new__(CPU)
+    processor._mode, processor._model = "intel_rapl", "Xeon"
+    tracker = SimpleNamespace(_force_cpu_power=None, _force_ram_power=None, _hardware=[processor])
+    found = _assumptions(tracker, ("cpu", "dram"))
+    assert (found.mode, found.processor, found.cpu_watts) == ("intel_rapl", "Xeon", None)
+    assert (found.processor_known, found.ram_watts) == (None, None)
