@@ -120,9 +120,10 @@ class RunRecord:
     """Test items whose outcome differs from the reference's."""
     flags: list[str] = field(default_factory=list)
     """Flags of the fine-tuning's energy, and `data_bound`: the device waited for data in more than
-    `DATA_BOUND` of the training time."""
+    `DATA_BOUND` of the training time. `contaminated` and `uneven` also if an epoch alone is."""
     idle_watts: dict[str, float] = field(default_factory=dict)
-    """Domain -> power of the idle machine before the run; empty where not measured."""
+    """Domain -> power of the idle machine before the run; empty where not measured, and where the
+    machine was not idle: then each reading has the reason in `unavailable`, as `idle power`."""
     assumptions: Assumptions | None = None
     """The watts behind estimated energies; None where nothing is estimated, or not known."""
     attempts: list[Attempt] = field(default_factory=list)
@@ -172,6 +173,12 @@ class RunRecord:
         reading = self.phases.get("finetune")
         joules = None if reading is None else reading.net_it_joules
         return None if joules is None else kwh(joules, self.pue)
+
+    @property
+    def cpu_s(self) -> float | None:
+        """CPU seconds of the measured processes in fine-tuning; None where not known."""
+        reading = self.phases.get("finetune")
+        return None if reading is None or reading.cpu is None else reading.cpu.own_s
 
     @property
     def kg_co2e(self) -> float | None:
@@ -239,6 +246,7 @@ class RunRecord:
             "kwh": self.kwh,
             "kwh_total": self.kwh_total,
             "kwh_net": self.kwh_net,
+            "cpu_s": self.cpu_s,
             **({"kwh_overhead": self.kwh_overhead} if self.overhead else {}),
             **({} if self.carbon is None else {"kg_co2e": self.kg_co2e}),
             "epochs": len(self.epochs),

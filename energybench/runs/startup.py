@@ -36,7 +36,8 @@ def open_session(
     together; an error on one rank is raised on every rank.
     """
     device = find_device(config.device, group.local_rank, group.local_size)
-    context = replace(_devices(device, group), replay=config.measure.replay)
+    measure = config.measure
+    context = replace(_devices(device, group), replay=measure.replay, busy_share=measure.busy_share)
     source, data, meters = group.run_on_all(
         lambda: _checked(config, device, context, for_energy, group)
     )

@@ -93,7 +93,7 @@ def _open(config: pytest.Config, run: PytestRun) -> _Session:
     reporter = config.pluginmanager.getplugin("terminalreporter")
     say: Callable[[str], None] = reporter.write_line if reporter else lambda line: None
     with ExitStack() as stack:
-        context = replace(gpus(), replay=measure.replay)
+        context = replace(gpus(), replay=measure.replay, busy_share=measure.busy_share)
         opened = open_for_use(measure.meters, context, run.options.wait, say)
         meters = stack.enter_context(opened)
         config.add_cleanup(stack.pop_all().close)

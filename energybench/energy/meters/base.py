@@ -61,6 +61,8 @@ class MeterContext:
     """Ids of other processes that belong to the measured work."""
     kinds_read: frozenset[str] = frozenset()
     """Kinds (`gpu`, `cpu`, `dram`) that meters opened earlier read."""
+    busy_share: float = 0.05
+    """Share of the processors' time that others may use before a window is `contaminated`."""
 
 
 def kind_of(domain: str) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from energybench.energy.units import format_kwh, format_seconds
+from energybench.records.attempt import DISTURBANCES
 from energybench.records.record import RunRecord
 from energybench.report.comparison import finetune_s
 from energybench.report.factors import NAMES
@@ -13,7 +14,7 @@ from energybench.report.rows import RowKey
 from energybench.report.savings import Saving
 from energybench.report.scores import ScoreColumn, score_column
 from energybench.report.sections import Section
-from energybench.report.text import number, percent, saving, times
+from energybench.report.text import attempt_words, number, percent, saving, times
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ def result_table(section: Section) -> Table:
     labelled = any(section.labels.values())
     headers = ["model", "method", *(["setting"] if labelled else []), "seeds", "energy", "saving"]
     score = score_column(section.finished)
+    if section.estimated:
+        headers.insert(headers.index("energy") + 1, "CPU time")
     headers += ["with search", "epochs", "time", score.header, "drop", "freed", "note"]
     rows = [_result(section, key, labelled, score) for key in section.rows]
     first = 3 if labelled else 2
@@ -57,6 +60,7 @@ def _result(section: Section, key: RowKey, labelled: bool, score: ScoreColumn) -
         *([section.labels[key]] if labelled else []),
         str(len(records)),
         format_kwh(_mean([record.kwh for record in records])),
+        *([format_seconds(_mean([one.cpu_s for one in records]))] if section.estimated else []),
         saving(found.energy) if found else "-",
         saving(found.with_search) if found else "-",
         number(fmean(len(record.epochs) for record in records)),
@@ -64,8 +68,20 @@ def _result(section: Section, key: RowKey, labelled: bool, score: ScoreColumn) -
         score.value(metric, _mean([record.value for record in records])),
         score.drop(metric, drop.value if drop else None),
         percent(fmean(rates)) if rates else "-",
-        "; ".join(found.flags) if found else "",
+        "; ".join(_notes(records, found)),
     )
+
+
+def _notes(records: Sequence[RunRecord], found: Saving | None) -> list[str]:
+    """Return the saving's phrases of caution, the disturbances, and further attempts."""
+    notes = list(found.flags) if found else []
+    for flag in DISTURBANCES:
+        count = sum(flag in record.flags for record in records)
+        if count:
+            notes.append(
+                flag + (f" in {count} of {len(records)} seeds" if len(records) > 1 else "")
+            )
+    return notes + attempt_words(records)
 
 
 def _arithmetic(records: Sequence[RunRecord]) -> str:

@@ -6,7 +6,7 @@ from energybench.energy.units import format_co2e, format_kwh, format_seconds
 from energybench.records.record import RunRecord
 from energybench.registry import METHODS
 from energybench.report.scores import ScoreColumn, score_column
-from energybench.report.text import percent
+from energybench.report.text import attempt_words, percent
 
 _HEADERS = (
     "model",
@@ -25,6 +25,7 @@ _HEADERS = (
 _CARBON = "CO2e"
 _AFTER_ENERGY = _HEADERS.index("energy") + 1
 _METRIC = _HEADERS.index("metric")
+_CPU = "CPU time"
 
 
 def result_table(
@@ -36,7 +37,8 @@ def result_table(
 
     "energy" is the facility energy of fine-tuning, "CO2e" its emissions if a country was named.
     "saving" compares the energy with the baseline of the same model and seed among `records`; "with
-    search" includes the method's own search in both. `layout` is one of tabulate's table formats:
+    search" includes the method's own search in both; a cell that did not finish has neither. "CPU
+    time" stands beside energies that are estimates. `layout` is one of tabulate's table formats:
     `simple`, `github`, `tsv`... `cached` are baselines of earlier runs by (model, seed); savings
     against cached baselines are marked.
     """
@@ -44,7 +46,9 @@ def result_table(
 
     records = _in_order(records)
     baselines = {
-        (record.model, record.seed): record for record in records if record.method == "baseline"
+        (record.model, record.seed): record
+        for record in records
+        if record.method == "baseline" and record.status == "ok"
     }
     earlier = cached or {}
     score = score_column(records)
@@ -59,6 +63,10 @@ def result_table(
         headers.insert(_AFTER_ENERGY, _CARBON)
         for row, record in zip(rows, records, strict=True):
             row.insert(_AFTER_ENERGY, format_co2e(record.kg_co2e))
+    if any(record.estimated for record in records):
+        headers.insert(_AFTER_ENERGY, _CPU)
+        for row, record in zip(rows, records, strict=True):
+            row.insert(_AFTER_ENERGY, format_seconds(record.cpu_s))
     sides = [*["left"] * 2, *["right"] * (len(headers) - 3), "left"]
     return tabulate(rows, headers=headers, tablefmt=layout, colalign=sides, disable_numparse=True)
 
@@ -82,7 +90,8 @@ def _row(
     reading = record.phases.get("finetune")
     saving = with_search = "-"
     other = baseline if baseline is not record else None
-    if other is not None and other.energy_source == record.energy_source:
+    finished = record.status == "ok" and other is not None and other.status == "ok"
+    if finished and other is not None and other.energy_source == record.energy_source:
         mark = " (cached)" if from_cache else ""
         saving = _saving(record.kwh, other.kwh) + mark
         with_search = _saving(record.kwh_total, other.kwh_total) + mark
@@ -111,10 +120,10 @@ def _arithmetic(record: RunRecord) -> str:
 
 
 def _source(record: RunRecord) -> str:
-    """Return the source of the energy and the flags; for a failed cell the error."""
+    """Return the source of the energy, the flags and the attempt; for a failed cell the error."""
     if record.status != "ok":
         return f"failed: {record.error}"
-    return ", ".join([record.energy_source, *record.flags])
+    return ", ".join([record.energy_source, *record.flags, *attempt_words([record])])
 
 
 def _saving(energy: float | None, baseline: float | None) -> str:
