@@ -14,6 +14,7 @@ HOLD_S = 2.0
 """Seconds in a row for which a machine must be quiet before a wait for it ends."""
 _LOOK_S = 0.5
 _NAMED = 3
+_NAMED_SHARE = 0.01
 
 
 @dataclass(frozen=True)
@@ -62,23 +63,24 @@ def observe(watch: CpuWatch, seconds: float = _LOOK_S, busy_share: float = BUSY_
         return Busyness(None, [], False)
     contaminated = is_contaminated(cpu, duration_s, busy_share)
     own = watch.members()
-    used = {key: after[key] - before.get(key, 0.0) for key in after if key[0] not in own}
-    return Busyness(cpu, _busiest(used, cpu.capacity_s), contaminated)
-
-
-def _busiest(used: dict[tuple[int, str], float], capacity_s: float) -> list[Neighbour]:
-    found = [Neighbour(pid, name, seconds / capacity_s) for (pid, name), seconds in used.items()]
+    found = [
+        Neighbour(pid, name, (seconds - before.get((pid, born), ("", 0.0))[1]) / cpu.capacity_s)
+        for (pid, born), (name, seconds) in after.items()
+        if pid not in own
+    ]
     found.sort(key=lambda one: one.share, reverse=True)
-    return [one for one in found[:_NAMED] if one.share > 0.01]
+    busiest = [one for one in found[:_NAMED] if one.share > _NAMED_SHARE]
+    return Busyness(cpu, busiest, contaminated)
 
 
-def _seconds_by_process() -> dict[tuple[int, str], float]:
-    """Return (id, name) -> CPU seconds since its start, of every process that may be seen."""
+def _seconds_by_process() -> dict[tuple[int, float], tuple[str, float]]:
+    """Return (id, birth) -> (name, CPU seconds since then) of every process that may be seen."""
     found = {}
-    for process in psutil.process_iter(["name", "cpu_times"]):
-        times = process.info["cpu_times"]
+    for process in psutil.process_iter(["name", "cpu_times", "create_time"]):
+        times, name = process.info["cpu_times"], process.info["name"]
         if times is not None:
-            found[process.pid, process.info["name"] or "?"] = times.user + times.system
+            born = process.info["create_time"] or 0.0
+            found[process.pid, born] = name or "?", times.user + times.system
     return found
 
 

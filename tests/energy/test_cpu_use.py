@@ -34,7 +34,7 @@ def use(own: float, others: float, steal: float = 0.0, capacity: float = 20.0) -
         (use(20.0, 0.0, steal=0.3), 10.0, False),
         (use(19.5, 0.0, steal=0.5), 10.0, True),
         (use(0.3, 0.3, capacity=0.6), 0.3, True),
-        (use(0.55, 0.05, capacity=0.6), 0.3, False),  # five ticks: no more than the counters err
+        (use(0.55, 0.045, capacity=0.6), 0.3, False),  # five ticks: no more than the counters err
         (use(60.0, 1.2, capacity=64.0), 1.0, False),  # of 64 processors each errs by itself
         (use(60.0, 3.3, capacity=64.0), 1.0, True),
     ],

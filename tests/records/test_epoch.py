@@ -40,7 +40,7 @@ def test_an_epoch_over_a_fifth_above_the_median_is_uneven(
 
 def test_estimated_joules_and_moments_do_not_count() -> None:
     assert uneven([{}, {"joules": 500.0}, {}], measured=False) == [False] * 3
-    short = {"duration_s": 0.02}
+    short: dict[str, object] = {"duration_s": 0.02}
     assert uneven([short, {"duration_s": 0.06}, short]) == [False] * 3
     assert uneven([{}]) == [False]
     assert with_uneven([], measured=True) == []

@@ -10,7 +10,7 @@ from support.saved_runs import cell, reading, save
 from energybench.energy.readings import CpuUse
 from energybench.records.attempt import Attempt
 from energybench.records.record import RunRecord
-from energybench.records.saved import Run, read_runs
+from energybench.records.saved import read_runs
 from energybench.report.page import markdown
 from energybench.report.savings import savings
 from energybench.report.sections import sections
@@ -30,15 +30,20 @@ def rows(records: list[RunRecord]) -> list[dict[str, str]]:
 
 def report_rows(records: list[RunRecord], folder: Path) -> list[dict[str, str]]:
     """The report's table, row by row, by its headers."""
-    (run,): list[Run] = read_runs([save(folder / "run.json", records)])
-    (section,) = sections([run])
+    (section,) = sections(read_runs([save(folder / "run.json", records)]))
     table = report_table(section)
     return [dict(zip(table.headers, row, strict=True)) for row in table.rows]
 
 
 def cut_short(method: str, status: str, **rest: Any) -> RunRecord:
     """A cell that ended before its first epoch did, after 390 of the baseline's 1,000 J."""
-    changes = {"status": status, "error": status, "epochs": [], "best_epoch": None, "test": None}
+    changes: dict[str, Any] = {
+        "status": status,
+        "error": status,
+        "epochs": [],
+        "best_epoch": None,
+        "test": None,
+    }
     return cell(method, joules=390.0, changes=changes, **rest)
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support.replay import FIFTY_JOULES
 from support.saved_runs import cell
 from support.tiny_cells import MemoryJournal, run_cell, tiny_run, tiny_session
 
@@ -18,7 +19,6 @@ from energybench.runs import attempts
 from energybench.runs.attempts import Attempts
 from energybench.runs.jobs import Outcome
 from energybench.runs.session import Session
-from support.replay import FIFTY_JOULES
 
 
 def ran(retry: int, *outcomes: Outcome) -> tuple[Outcome, int, list[str]]:
