@@ -117,6 +117,27 @@ class MeasureConfig:
         at_least=0,
         at_most=3600,
     )
+    busy_share: float = option(
+        0.05,
+        "share of the processors' time, 0 to 1, that other programs may use before a window is "
+        "flagged `contaminated`",
+        at_least=0,
+        at_most=1,
+    )
+    quiet_s: float = option(
+        0.0,
+        "most seconds to wait before each cell until other programs are quiet; 0 to never wait",
+        name="quiet",
+        at_least=0,
+        at_most=86_400,
+    )
+    retry: int = option(
+        0,
+        "most times to run a cell again whose fine-tuning was `contaminated` or `uneven`; the "
+        "record keeps all attempts, and the last one counts",
+        at_least=0,
+        at_most=100,
+    )
     trace: bool = option(False, "sample each cell's power once a second, into its record")
 
     def __post_init__(self) -> None:
@@ -126,6 +147,7 @@ class MeasureConfig:
         """The fields that a meter may need when it is opened, by their names in `MeterContext`."""
         return {
             "replay": self.replay,
+            "busy_share": self.busy_share,
             "cpu_watts": self.cpu_watts,
             "ram_watts": self.ram_watts,
         }

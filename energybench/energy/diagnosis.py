@@ -8,11 +8,13 @@ from itertools import pairwise
 from typing import Any
 
 from energybench.energy.assumptions import Assumptions
+from energybench.energy.cpu_use import CpuWatch
 from energybench.energy.machine import describe_machine, gpu_id
 from energybench.energy.meters.base import Meter, MeterContext, MeterUnavailable, read_sources
 from energybench.energy.meters.nvml.devices import all_gpus, initialized
+from energybench.energy.neighbours import Busyness, observe
 from energybench.energy.opening import open_meter
-from energybench.energy.windows import MeterSet
+from energybench.energy.windows import IDLE, MeterSet
 from energybench.registry import METERS
 
 WINDOWS = 200
@@ -60,10 +62,14 @@ class Diagnosis:
     automatic: dict[str, str]
     """Domain that `auto` reads here -> name of its source."""
     idle_watts: dict[str, float]
-    """Per domain of `auto`, over `idle_s` quiet seconds."""
+    """Per domain of `auto`, over `idle_s` quiet seconds; empty if the machine was not idle."""
     idle_s: float
-    assumptions: Assumptions | None = None
+    assumptions: Assumptions | None
     """The watts behind what `auto` estimates; None where it estimates nothing, or not known."""
+    idle_refused: str | None
+    """Why idle power is not known though it was asked for."""
+    busy: Busyness
+    """Who used the processors before any meter was tried."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain dicts, lists and numbers; the facts of the inventory are not nested."""
@@ -86,11 +92,14 @@ def diagnose(
     observe_s: float,
     idle_s: float,
 ) -> Diagnosis:
-    """Try every meter but `replay`, each three times for `observe_s` seconds, and then keep quiet.
+    """Look at the machine, try every meter but `replay` three times, and then keep quiet.
+
+    The look and each trial take `observe_s` seconds.
 
     `automatic` are the open meters of `auto`. `context` has the GPUs to look at. `idle_s` are the
     quiet seconds, 0 for none. Hold the machine meanwhile, see `opening.open_for_use`.
     """
+    busy = observe(CpuWatch(context.processes), observe_s, context.busy_share)
     found = [
         _meter(name, context, observe_s) for name in METERS.builtin_names() if name != "replay"
     ]
@@ -103,6 +112,8 @@ def diagnose(
         automatic.idle_watts,
         idle_s,
         automatic.assumptions,
+        automatic.unavailable.get(IDLE),
+        busy,
     )
 
 

@@ -1,10 +1,11 @@
 """One reading out of the readings of several ranks: each domain once, the longest duration."""
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import TypeVar
 
 from energybench.energy.meters.base import kind_of
-from energybench.energy.readings import EnergyReading
+from energybench.energy.readings import CpuUse, EnergyReading
 
 T = TypeVar("T")
 
@@ -15,10 +16,12 @@ def over_nodes(readings: Mapping[int, EnergyReading], nodes: Sequence[int]) -> E
     `readings` maps a rank to its reading, `nodes` has the machine of each rank. A domain that
     several ranks of one machine have read counts once. GPUs have names of their own; with several
     machines every other domain gets its machine's number, for example `cpu:0@node1`. A machine
-    without a reading has one domain that could not be read, so that the sum is not known.
+    without a reading has one domain that could not be read, so that the sum is not known. The use
+    of the processors is the sum over the machines; None if one of them does not know it.
     """
     several = len(set(nodes)) > 1
     joules: dict[str, float | None] = {}
+    cpu: dict[int, CpuUse] = {}
     net_joules: dict[str, float | None] = {}
     sources, unavailable, flags, devices, kinds = {}, {}, {}, {}, {}
     for rank, reading in sorted(readings.items()):
@@ -34,6 +37,8 @@ def over_nodes(readings: Mapping[int, EnergyReading], nodes: Sequence[int]) -> E
             reasons = reading.unavailable.items()
             unavailable.update({names.get(who, f"{who}{at}"): why for who, why in reasons})
         flags.update(dict.fromkeys(reading.flags))
+        if reading.cpu is not None:
+            cpu.setdefault(nodes[rank], reading.cpu)
     if several:
         read = {nodes[rank] for rank, reading in readings.items() if reading.joules}
         for node in sorted(set(nodes) - read):
@@ -49,6 +54,7 @@ def over_nodes(readings: Mapping[int, EnergyReading], nodes: Sequence[int]) -> E
         devices=devices,
         background_cpu_s=sum(reading.background_cpu_s for reading in readings.values()),
         kinds=kinds,
+        cpu=reduce(CpuUse.plus, cpu.values()) if cpu.keys() == set(nodes) else None,
     )
 
 

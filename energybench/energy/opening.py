@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
+from energybench.energy.cpu_use import CpuWatch
 from energybench.energy.lock import exclusive_use, resources
 from energybench.energy.meters.base import (
     Meter,
@@ -67,7 +68,8 @@ def open_meters(names: Sequence[str], context: MeterContext | None = None) -> Me
             stack.callback(meter.close)
             kinds = {kind_of(domain) for domain in meter.domains()}
             context = replace(context, kinds_read=context.kinds_read | kinds)
-        meters = MeterSet(opened, unavailable)
+        cpu = CpuWatch(context.processes)
+        meters = MeterSet(opened, unavailable, cpu, context.busy_share)
         stack.pop_all()
     return meters
 

@@ -43,6 +43,20 @@ class CpuUse:
     capacity_s: float
     """Logical processors of the machine x duration: all CPU seconds that there were."""
 
+    @property
+    def others_s(self) -> float:
+        """CPU seconds of processes outside the measured tree."""
+        return max(0.0, self.machine_s - self.own_s)
+
+    def plus(self, other: "CpuUse") -> "CpuUse":
+        """The use of two windows, or of two machines."""
+        return CpuUse(
+            self.own_s + other.own_s,
+            self.machine_s + other.machine_s,
+            self.steal_s + other.steal_s,
+            self.capacity_s + other.capacity_s,
+        )
+
 
 @dataclass(frozen=True)
 class EnergyReading:
@@ -55,9 +69,10 @@ class EnergyReading:
     """Domain -> name of its source: `nvml_counter`, `rapl`, `codecarbon_estimate` and others."""
     flags: list[str] = field(default_factory=list)
     """`short_window`: shorter than the meter resolves. `throttled`: power or temperature held a
-    device's clocks down. `contaminated`: other processes computed on a device."""
+    device's clocks down. `contaminated`: other processes computed on a device, or used more of the
+    processors than allowed, or a hypervisor withheld more than 2 % of them."""
     unavailable: dict[str, str] = field(default_factory=dict)
-    """Meter or domain -> why it gave no reading."""
+    """Meter or domain -> why it gave no reading; `idle power` -> why that is not known."""
     net_joules: dict[str, float | None] = field(default_factory=dict)
     """Joules per domain less its idle power x duration; empty if idle power was not measured."""
     devices: dict[str, dict[str, DeviceState]] = field(default_factory=dict)
@@ -122,9 +137,9 @@ class Preparation:
 def added(first: EnergyReading, *others: EnergyReading) -> EnergyReading:
     """One reading of windows that followed each other.
 
-    A domain that one window could not read has no sum. The flag `short_window` stays if windows
-    with it are more than `SHORT_SHARE` of the time. Devices have their state at the start of the
-    first window and at the end of the last.
+    A domain that one window could not read has no sum; neither has `cpu`. The flag `short_window`
+    stays if windows with it are more than `SHORT_SHARE` of the time. Devices have their state at
+    the start of the first window and at the end of the last.
     """
     total = first
     for other in others:
@@ -141,8 +156,13 @@ def added(first: EnergyReading, *others: EnergyReading) -> EnergyReading:
             devices=devices,
             background_cpu_s=total.background_cpu_s + other.background_cpu_s,
             kinds={**total.kinds, **other.kinds},
+            cpu=_cpu_sum(total.cpu, other.cpu),
         )
     return total
+
+
+def _cpu_sum(one: CpuUse | None, other: CpuUse | None) -> CpuUse | None:
+    return None if one is None or other is None else one.plus(other)
 
 
 def _joint_flags(first: EnergyReading, second: EnergyReading) -> list[str]:

@@ -10,14 +10,18 @@ from threading import Lock
 from typing import Any, Self, TypeGuard
 
 from energybench.energy.assumptions import Assumptions
+from energybench.energy.cpu_use import BUSY_SHARE, CpuWatch, is_contaminated, is_idle, use_text
 from energybench.energy.meters.base import Meter, MeterUnavailable, kind_of, read_sources
-from energybench.energy.readings import DeviceState, EnergyReading
+from energybench.energy.readings import CpuUse, DeviceState, EnergyReading
 from energybench.energy.source import Source, kind_of_source
 
 MARGIN = 1.05
 """Factor on the shortest window that the meters resolve, so that rounding does not matter."""
 THROTTLED_SHARE = 0.01
 """A window is marked `throttled` if clocks were held down for more than this share of it."""
+IDLE = "idle power"
+"""Key in `EnergyReading.unavailable` of the reason why idle power is not known."""
+_IDLE_ATTEMPTS = 3
 
 
 class Window:
@@ -54,16 +58,24 @@ class MeterSet:
     `meters` are open meters by name; of two that read the same kind (`gpu`, `cpu`, `dram`) the
     earlier one counts. `unavailable` gives the reason for each meter that is not open. A domain
     that fails or goes backwards has no joules from then on; windows never raise for it.
+    `cpu` reads who uses the processors; without it, readings do not say so. A window in which
+    others used more than `busy_share` of the processors is `contaminated`.
     """
 
     def __init__(
-        self, meters: Mapping[str, Meter], unavailable: Mapping[str, str] | None = None
+        self,
+        meters: Mapping[str, Meter],
+        unavailable: Mapping[str, str] | None = None,
+        cpu: CpuWatch | None = None,
+        busy_share: float = BUSY_SHARE,
     ) -> None:
         self.unavailable = dict(unavailable or {})
         self.sources: dict[str, Source] = {}
         """Domain -> how its energy is known."""
         self.idle_watts: dict[str, float] = {}
-        """Domain -> watts of the idle machine; empty until `measure_idle`."""
+        """Domain -> watts of the idle machine; empty until `measure_idle`, and if it refused."""
+        self._cpu = cpu
+        self._busy_share = busy_share
         self._meters = dict(meters)
         self._failed: dict[str, str] = {}
         self._latest: dict[str, float] = {}
@@ -110,12 +122,14 @@ class MeterSet:
         wait = synchronize or (lambda: None)
         wait()
         before = self._states() if states else {}
+        used = self._cpu.moment() if self._cpu else None
         start = self._moment()
 
         def read(closing: bool) -> EnergyReading:
             end = self._moment()
+            cpu = self._cpu.since(used) if self._cpu else None
             after = self._states() if states and closing else {}
-            return self._reading(start, end, _paired(before, after))
+            return self._reading(start, end, _paired(before, after), cpu)
 
         window = Window(read)
         try:
@@ -132,16 +146,27 @@ class MeterSet:
     def measure_idle(self, seconds: float, synchronize: Callable[[], None] | None = None) -> None:
         """Sleep for `seconds` and keep the mean power of that time as `idle_watts`.
 
-        The sleep is longer if the meters do not resolve so short a window.
+        The sleep is longer if the meters do not resolve so short a window. If the machine was not
+        idle meanwhile, it is measured again, three times in all. After that there are no
+        `idle_watts`, and `unavailable` has the reason under `IDLE`.
         """
-        with self.window(synchronize) as window:
-            time.sleep(max(seconds, MARGIN * self.min_window_s))
-        reading = window.reading
-        self.idle_watts = {
-            domain: joules / reading.duration_s
-            for domain, joules in reading.joules.items()
-            if joules is not None
-        }
+        self.idle_watts = {}
+        self.unavailable.pop(IDLE, None)
+        used = ""
+        for _ in range(_IDLE_ATTEMPTS):
+            with self.window(synchronize) as window:
+                time.sleep(max(seconds, MARGIN * self.min_window_s))
+            reading = window.reading
+            cpu = reading.cpu
+            if cpu is None or is_idle(cpu, reading.duration_s, self._busy_share):
+                self.idle_watts = {
+                    domain: joules / reading.duration_s
+                    for domain, joules in reading.joules.items()
+                    if joules is not None
+                }
+                return
+            used = use_text(cpu)
+        self.unavailable[IDLE] = f"the machine was not idle in {_IDLE_ATTEMPTS} attempts: {used}"
 
     def close(self) -> None:
         """Close all meters."""
@@ -207,17 +232,24 @@ class MeterSet:
         return {domain: state for domain, state in states.items() if domain in self._reader}
 
     def _reading(
-        self, start: _Moment, end: _Moment, devices: dict[str, dict[str, DeviceState]]
+        self,
+        start: _Moment,
+        end: _Moment,
+        devices: dict[str, dict[str, DeviceState]],
+        cpu: CpuUse | None,
     ) -> EnergyReading:
         duration_s = (end.time_ns - start.time_ns) / 1e9
         joules = {domain: _difference(domain, start, end) for domain in self._reader}
         known = [domain for domain, value in joules.items() if value is not None]
         short = any(duration_s < self._meters[self._reader[d]].min_window_s for d in known)
+        flags = [*(["short_window"] if short else []), *device_flags(devices, duration_s)]
+        if cpu is not None and is_contaminated(cpu, duration_s, self._busy_share):
+            flags.append("contaminated")
         return EnergyReading(
             duration_s=duration_s,
             joules=joules,
             sources={domain: self.sources[domain].name for domain in known},
-            flags=[*(["short_window"] if short else []), *device_flags(devices, duration_s)],
+            flags=list(dict.fromkeys(flags)),
             unavailable=self.unavailable
             | {
                 domain: self._failed.get(domain) or (start.reasons | end.reasons)[domain]
@@ -236,6 +268,7 @@ class MeterSet:
                 for domain in known
                 if self.sources[domain].kind != kind_of_source(self.sources[domain].name)
             },
+            cpu=cpu,
         )
 
 

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from energybench.energy.readings import EnergyReading
 
+DISTURBANCES = ("contaminated", "uneven")
+"""Flags of a record for which `--energy-retry` runs its cell again."""
+
 
 @dataclass(frozen=True)
 class Attempt:

@@ -1,6 +1,15 @@
 """The record of one epoch of fine-tuning."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from statistics import median
+
+from energybench.energy.readings import CpuUse
+
+UNEVEN = 1.2
+"""An epoch is `uneven` if it took more than this multiple of the median of its cell's epochs."""
+_UNEVEN_S = 0.05
+"""Seconds that an uneven epoch takes beyond the median at least; any program stops for less."""
 
 
 @dataclass(frozen=True)
@@ -31,5 +40,35 @@ class EpochRecord:
 
     With several ranks this is the largest share of any rank."""
     flags: list[str] = field(default_factory=list)
-    """Flags of the epoch's energy window, see `EnergyReading.flags`, and `uneven`: it took more
-    than its share of the time of the cell's epochs."""
+    """Flags of the epoch's energy window, see `EnergyReading.flags`, and `uneven`: its seconds, or
+    its joules where they are measured, are over `UNEVEN` times the median of the cell's epochs."""
+    cpu: CpuUse | None = None
+    """Who used the processors within the epoch; None where that is not known."""
+
+
+def with_uneven(epochs: Sequence[EpochRecord], measured: bool) -> list[EpochRecord]:
+    """Return all epochs of a cell, those marked `uneven` that are.
+
+    `measured` says whether the joules are measured; estimated ones follow the seconds. Joules of an
+    epoch that is shorter than its meter resolves do not count.
+    """
+    if not epochs:
+        return []
+    middle_s = median(epoch.duration_s for epoch in epochs)
+    joules = [epoch.joules for epoch in epochs if epoch.joules is not None]
+    middle_j = median(joules) if measured and len(joules) == len(epochs) else None
+    return [
+        replace(epoch, flags=_with(epoch.flags, _is_uneven(epoch, middle_s, middle_j)))
+        for epoch in epochs
+    ]
+
+
+def _is_uneven(epoch: EpochRecord, middle_s: float, middle_j: float | None) -> bool:
+    slow = epoch.duration_s > max(UNEVEN * middle_s, middle_s + _UNEVEN_S)
+    if middle_j is None or epoch.joules is None or "short_window" in epoch.flags:
+        return slow
+    return slow or epoch.joules > UNEVEN * middle_j
+
+
+def _with(flags: Sequence[str], uneven: bool) -> list[str]:
+    return [*(flag for flag in flags if flag != "uneven"), *(["uneven"] if uneven else [])]

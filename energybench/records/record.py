@@ -130,9 +130,10 @@ class RunRecord:
     """Test items that the reference has wrong and this cell right; None where not known."""
     flags: list[str] = field(default_factory=list)
     """Flags of the fine-tuning's energy, and `data_bound`: the device waited for data in more than
-    `DATA_BOUND` of the training time."""
+    `DATA_BOUND` of the training time. `contaminated` and `uneven` also if an epoch alone is."""
     idle_watts: dict[str, float] = field(default_factory=dict)
-    """Domain -> power of the idle machine before the run; empty where not measured."""
+    """Domain -> power of the idle machine before the run; empty where not measured, and where the
+    machine was not idle: then each reading has the reason in `unavailable`, as `idle power`."""
     assumptions: Assumptions | None = None
     """The watts behind estimated energies; None where nothing is estimated, or not known."""
     attempts: list[Attempt] = field(default_factory=list)
@@ -188,6 +189,12 @@ class RunRecord:
         """Facility energy until the target was reached, kWh; None if not reached or not known."""
         joules = None if self.target is None else self.target.joules
         return None if joules is None else kwh(joules, self.pue)
+
+    @property
+    def cpu_s(self) -> float | None:
+        """CPU seconds of the measured processes in fine-tuning; None where not known."""
+        reading = self.phases.get("finetune")
+        return None if reading is None or reading.cpu is None else reading.cpu.own_s
 
     @property
     def kg_co2e(self) -> float | None:
@@ -276,6 +283,7 @@ class RunRecord:
             "kwh_total": self.kwh_total,
             "kwh_net": self.kwh_net,
             "kwh_to_target": self.kwh_to_target,
+            "cpu_s": self.cpu_s,
             **({"kwh_overhead": self.kwh_overhead} if self.overhead else {}),
             **({} if self.carbon is None else {"kg_co2e": self.kg_co2e}),
             "epochs": len(self.epochs),

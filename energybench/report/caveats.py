@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from energybench.energy.cpu_use import STEAL_SHARE
+from energybench.records.epoch import UNEVEN
 from energybench.records.metric import ACCURACY
 from energybench.records.record import DATA_BOUND, RunRecord
 from energybench.records.stopping import at_floor, capped
@@ -40,8 +42,22 @@ _OF_RECORDS: tuple[tuple[str, Callable[[RunRecord], bool]], ...] = (
         lambda record: "throttled" in record.flags,
     ),
     (
-        "contaminated: other processes computed on the device",
+        "contaminated: other programs computed on the GPU, or took more of the processors' time "
+        "than the run allows",
         lambda record: "contaminated" in record.flags,
+    ),
+    (
+        f"steal: a hypervisor gave over {100 * STEAL_SHARE:g} % of the processors' time to other "
+        "virtual machines",
+        lambda record: _stolen(record),
+    ),
+    (
+        f"uneven: an epoch took over {UNEVEN:g} times its cell's median epoch",
+        lambda record: "uneven" in record.flags,
+    ),
+    (
+        "run again: an earlier attempt was disturbed",
+        lambda record: bool(record.attempts),
     ),
     (
         f"data bound: the device waited for {{items}} in over {100 * DATA_BOUND:g} % "
@@ -75,6 +91,12 @@ _OF_RECORDS: tuple[tuple[str, Callable[[RunRecord], bool]], ...] = (
         lambda record: record.weights.head_replaced,
     ),
 )
+
+
+def _stolen(record: RunRecord) -> bool:
+    reading = record.phases.get("finetune")
+    cpu = None if reading is None else reading.cpu
+    return cpu is not None and cpu.steal_s > STEAL_SHARE * cpu.capacity_s
 
 
 def caveats(section: Section) -> list[str]:

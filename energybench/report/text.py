@@ -1,8 +1,9 @@
 """Numbers as text for people."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from energybench.records.record import RunRecord
 from energybench.report.stats import Estimate
 
 TOO_FEW = "too few for an interval"
@@ -60,6 +61,21 @@ def number(value: float | None, digits: int = 3) -> str:
         return "-"
     whole = math.isfinite(value) and value == int(value)
     return f"{value:.0f}" if whole else f"{value:.{digits}g}"
+
+
+def attempt_words(records: Sequence[RunRecord]) -> list[str]:
+    """Return "2nd attempt" if a disturbed cell ran again, with its seed where there are several."""
+    return [
+        f"{_ordinal(len(record.attempts) + 1)} attempt"
+        + (f" (seed {record.seed})" if len(records) > 1 else "")
+        for record in records
+        if record.attempts
+    ]
+
+
+def _ordinal(count: int) -> str:
+    ending = "th" if count % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(count % 10)
+    return f"{count}{ending or 'th'}"
 
 
 def size(count: float) -> str:

@@ -7,6 +7,8 @@ from typing import Any
 from energybench.config import Cell, RunConfig
 from energybench.energy.carbon import CarbonIntensity
 from energybench.energy.readings import EnergyReading, PowerTrace, added
+from energybench.records.attempt import DISTURBANCES
+from energybench.records.epoch import with_uneven
 from energybench.records.metric import Metric
 from energybench.records.record import (
     DATA_BOUND,
@@ -89,7 +91,7 @@ def record_of(context: Context, measured: Measured, reference: Reference | None)
         phases=dict(phases),
         overhead=dict(measured.overhead),
         start=measured.start,
-        epochs=list(measured.epochs),
+        epochs=with_uneven(measured.epochs, _is_measured(phases.get("finetune"))),
         best_epoch=measured.best_epoch,
         parameters=measured.parameters,
         compression=measured.compression,
@@ -105,7 +107,21 @@ def record_of(context: Context, measured: Measured, reference: Reference | None)
         placement=context.facts.placement,
     )
     own = cell == cell.reference
-    return _compared(_with_data_flag(record), Reference(record, "this cell") if own else reference)
+    record = _with_epoch_flags(_with_data_flag(record))
+    return _compared(record, Reference(record, "this cell") if own else reference)
+
+
+def _is_measured(reading: EnergyReading | None) -> bool:
+    """Return whether all energy of `reading` was measured; estimates and replays were not."""
+    if reading is None or not reading.sources:
+        return False
+    return all(reading.kind(domain) == "measured" for domain in reading.sources)
+
+
+def _with_epoch_flags(record: RunRecord) -> RunRecord:
+    """Flag a record by the disturbances of its epochs."""
+    found = {flag for epoch in record.epochs for flag in epoch.flags} & {*DISTURBANCES}
+    return replace(record, flags=list(dict.fromkeys([*record.flags, *sorted(found)])))
 
 
 def _with_data_flag(record: RunRecord) -> RunRecord:

@@ -9,6 +9,7 @@ from energybench.config import Cell, RunConfig
 from energybench.energy.readings import Preparation
 from energybench.records.journal import Entry, Keeper
 from energybench.records.record import RunRecord
+from energybench.runs.attempts import Attempts
 from energybench.runs.executors.base import Agreeing, Executor
 from energybench.runs.facts import Prepared, baseline_file, cell_key
 from energybench.runs.jobs import Job, Outcome, Reference
@@ -51,8 +52,12 @@ class Run:
         resume: bool = False,
         checkpoints: Path | None = None,
         writes: bool = True,
+        say: Callable[[str], None] = lambda line: None,
     ) -> None:
-        """Take the run's parts; `writes` is False on launched ranks other than the first."""
+        """Take the run's parts; `writes` is False on launched ranks other than the first.
+
+        `say` is called with a line on every wait for a quiet machine and every further attempt.
+        """
         self.config = config
         self.executor = executor
         self.keeper = keeper
@@ -66,6 +71,7 @@ class Run:
         if isinstance(executor, Agreeing):
             self._agree = executor.agree
         self.references = References(keeper.finished, self._agree)
+        self._attempts = Attempts(config.measure, say, self._agree, leads=writes)
 
     @property
     def preparations(self) -> list[Preparation]:
@@ -148,7 +154,7 @@ class Run:
     ) -> Outcome:
         folder = None if self._checkpoints is None else str(self._checkpoints)
         job = Job(cell, config, key, reference, folder, self._resume)
-        outcome = self.executor.submit(job).result()
+        outcome = self._attempts.run(lambda: self.executor.submit(job).result())
         for line in outcome.complaints:
             self.keeper.complain(line)
         if cell == cell.reference and outcome.interruption is None:

@@ -69,6 +69,8 @@ def _one_epoch(
         items_per_s=items / training.reading.duration_s,
         peak_memory_bytes=peak_bytes,
         data_wait_share=min(1.0, waited_s / training.reading.duration_s),
+        flags=list(whole.reading.flags),
+        cpu=whole.reading.cpu,
     )
 
 

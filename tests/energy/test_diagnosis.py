@@ -37,7 +37,7 @@ def powercap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakePowercap:
 
 
 def test_a_machine_with_counters(two_gpus: FakeNvml, powercap: FakePowercap) -> None:
-    context = MeterContext(gpu_uuids=(A100, OTHER), gpu_indices=(0, 1))
+    context = MeterContext((A100, OTHER), (0, 1), busy_share=1.0)
     with open_meters(["auto"], context) as automatic:
         found = diagnose(take_inventory(), automatic, context, observe_s=0.1, idle_s=0.05)
     first, second = f"gpu:{gpu_id(A100)}", f"gpu:{gpu_id(OTHER)}"
@@ -61,7 +61,8 @@ def test_a_machine_with_counters(two_gpus: FakeNvml, powercap: FakePowercap) -> 
     assert "did not change" in text
     assert f"NVML 1: gpu:{gpu_id(OTHER)} NVIDIA A100" in inventory_text(found.inventory)
     names = {"machine", "nvml_gpus", "cuda_gpus", "notes", "meters", "automatic", "idle_watts"}
-    assert found.to_json().keys() == names | {"idle_s", "assumptions"}
+    own = {"idle_s", "assumptions", "idle_refused", "busy"}
+    assert found.to_json().keys() == names | own
     assert found.assumptions is not None
     assert found.assumptions.mode is None, "RAPL reads the processor"
     assert f"estimate by {found.assumptions}; declare yours with --energy-cpu-watts" in text

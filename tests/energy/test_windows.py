@@ -12,10 +12,11 @@ from support.fake_hardware import FakeMeter
 from support.replay import TRACE
 
 from energybench.energy import windows as window_module
+from energybench.energy.cpu_use import CpuWatch
 from energybench.energy.meters.base import MeterContext, MeterUnavailable
 from energybench.energy.nodes import over_nodes
 from energybench.energy.opening import open_meters
-from energybench.energy.readings import added
+from energybench.energy.readings import CpuUse, added
 from energybench.energy.source import Source
 from energybench.energy.windows import MeterSet
 
@@ -352,3 +353,50 @@ def test_the_shortest_window_that_all_resolve() -> None:
     unread = FakeMeter({"cpu:1": 0.0}, min_window_s=9.0)
     assert MeterSet({"gpu": gpu, "cpu": cpu, "unread": unread}).min_window_s == 2.0
     assert MeterSet({}).min_window_s == 0.0
+
+
+class Uses(CpuWatch):
+    """Machine seconds of each window, out of 8 that there were."""
+
+    def __init__(self, *machine_s: float) -> None:
+        super().__init__()
+        self._left = iter(machine_s)
+
+    def since(self, start: object) -> CpuUse:
+        return CpuUse(0.0, next(self._left), 0.0, 8.0)
+
+
+def test_idle_power_of_a_busy_machine_is_measured_again(clock: Any) -> None:
+    meter = FakeMeter({"cpu:0": 0.0})
+    meters = MeterSet({"fake": meter}, cpu=Uses(7.9, 0.1))
+    watts = iter((90.0, 12.0))
+
+    def sleep(seconds: float) -> None:
+        clock.now_ns += int(seconds * 1e9)
+        meter.joules = {"cpu:0": meter.joules["cpu:0"] + next(watts) * seconds}
+
+    clock.sleep = sleep
+    meters.measure_idle(4.0)
+    assert meters.idle_watts == {"cpu:0": 12.0}
+    assert "idle power" not in meters.unavailable
+
+
+def test_idle_power_of_a_machine_that_stays_busy_is_refused_with_the_reason(clock: Any) -> None:
+    meter = FakeMeter({"cpu:0": 0.0})
+    meters = MeterSet({"fake": meter}, cpu=Uses(7.9, 7.9, 4.0, 0.0))
+
+    def sleep(seconds: float) -> None:
+        clock.now_ns += int(seconds * 1e9)
+        meter.joules = {"cpu:0": meter.joules["cpu:0"] + 90.0 * seconds}
+
+    clock.sleep = sleep
+    meters.measure_idle(4.0)
+    assert meters.idle_watts == {}
+    with meters.window() as window:
+        clock.now_ns += 4_000_000_000
+        meter.joules = {"cpu:0": meter.joules["cpu:0"] + 200.0}
+    assert window.reading.net_it_joules is None
+    assert window.reading.unavailable["idle power"] == (
+        "the machine was not idle in 3 attempts: others used 50 % of the processors, this process "
+        "0 %"
+    )

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from support.saved_runs import cell, failed, save
 
-from energybench.energy.readings import PowerTrace
+from energybench.energy.readings import CpuUse, EnergyReading, PowerTrace
+from energybench.records.attempt import Attempt
 from energybench.records.record import (
     CompressionReport,
     Dataset,
@@ -23,6 +24,7 @@ from energybench.report.figures import FIGURES
 from energybench.report.page import markdown, page
 
 LITTLE = Evaluation(0.1, 0.97)
+STOLEN = EnergyReading(10.0, {"cpu:0": 1.0}, {"cpu:0": "rapl"}, cpu=CpuUse(10.0, 10.0, 0.5, 20.0))
 EVIL = "<script>alert(1)</script>&\"'$x$"
 
 
@@ -155,6 +157,9 @@ def test_figures_are_there_where_there_is_something_to_draw(tmp_path: Path) -> N
         ({"changes": {"flags": ["short_window"]}}, "short window: "),
         ({"changes": {"flags": ["throttled"]}}, "throttled: "),
         ({"changes": {"flags": ["contaminated"]}}, "contaminated: "),
+        ({"changes": {"flags": ["uneven"]}}, "uneven: "),
+        ({"changes": {"attempts": [Attempt(["uneven"], None, 4)]}}, "run again: "),
+        ({"changes": {"phases": {"finetune": STOLEN}}}, "steal: "),
         ({"changes": {"flags": ["data_bound"]}}, "data bound: "),
         ({"correct": 90}, "beyond tolerance: "),
         ({"epochs": 50}, "capped: the cap on epochs ended"),

@@ -86,6 +86,9 @@ def findings_text(found: "Diagnosis") -> str:
 
 
 def _findings_lines(found: "Diagnosis") -> Iterator[str]:
+    busy = " (others are busy: energy of the CPU would be theirs, too)" * found.busy.contaminated
+    yield f"Processors: {found.busy}{busy}"
+    yield ""
     yield "Meters"
     for meter in found.meters:
         yield from _meter_lines(meter)
@@ -99,6 +102,8 @@ def _findings_lines(found: "Diagnosis") -> Iterator[str]:
         parts = [f"{domain} {watts:.1f} W" for domain, watts in found.idle_watts.items()]
         total = sum(found.idle_watts.values())
         yield f"Idle, {found.idle_s:g} s: {', '.join(parts)}; together {total:.1f} W"
+    if found.idle_refused is not None:
+        yield f"Idle: not known, {found.idle_refused}"
 
 
 def _meter_lines(meter: "MeterFinding") -> Iterator[str]:

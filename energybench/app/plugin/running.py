@@ -67,7 +67,7 @@ def _open(
         resources.enter_context(executor.exclusive_use(options.wait, say))
     resources.enter_context(interruptible())
     checkpoints = keeper.path.parent / "checkpoints" if options.checkpoint else None
-    run = Run(options.run, executor, keeper, options.resume, checkpoints, writes=not rank())
+    run = Run(options.run, executor, keeper, options.resume, checkpoints, not rank(), say)
     run.prepare(models)
     state.run = run
 

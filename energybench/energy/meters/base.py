@@ -67,6 +67,8 @@ class MeterContext:
     """Watts of the processor at full load, as the user declares them for an estimate."""
     ram_watts: float | None = None
     """Watts of the memory, as the user declares them for an estimate."""
+    busy_share: float = 0.05
+    """Share of the processors' time that others may use before a window is `contaminated`."""
 
 
 def kind_of(domain: str) -> str:

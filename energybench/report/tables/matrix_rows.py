@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from energybench.energy.units import format_kwh, format_seconds, kwh
+from energybench.records.attempt import DISTURBANCES
 from energybench.records.record import RunRecord
 from energybench.report.comparison import finetune_s
 from energybench.report.factors import NAMES
@@ -13,7 +14,7 @@ from energybench.report.rows import RowKey
 from energybench.report.savings import Saving
 from energybench.report.scores import ScoreColumn, score_column
 from energybench.report.sections import Section
-from energybench.report.text import number, percent, times
+from energybench.report.text import attempt_words, number, percent, times
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ def result_table(section: Section) -> Table:
     targets = any(one.target is not None for one in section.finished)
     headers = ["model", "method", *(["setting"] if labelled else []), "seeds", "energy", "saving"]
     score = score_column(section.finished)
+    if section.estimated:
+        headers.insert(headers.index("energy") + 1, "CPU time")
     headers += ["with search", *(["to target"] if targets else []), "epochs", "time"]
     headers += [score.header, "drop", "freed", "note"]
     rows = [_result(section, key, labelled, targets, score) for key in section.rows]
@@ -64,6 +67,7 @@ def _result(
         *([section.labels[key]] if labelled else []),
         str(len(records)),
         format_kwh(_mean([record.kwh for record in records])),
+        *([format_seconds(_mean([one.cpu_s for one in records]))] if section.estimated else []),
         found.text if found else "-",
         found.text_with_search if found else "-",
         *([_to_target(records)] if targets else []),
@@ -72,7 +76,7 @@ def _result(
         score.value(metric, _mean([record.value for record in records])),
         score.mean_drop(metric, found.drop if found else None),
         percent(fmean(rates)) if rates else "-",
-        "; ".join(found.flags) if found else "",
+        "; ".join(_notes(records, found)),
     )
 
 
@@ -85,6 +89,18 @@ def _to_target(records: Sequence[RunRecord]) -> str:
     known = [kwh(one.joules, pue) for one, pue in reached if one.joules is not None]
     part = f" ({len(reached)} of {len(aimed)} seeds)" if len(reached) < len(aimed) else ""
     return f"{format_kwh(_mean(known) if len(known) == len(reached) else None)}{part}"
+
+
+def _notes(records: Sequence[RunRecord], found: Saving | None) -> list[str]:
+    """Return the saving's phrases of caution, the disturbances, and further attempts."""
+    notes = list(found.flags) if found else []
+    for flag in DISTURBANCES:
+        count = sum(flag in record.flags for record in records)
+        if count:
+            notes.append(
+                flag + (f" in {count} of {len(records)} seeds" if len(records) > 1 else "")
+            )
+    return notes + attempt_words(records)
 
 
 def _arithmetic(records: Sequence[RunRecord]) -> str:

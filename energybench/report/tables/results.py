@@ -11,7 +11,7 @@ from energybench.report.floor import Floor, floor
 from energybench.report.rows import BASELINE
 from energybench.report.scores import ScoreColumn, score_column
 from energybench.report.stats import Estimate
-from energybench.report.text import percent
+from energybench.report.text import attempt_words, percent
 
 _HEADERS = (
     "model",
@@ -30,6 +30,7 @@ _HEADERS = (
 _CARBON = "CO2e"
 _AFTER_ENERGY = _HEADERS.index("energy") + 1
 _METRIC = _HEADERS.index("metric")
+_CPU = "CPU time"
 
 
 def result_table(
@@ -42,17 +43,20 @@ def result_table(
 
     "energy" is the facility energy of fine-tuning, "CO2e" its emissions if a country was named.
     "saving" compares the energy with the baseline of the same model and seed among `records`; "with
-    search" includes the method's own search in both. A saving within the noise floor of the
-    repeated baselines among `records` is "none (±6 %)". `layout` is one of tabulate's table
-    formats: `simple`, `github`, `tsv`... `cached` are baselines of earlier runs by (model, seed);
-    savings against cached baselines are marked. `gate` is the gate of the run: drops that are
-    undecided under it are marked.
+    search" includes the method's own search in both; a cell that did not finish has neither. A
+    saving within the noise floor of the repeated baselines among `records` is "none (±6 %)". "CPU
+    time" stands beside energies that are estimates. `layout` is one of tabulate's table formats:
+    `simple`, `github`, `tsv`... `cached` are baselines of earlier runs by (model, seed); savings
+    against cached baselines are marked. `gate` is the gate of the run: drops that are undecided
+    under it are marked.
     """
     from tabulate import tabulate  # here: only a run that measured something needs it
 
     records = _in_order(records)
     baselines = {
-        (record.model, record.seed): record for record in records if record.method == BASELINE
+        (record.model, record.seed): record
+        for record in records
+        if record.method == BASELINE and record.status == "ok"
     }
     earlier = cached or {}
     score, noise = score_column(records), floor(records)
@@ -67,6 +71,10 @@ def result_table(
         headers.insert(_AFTER_ENERGY, _CARBON)
         for row, record in zip(rows, records, strict=True):
             row.insert(_AFTER_ENERGY, format_co2e(record.kg_co2e))
+    if any(record.estimated for record in records):
+        headers.insert(_AFTER_ENERGY, _CPU)
+        for row, record in zip(rows, records, strict=True):
+            row.insert(_AFTER_ENERGY, format_seconds(record.cpu_s))
     sides = [*["left"] * 2, *["right"] * (len(headers) - 3), "left"]
     return tabulate(rows, headers=headers, tablefmt=layout, colalign=sides, disable_numparse=True)
 
@@ -96,7 +104,8 @@ def _row(
     reading = record.phases.get("finetune")
     saving = with_search = "-"
     other = baseline if baseline is not record else None
-    if other is not None and other.energy_source == record.energy_source:
+    finished = record.status == "ok" and other is not None and other.status == "ok"
+    if finished and other is not None and other.energy_source == record.energy_source:
         mark = " (cached)" if from_cache else ""
         saving = _saving(record.kwh, other.kwh, noise) + mark
         with_search = _saving(record.kwh_total, other.kwh_total, noise) + mark
@@ -126,10 +135,10 @@ def _arithmetic(record: RunRecord) -> str:
 
 
 def _source(record: RunRecord) -> str:
-    """Return the source of the energy and the flags; for a failed cell the error."""
+    """Return the source of the energy, the flags and the attempt; for a failed cell the error."""
     if record.status != "ok":
         return f"failed: {record.error}"
-    return ", ".join([record.energy_source, *record.flags])
+    return ", ".join([record.energy_source, *record.flags, *attempt_words([record])])
 
 
 def _saving(energy: float | None, baseline: float | None, noise: Floor | None) -> str:

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from typing import TypeVar
 
 from energybench.energy.readings import Preparation
+from energybench.energy.windows import IDLE
 from energybench.errors import CellError, EnergybenchError, UsageError
 from energybench.records.record import Dataset
 from energybench.runs.batch_size import largest_batch
@@ -36,6 +37,9 @@ class InProcess:
         if not self._idle_is_known:
             self.session = self.session.with_idle_watts()
             self._idle_is_known = True
+            refused = self.session.meters.unavailable.get(IDLE)
+            if refused is not None:
+                self._say(f"no idle power, so no kwh_net: {refused}")
         new = [model for model in dict.fromkeys(models) if model not in self._prepared]
         if new:
             self.session, work = self.session.prepare(new, self._say)

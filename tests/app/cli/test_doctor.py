@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from support.locks import holding
+from support.neighbour import busy_neighbour
 
 from energybench.app.cli.doctor import format_time
 from energybench.app.cli.main import main
@@ -52,7 +53,23 @@ def test_this_machine_at_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixt
         else:
             assert meter["window_s"] > 0
     assert found["automatic"], "there is always an estimate"
-    assert "Idle, 0.05 s" in out
+    assert ("Idle, 0.05 s" in out) == (found["idle_refused"] is None)
+    assert "Processors: others used " in out
+
+
+def test_a_busy_machine_is_said_to_be_busy_and_has_no_idle_power(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("energybench.registry.METERS._builtin", {})  # only those of `auto`
+    monkeypatch.setattr("energybench.energy.opening.AUTO", ())
+    monkeypatch.setattr("energybench.energy.neighbours._NAMED", 99)  # others may be busier
+    with busy_neighbour() as neighbours:
+        assert main(["doctor", "--observe=0.3", "--idle=0.3"]) == 0
+    out = capsys.readouterr().out
+    assert "others are busy" in out
+    assert any(f"{pid} python" in out for pid in neighbours)
+    assert "Idle: not known, the machine was not idle in 3 attempts: others used " in out
+    assert "together" not in out
 
 
 def test_no_time_to_observe_is_still_a_reading(capsys: pytest.CaptureFixture[str]) -> None:

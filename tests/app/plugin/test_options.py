@@ -60,6 +60,9 @@ def test_every_option_arrives() -> None:
         pue="1",
         country="FRA",
         idle="0",
+        busy_share="0.2",
+        quiet="600",
+        retry="3",
         trace="true",
         world_size="2",
         journal="j.jsonl",
@@ -86,6 +89,7 @@ def test_every_option_arrives() -> None:
     assert (measure.meters, measure.pue) == (("nvml", "rapl"), 1.0)
     assert (measure.replay, measure.country) == ("trace.json", "FRA")
     assert (measure.idle_s, measure.trace) == (0.0, True)
+    assert (measure.busy_share, measure.quiet_s, measure.retry) == (0.2, 600.0, 3)
 
 
 def test_a_whole_number_and_its_text_give_the_same_value() -> None:

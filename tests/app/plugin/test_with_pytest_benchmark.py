@@ -132,6 +132,7 @@ def test_emissions_and_idle_power_where_they_are_asked_for(session: pytest.Pytes
     result = session.runpytest_subprocess(
         "--energy-country=FRA",
         "--energy-idle=0.05",
+        "--energy-busy-share=1",
         "--energy-trace",
         "--benchmark-json=a.json",
         *QUICK,
