@@ -18,6 +18,8 @@ BUDGETS = ("early-stopping", "equal")
 """Lengths of a method's training: until it stops improving, or its baseline's epochs exactly."""
 BAD_IMAGES = ("refuse", "skip")
 """Answers to files that are no images: end the run with their names, or record their names."""
+VARY = ("order", "all")
+"""What a seed changes: the order of the batches; or pretraining and splits as well."""
 DEFAULT_JOURNAL = ".energybench/journal.jsonl"
 """File of finished cells, relative to the folder of the run."""
 
@@ -161,6 +163,13 @@ class RunConfig:
         "accuracy",
         at_least=0,
     )
+    vary: str | None = option(
+        None,
+        "what a seed changes: the `order` of the batches, or `all`: pretraining and splits too, "
+        "the same for all methods of a seed",
+        choices=VARY,
+        default_text="`all` where networks are pretrained on the data set itself, else `order`",
+    )
     largest_batch: bool = False
     """Whether each model's batch size is the largest that fits, instead of `finetune`'s."""
     finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
@@ -193,6 +202,14 @@ class Options:
         default_text="as marked",
     )
     seeds: int = option(1, "number of seeds per model and method", at_least=1, at_most=10_000)
+    floor: int | None = option(
+        None,
+        "repeated baselines (`baseline-again`) per model and seed; they show how far two equal "
+        "cells lie apart, the noise floor of every saving",
+        default_text="as marked",
+        at_least=0,
+        at_most=100,
+    )
     run: RunConfig = field(default_factory=RunConfig)
     world_size: int = option(
         1,

@@ -5,6 +5,7 @@ of another package in the group `energybench.models` (`.methods`, `.meters`, `.d
 """
 
 import difflib
+import re
 from collections.abc import Mapping
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
@@ -87,6 +88,7 @@ METHODS = Registry(
     "method",
     {
         "baseline": "energybench.compression.base:Baseline",
+        "baseline-again": "energybench.compression.controls:BaselineAgain",
         "baseline-tf32": "energybench.compression.controls:BaselineTf32",
         "baseline-bf16": "energybench.compression.controls:BaselineBf16",
         "stego": "energybench.compression.stego:Stego",
@@ -129,14 +131,36 @@ METERS = Registry(
 )
 
 
+REPEAT = "baseline-again"
+"""The method that measures the baseline once more; a second one is `baseline-again-2`."""
+
+
+def repeats(count: int) -> tuple[str, ...]:
+    """`count` names of repeated baselines: ("baseline-again", "baseline-again-2")."""
+    return tuple(REPEAT if number == 1 else f"{REPEAT}-{number}" for number in range(1, count + 1))
+
+
+def is_repeat(method: str) -> bool:
+    """Whether `method` is the baseline once more: neither a compression nor another arithmetic."""
+    return plain(method) == REPEAT
+
+
+def plain(method: str) -> str:
+    """The registered name of `method`, without the number of a repeated baseline."""
+    return REPEAT if re.fullmatch(rf"{REPEAT}-[1-9]\d*", method) else method
+
+
 def method_parts(method: str) -> tuple[str, ...]:
     """The registered methods that `method` names: "lowrank+stego" -> ("lowrank", "stego").
 
-    Raises `UsageError` for an unknown part, a part named twice, or `baseline` in a composition.
+    Raises `UsageError` for an unknown part, a part named twice, or a baseline in a composition.
     """
-    parts = tuple(METHODS.check(part.strip()) for part in method.split("+"))
+    parts = tuple(part.strip() for part in method.split("+"))
+    for part in parts:
+        METHODS.check(plain(part))
     if len(set(parts)) < len(parts):
         raise UsageError(f"method {method!r} names a part twice; name each once")
-    if len(parts) > 1 and "baseline" in parts:
-        raise UsageError(f"method {method!r} composes with baseline, which does nothing; drop it")
+    idle = [part for part in parts if part == "baseline" or is_repeat(part)]
+    if len(parts) > 1 and idle:
+        raise UsageError(f"method {method!r} composes with {idle[0]}, which does nothing; drop it")
     return parts

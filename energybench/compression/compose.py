@@ -15,7 +15,7 @@ from energybench.compression.base import (
 )
 from energybench.records.metric import Metric
 from energybench.records.record import CompressionReport
-from energybench.registry import METHODS, method_parts
+from energybench.registry import METHODS, method_parts, plain
 
 
 def compress(
@@ -59,7 +59,7 @@ def build(method: str) -> Compression:
     rest of a layer is factorized. Raises `UsageError` for an unknown method, a method named twice,
     or `baseline` in a composition.
     """
-    names = sorted(method_parts(method), key=METHODS.names().index)
+    names = sorted(map(plain, method_parts(method)), key=METHODS.names().index)
     parts: list[Compression] = [METHODS.get(name)() for name in names]
     if len(parts) == 1:
         return parts[0]

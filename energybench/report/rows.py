@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from energybench.records.metric import ACCURACY
 from energybench.records.record import RunRecord
-from energybench.registry import METHODS
+from energybench.registry import METHODS, plain
 
 DEVICE_FACTS = ("device", "device_name", "threads")
 """The parts of the protocol that belong to the machine and may differ between runs."""
@@ -91,7 +91,8 @@ def method_rank(method: str) -> tuple[int, list[int], str]:
     """Return a sorting key: single methods in the registry's order, then compositions."""
     known = METHODS.builtin_names()
     parts = method.split("+")
-    return len(parts), [known.index(part) for part in parts if part in known], method
+    names = [name for name in map(plain, parts) if name in known]
+    return len(parts), [known.index(name) for name in names], method
 
 
 def labels(keys: Iterable[RowKey]) -> dict[RowKey, str]:

@@ -39,6 +39,8 @@ class Facts:
     """Names of the devices to lock, see `energy.lock`."""
     placement: Placement | None = None
     """Where the ranks run; None for a single process."""
+    vary: str = "order"
+    """What a seed changes, see `Protocol.vary`."""
 
     def protocol(self, config: RunConfig) -> Protocol:
         """Collect every setting that shapes the numbers of a cell under `config`."""
@@ -51,12 +53,16 @@ class Facts:
             threads=self.threads,
             world_size=len(self.nodes),
             ranks_per_node="+".join(map(str, Counter(self.nodes).values())),
+            vary=self.vary,
         )
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """One model whose data and weights are ready."""
+    """One model whose data and weights are ready.
+
+    Where a seed varies splits and weights, these are seed 0's; theirs and the seed fix the others.
+    """
 
     model: str
     dataset: Dataset

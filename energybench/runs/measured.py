@@ -63,7 +63,8 @@ class Context:
 def record_of(context: Context, measured: Measured, reference: Reference | None) -> RunRecord:
     """Make the record; a pure function of its arguments.
 
-    `reference` is None for a baseline, which is its own reference.
+    `reference` is None for a baseline, which is its own reference, and for a cell that runs before
+    its baseline; `compared` completes the latter.
     """
     cell, phases = context.cell, measured.phases
     record = RunRecord(
@@ -93,7 +94,7 @@ def record_of(context: Context, measured: Measured, reference: Reference | None)
         placement=context.facts.placement,
     )
     own = cell == cell.reference
-    return _compared(_with_data_flag(record), Reference(record, "this cell") if own else reference)
+    return compared(_with_data_flag(record), Reference(record, "this cell") if own else reference)
 
 
 def _with_data_flag(record: RunRecord) -> RunRecord:
@@ -104,8 +105,8 @@ def _with_data_flag(record: RunRecord) -> RunRecord:
     return replace(record, flags=[*record.flags, "data_bound"])
 
 
-def _compared(record: RunRecord, reference: Reference | None) -> RunRecord:
-    """Add the reference's result to `record`."""
+def compared(record: RunRecord, reference: Reference | None) -> RunRecord:
+    """Return `record` with the result of its reference; a pure function."""
     baseline = None if reference is None else reference.record.test
     if record.test is None or baseline is None or reference is None:
         return record

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from energybench.app.plugin.block import baseline_follows, wait_for_baseline
 from energybench.app.plugin.mark import MATRIX_MARK
 from energybench.app.plugin.state import RUN, PytestRun
 from energybench.config import Cell
@@ -61,9 +62,10 @@ def energy_cell(
 
     `energy_cell(cell)` returns the cell's record. The record is first added to the journal and to
     the benchmark's `extra_info`; then the test fails if the cell failed, or if the drop of its
-    metric exceeds the tolerance. `energy_cell(cell, tolerance=2.0, budget="equal")` overrides the
-    options for this cell; None keeps them. With `--energy-resume` a cell in the journal is not
-    run again.
+    metric exceeds the tolerance. A cell whose baseline comes later in its block runs now, and its
+    test starts again after the baseline's. `energy_cell(cell, tolerance=2.0, budget="equal")`
+    overrides the options for this cell; None keeps them. With `--energy-resume` a cell in the
+    journal is not run again.
     """
     return _cell_runner(benchmark, pytestconfig, request)
 
@@ -97,9 +99,12 @@ def _cell_runner(
 
         benchmark.group = cell.model
         try:
-            result = run.result(cell, tolerance, budget)
+            follows = baseline_follows(request.node)
+            result = run.result(cell, tolerance, budget, baseline_follows=follows)
         except EnergybenchError as error:
             pytest.fail(str(error), pytrace=False)
+        if result.waits:
+            wait_for_baseline(request.node)
         _keep(result, run, benchmark, state)
         record = result.record
         if result.outcome.broken:
@@ -158,13 +163,13 @@ def _entry(benchmark: "BenchmarkFixture") -> dict[str, Any] | None:
 def pytest_benchmark_update_json(
     config: pytest.Config, benchmarks: list[Any], output_json: dict[str, Any]
 ) -> None:
-    """Add the records that no benchmark has: early failures, baselines on demand."""
+    """Add the records that no benchmark has: early failures, cells that no test has reported."""
     state = config.stash[RUN]
     if state.run is None:
         return
     untimed = [record for i, record in enumerate(state.records) if i not in state.timed]
     output_json["energybench"] = {
-        "records": [record.to_json() for record in (*state.run.on_demand, *untimed)],
+        "records": [record.to_json() for record in (*state.run.unclaimed, *untimed)],
         "preparations": [asdict(done) for done in state.run.preparations],
     }
 

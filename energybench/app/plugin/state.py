@@ -11,7 +11,7 @@ from energybench.app.plugin.mark import MATRIX_MARK, read_mark
 from energybench.app.plugin.options import Options, add_options, given_options, read_options
 from energybench.config import Cell
 from energybench.errors import UsageError
-from energybench.runs.matrix import cells, check_names, with_tolerances
+from energybench.runs.matrix import cells, check_names, with_floor, with_tolerances
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
@@ -38,8 +38,8 @@ class PytestRun:
 
     @property
     def measured(self) -> "list[RunRecord]":
-        """All records of this session, references that ran on demand first."""
-        return [*(self.run.on_demand if self.run else ()), *self.records]
+        """All records of this session, those that no test has reported first."""
+        return [*(self.run.unclaimed if self.run else ()), *self.records]
 
 
 RUN = pytest.StashKey[PytestRun]()
@@ -88,7 +88,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     options = metafunc.config.stash[RUN].options
     try:
         asked = read_mark(mark)
-        models, methods = options.models or asked.models, options.methods or asked.methods
+        models = options.models or asked.models
+        methods = with_floor(options.methods or asked.methods, options.floor)
         check_names(models, methods)
         matrix = cells(models, methods, options.seeds)
     except UsageError as error:

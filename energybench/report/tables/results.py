@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from energybench.energy.units import format_co2e, format_kwh, format_seconds
 from energybench.records.record import RunRecord
-from energybench.registry import METHODS
+from energybench.registry import METHODS, plain
 from energybench.report.scores import ScoreColumn, score_column
 from energybench.report.text import percent
 
@@ -69,9 +69,10 @@ def _in_order(records: Iterable[RunRecord]) -> list[RunRecord]:
     models = list(dict.fromkeys(record.model for record in records))
     methods = METHODS.names()
 
-    def key(record: RunRecord) -> tuple[int, int, list[int]]:
-        parts = [methods.index(part) for part in record.method.split("+") if part in methods]
-        return models.index(record.model), record.seed, [len(parts), *parts]
+    def key(record: RunRecord) -> tuple[int, int, list[int], str]:
+        names = map(plain, record.method.split("+"))
+        parts = [methods.index(name) for name in names if name in methods]
+        return models.index(record.model), record.seed, [len(parts), *parts], record.method
 
     return sorted(records, key=key)
 
