@@ -98,6 +98,29 @@ def uncompressed(session: Session, monkeypatch: pytest.MonkeyPatch) -> Session:
     return session
 
 
+def test_a_cell_before_its_baseline_is_kept_and_judged_after_it(uncompressed: Session) -> None:
+    journal = MemoryJournal()
+    run = tiny_run(uncompressed, journal)
+    early = run.result(CELL, baseline_follows=True)
+    assert early.waits
+    assert early.record.reference_value is None
+    assert [(one.method, one.reference_value) for one in journal.records] == [("stego", None)]
+    assert [one.method for one in run.unclaimed] == ["stego"]
+    run.keep(run.result(CELL.reference))
+    late = run.result(CELL, baseline_follows=True)
+    run.keep(late)
+    assert not late.waits
+    assert late.record.phases is early.record.phases, "it ran once"
+    assert (late.record.drop, late.record.reference_source) == (0.0, "this run")
+    assert run.unclaimed == []
+    assert [one.method for one in journal.records] == ["stego", "baseline", "stego"]
+    latest = journal.read().latest.values()
+    assert {entry.record.method: entry.record.drop for entry in latest} == {
+        "stego": 0.0,
+        "baseline": 0.0,
+    }
+
+
 def test_a_cell_that_waited_when_the_run_ended_is_judged_by_the_next_run(
     uncompressed: Session,
 ) -> None:

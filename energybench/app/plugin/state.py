@@ -3,7 +3,7 @@
 import os
 import sys
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import pytest
 
@@ -32,6 +32,8 @@ class PytestRun:
     records: "list[RunRecord]" = field(default_factory=list)
     timed: set[int] = field(default_factory=set)
     """Indices of the records for which pytest-benchmark has a timing."""
+    early: "dict[str, tuple[RunRecord, Any]]" = field(default_factory=dict)
+    """Id of a test that waits for its baseline -> its record and pytest-benchmark's timing."""
     resumed: int = 0
     """Number of records taken from an earlier run's journal."""
     resources: "ExitStack | None" = None
@@ -40,6 +42,13 @@ class PytestRun:
     def measured(self) -> "list[RunRecord]":
         """All records of this session, those that no test has reported first."""
         return [*(self.run.unclaimed if self.run else ()), *self.records]
+
+    @property
+    def untimed(self) -> "list[RunRecord]":
+        """Those of `measured` that no benchmark has: early failures, baselines on demand."""
+        early = [record for record, _ in self.early.values()]
+        timed = [*early, *(self.records[index] for index in self.timed)]
+        return [one for one in self.measured if not any(one is other for other in timed)]
 
 
 RUN = pytest.StashKey[PytestRun]()
