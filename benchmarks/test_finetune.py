@@ -7,7 +7,8 @@ import pytest
 
 from energybench.runs.matrix import PAPER_MODELS
 
-METHODS = ("baseline", "stego", "prune", "lowrank")
+METHODS = ("baseline", "baseline-again", "stego", "prune", "lowrank")
+"""The paper's, and the baseline a second time: no saving below their distance means anything."""
 ARITHMETIC = ("baseline-tf32", "baseline-bf16", "baseline-default")
 """What `stego` gains by its arithmetic alone, and the baseline of those who set none."""
 

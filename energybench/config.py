@@ -21,6 +21,8 @@ GATES = (OBSERVED, CONFIDENT)
 """What fails a cell: its drop as observed, or only one whose interval is beyond the tolerance."""
 BAD_IMAGES = ("refuse", "skip")
 """Answers to files that are no images: end the run with their names, or record their names."""
+VARY = ("order", "all")
+"""What a seed changes: the order of the batches; or pretraining and splits as well."""
 DEFAULT_JOURNAL = ".energybench/journal.jsonl"
 """File of finished cells, relative to the folder of the run."""
 
@@ -214,6 +216,13 @@ class RunConfig:
         "estimate the statistics of batch norms anew after compressing, the baseline's too, by a "
         "pass over the training split whose energy counts as that of the search",
     )
+    vary: str | None = option(
+        None,
+        "what a seed changes: the `order` of the batches, or `all`: pretraining and splits too, "
+        "the same for all methods of a seed",
+        choices=VARY,
+        default_text="`all` where networks are pretrained on the data set itself, else `order`",
+    )
     largest_batch: bool = False
     """Whether each model's batch size is the largest that fits, instead of `finetune`'s."""
     finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
@@ -248,6 +257,14 @@ class Options:
         default_text="as marked",
     )
     seeds: int = option(1, "number of seeds per model and method", at_least=1, at_most=10_000)
+    floor: int | None = option(
+        None,
+        "repeated baselines (`baseline-again`) per model and seed; they show how far two equal "
+        "cells lie apart, the noise floor of every saving",
+        default_text="as marked",
+        at_least=0,
+        at_most=100,
+    )
     run: RunConfig = field(default_factory=RunConfig)
     world_size: int = option(
         1,

@@ -5,6 +5,7 @@ of another package in the group `energybench.models` (`.methods`, `.meters`, `.d
 """
 
 import difflib
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -89,6 +90,7 @@ METHODS = Registry(
     "method",
     {
         "baseline": "energybench.compression.base:Baseline",
+        "baseline-again": "energybench.compression.controls:BaselineAgain",
         "baseline-tf32": "energybench.compression.controls:BaselineTf32",
         "baseline-bf16": "energybench.compression.controls:BaselineBf16",
         "baseline-default": "energybench.compression.controls:BaselineDefault",
@@ -134,6 +136,20 @@ METERS = Registry(
 )
 
 
+REPEAT = "baseline-again"
+"""The method that measures the baseline once more; a second one is `baseline-again-2`."""
+
+
+def repeats(count: int) -> tuple[str, ...]:
+    """`count` names of repeated baselines: ("baseline-again", "baseline-again-2")."""
+    return tuple(REPEAT if number == 1 else f"{REPEAT}-{number}" for number in range(1, count + 1))
+
+
+def is_repeat(method: str) -> bool:
+    """Whether `method` is the baseline once more: neither a compression nor another arithmetic."""
+    return base_name(method) == REPEAT
+
+
 @dataclass(frozen=True)
 class Setting:
     """The setting that a name can give to its method, as in `stego@12` and `prune@0.5`."""
@@ -172,8 +188,12 @@ SETTINGS: Mapping[str, Setting] = {
 
 
 def base_name(part: str) -> str:
-    """The registered name within `part`, one method of a composition: "stego" of "stego@12"."""
-    return part.partition("@")[0].strip()
+    """The registered name within `part`, one method of a composition.
+
+    "stego" of "stego@12", "baseline-again" of "baseline-again-2".
+    """
+    name = part.partition("@")[0].strip()
+    return REPEAT if re.fullmatch(rf"{REPEAT}-[1-9]\d*", name) else name
 
 
 def given_setting(part: str) -> dict[str, float]:
@@ -202,12 +222,14 @@ def method_parts(method: str) -> tuple[str, ...]:
     names = [base_name(part) for part in parts]
     if len(set(names)) < len(names):
         raise UsageError(f"method {method!r} names a part twice; name each once")
-    if len(parts) > 1 and "baseline" in parts:
-        raise UsageError(f"method {method!r} composes with baseline, which does nothing; drop it")
+    idle = [part for part in parts if part == "baseline" or is_repeat(part)]
+    if len(parts) > 1 and idle:
+        raise UsageError(f"method {method!r} composes with {idle[0]}, which does nothing; drop it")
     return parts
 
 
 def _checked(part: str) -> str:
     """Return `part` as it is always spelt: no spaces, the number without needless digits."""
-    name = METHODS.check(base_name(part))
+    METHODS.check(base_name(part))
+    name = part.partition("@")[0].strip()
     return "@".join([name, *(f"{value:.10g}" for value in given_setting(part).values())])

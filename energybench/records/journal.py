@@ -198,5 +198,6 @@ class Keeper:
             )
         lines += self._complaints
         if self._waiting:
-            lines.append(f"{len(self._waiting)} cells are not in the journal: {self._error}")
+            cells = len({entry.key for entry in self._waiting})
+            lines.append(f"{cells} cells are not in the journal: {self._error}")
         return lines

@@ -9,7 +9,12 @@ from pathlib import Path
 
 from torch import nn
 
-from energybench.compression.base import Baseline, Compression, notes_after_training
+from energybench.compression.base import (
+    Baseline,
+    Compression,
+    notes_after_training,
+    required_precision,
+)
 from energybench.compression.compose import build
 from energybench.errors import EnergybenchError
 from energybench.records.record import EpochRecord, RunRecord, TestResult
@@ -31,6 +36,7 @@ from energybench.training.failures import is_out_of_memory, one_line
 from energybench.training.finetune import finetune
 from energybench.training.memory_format import lay_out, memory_format
 from energybench.training.plan import Finetuning, Forward
+from energybench.training.warm_up import kept_random_state, warm_up
 from energybench.workloads.base import Batches, Split, Weights
 
 log = logging.getLogger(__name__)
@@ -44,7 +50,8 @@ def run_job(job: Job, session: Session, facts: Facts, prepared: Prepared) -> Out
     A cell that cannot continue is recorded as failed, with its measurements so far. After an
     interruption (Ctrl-C, SIGTERM) the outcome carries the exception, for the caller to raise.
     """
-    cell = _RunningCell(job, replace(session, config=job.config), facts, prepared)
+    session = replace(session, config=job.config).of_seed(job.cell.seed)
+    cell = _RunningCell(job, session, facts, prepared)
     interruption = cell.attempt()
     if interruption is None:
         cell.agree_on_failure()
@@ -116,11 +123,32 @@ class _RunningCell:
         self.complaints.append(line)
 
     def _run(self) -> None:
+        self.session.share_weights([self.job.cell.model])
         weights = self.session.pretrained(self.job.cell.model)
         for split in _SPLITS:
             self._batches(split)  # one-time work on a data set counts for no cell
+        self._warm_up(weights)
         with self.resuming.watched(), self.phases.traced():
             self._measure(weights)
+
+    def _warm_up(self, weights: Weights) -> None:
+        """Train throw-away weights for a few steps, so that no window of the cell begins cold.
+
+        A compressed network may fit a device on which the whole one does not; a network that does
+        not fit warms up nothing.
+        """
+        session, cell = self.session, self.job.cell
+        precision = required_precision(build(cell.method)) or session.config.precision
+        try:
+            with kept_random_state(session.device):
+                model, _ = weights.load(session.device, cell.seed)
+                warm_up(model, replace(self._plan(), precision=precision))
+        except Exception as error:
+            if session.group.world_size > 1 or not is_out_of_memory(error):
+                raise
+        else:
+            del model
+        free_memory()
 
     def _measure(self, weights: Weights) -> None:
         session, measured = self.session, self.measured

@@ -42,6 +42,8 @@ class Facts:
     """Names of the devices to lock, see `energy.lock`."""
     placement: Placement | None = None
     """Where the ranks run; None for a single process."""
+    vary: str = "order"
+    """What a seed changes, see `Protocol.vary`."""
 
     def protocol(self, config: RunConfig) -> Protocol:
         """Collect every setting that shapes the numbers of a cell under `config`."""
@@ -54,12 +56,16 @@ class Facts:
             threads=self.threads,
             world_size=len(self.nodes),
             ranks_per_node="+".join(map(str, Counter(self.nodes).values())),
+            vary=self.vary,
         )
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """One model whose data and weights are ready."""
+    """One model whose data and weights are ready.
+
+    Where a seed varies splits and weights, these are seed 0's; theirs and the seed fix the others.
+    """
 
     model: str
     dataset: Dataset

@@ -28,7 +28,7 @@ class Job:
     key: str
     """Cache key of the cell's result, see `facts.cell_key`."""
     reference: Reference | None = None
-    """The baseline's outcome; None for a baseline."""
+    """The baseline's outcome; None for a baseline, and for a cell that runs before its baseline."""
     checkpoints: str | None = None
     """Folder for a checkpoint after each epoch; None saves none."""
     resume: bool = False

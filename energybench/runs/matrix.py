@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 
 from energybench.config import Cell
-from energybench.registry import MODELS, method_parts
+from energybench.registry import MODELS, is_repeat, method_parts, repeats
 
 PAPER_MODELS = (
     "alexnet",
@@ -31,21 +31,27 @@ def check_names(models: Sequence[str], methods: Sequence[str]) -> None:
 def cells(models: Sequence[str], methods: Sequence[str], seeds: int) -> list[Cell]:
     """List every model x seed x method; names are not checked, see `check_names`.
 
-    Each model and seed is a block. The baseline comes first. The seed shuffles the other methods,
-    so that a drift of the machine favours none of them.
+    Each model and seed is a block. The seed shuffles the methods of a block, the baseline too, so
+    that neither a drift of the machine nor a cold start favours any of them.
     """
     result = []
     for model in dict.fromkeys(models):
         for seed in range(seeds):
-            others = [method for method in dict.fromkeys(methods) if method != "baseline"]
-            random.Random(f"{model}-{seed}").shuffle(others)
-            first = ["baseline"] if "baseline" in methods else []
-            result += [Cell(model, method, seed) for method in (*first, *others)]
+            block = list(dict.fromkeys(methods))
+            random.Random(f"{model}-{seed}").shuffle(block)
+            result += [Cell(model, method, seed) for method in block]
     return result
 
 
+def with_floor(methods: Sequence[str], repeated: int | None) -> list[str]:
+    """Return `methods` with as many repeated baselines as asked for; None keeps those they have."""
+    if repeated is None:
+        return list(methods)
+    return [*(method for method in methods if not is_repeat(method)), *repeats(repeated)]
+
+
 def needs(cell: Cell) -> Cell | None:
-    """Return the baseline whose outcome the job of `cell` needs; None for a baseline.
+    """Return the baseline that `cell` is compared with; None for a baseline.
 
     The baseline has the same model and seed, and runs on the same kind of machine.
     """
@@ -57,10 +63,12 @@ def with_tolerances(
 ) -> list[tuple[Cell, float | None]]:
     """Pair every cell with every tolerance, in the metric's unit.
 
-    A baseline has no drop, so it is listed once, with None for the run's own tolerance.
+    A baseline, repeated or not, has no drop, so it is listed once, with None for the run's own
+    tolerance.
     """
     pairs: list[tuple[Cell, float | None]] = []
     for cell in matrix:
-        own: Sequence[float | None] = (None,) if cell == cell.reference else tolerances
+        drops = cell != cell.reference and not is_repeat(cell.method)
+        own: Sequence[float | None] = tolerances if drops else (None,)
         pairs += [(cell, tolerance) for tolerance in own]
     return pairs

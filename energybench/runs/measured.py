@@ -75,7 +75,8 @@ class Context:
 def record_of(context: Context, measured: Measured, reference: Reference | None) -> RunRecord:
     """Make the record; a pure function of its arguments.
 
-    `reference` is None for a baseline, which is its own reference.
+    `reference` is None for a baseline, which is its own reference, and for a cell that runs before
+    its baseline; `compared` completes the latter.
     """
     cell, phases = context.cell, measured.phases
     record = RunRecord(
@@ -108,7 +109,7 @@ def record_of(context: Context, measured: Measured, reference: Reference | None)
     )
     own = cell == cell.reference
     record = _with_epoch_flags(_with_data_flag(record))
-    return _compared(record, Reference(record, "this cell") if own else reference)
+    return compared(record, Reference(record, "this cell") if own else reference)
 
 
 def _is_measured(reading: EnergyReading | None) -> bool:
@@ -132,8 +133,11 @@ def _with_data_flag(record: RunRecord) -> RunRecord:
     return replace(record, flags=[*record.flags, "data_bound"])
 
 
-def _compared(record: RunRecord, reference: Reference | None) -> RunRecord:
-    """Add the reference's result to `record`, and when `record` was as good on validation."""
+def compared(record: RunRecord, reference: Reference | None) -> RunRecord:
+    """Return `record` with the reference's result, and when it was as good on validation.
+
+    A pure function.
+    """
     baseline = None if reference is None else reference.record.test
     if baseline is None or reference is None:
         return record

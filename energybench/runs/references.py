@@ -49,25 +49,30 @@ class References:
         self._known[record.model, record.seed] = reference
         return reference
 
-    def find(self, baseline: Cell, key: str, file: str, protocol: Protocol) -> Reference | None:
+    def find(
+        self, baseline: Cell, key: str, file: str | None, protocol: Protocol
+    ) -> Reference | None:
         """Look up `baseline`; return None if the baseline has to run.
 
-        `key` is its cache key in the journal, `file` its name in the cache. `protocol` belongs to
-        this run: a cached baseline takes the `REPORTING` fields from it.
+        `key` is its cache key in the journal, `file` its name in the cache, None to leave out the
+        cache. `protocol` belongs to this run: a cached baseline takes the `REPORTING` fields from
+        it.
         """
         found: Reference | None = self._agree(self._find(baseline, key, file, protocol))
         if found is not None:
             self._known[baseline.model, baseline.seed] = found
         return found
 
-    def _find(self, baseline: Cell, key: str, file: str, protocol: Protocol) -> Reference | None:
+    def _find(
+        self, baseline: Cell, key: str, file: str | None, protocol: Protocol
+    ) -> Reference | None:
         known = self._known.get((baseline.model, baseline.seed))
         if known is not None:
             return known
         journaled = self._journal(key)
         if journaled is not None:
             return Reference(journaled, "journal")
-        cached = read_baseline(file, protocol)
+        cached = None if file is None else read_baseline(file, protocol)
         return None if cached is None else Reference(cached, "cache")
 
 

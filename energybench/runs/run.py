@@ -14,7 +14,7 @@ from energybench.runs.executors.base import Agreeing, Executor
 from energybench.runs.facts import Prepared, baseline_file, cell_key
 from energybench.runs.jobs import Job, Outcome, Reference
 from energybench.runs.matrix import needs
-from energybench.runs.measured import Context, Measured, record_of
+from energybench.runs.measured import Context, Measured, compared, record_of
 from energybench.runs.references import References, write_baseline
 
 
@@ -26,11 +26,18 @@ class Result:
     outcome: Outcome
     entry: Entry | None = None
     """The entry of the journal, if the cell did not run again."""
+    waits: bool = False
+    """Whether the cell is finished and its baseline is not: ask again after the baseline."""
 
     @property
     def record(self) -> RunRecord:
         """The cell's record."""
         return self.outcome.record
+
+    @property
+    def lacks_reference(self) -> bool:
+        """Whether the cell was tested, and compared with no baseline."""
+        return self.record.test is not None and self.record.reference_value is None
 
 
 def _unchanged(value: Any) -> Any:
@@ -38,8 +45,9 @@ def _unchanged(value: Any) -> Any:
 
 
 class Run:
-    """Runner of cells on one executor, each at most once, every baseline before its methods.
+    """Runner of cells on one executor, each at most once, in the order in which it is asked.
 
+    A cell may run before its baseline; its record is compared as soon as the baseline has ended.
     `keeper` has the journal. With `resume` a cell in the journal is not run again. With
     `checkpoints` every cell is saved in that folder after each epoch.
     """
@@ -61,8 +69,7 @@ class Run:
         self.config = config
         self.executor = executor
         self.keeper = keeper
-        self.on_demand: list[RunRecord] = []
-        """Baselines that ran only because a method needed its reference."""
+        self._unclaimed: dict[str, Result] = {}
         self._resume = resume
         self._checkpoints = checkpoints
         self._writes = writes
@@ -72,6 +79,11 @@ class Run:
             self._agree = executor.agree
         self.references = References(keeper.finished, self._agree)
         self._attempts = Attempts(config.measure, say, self._agree, leads=writes)
+
+    @property
+    def unclaimed(self) -> list[RunRecord]:
+        """Records that no caller has got: baselines on demand, cells that wait for theirs."""
+        return [result.record for result in self._unclaimed.values()]
 
     @property
     def preparations(self) -> list[Preparation]:
@@ -90,34 +102,45 @@ class Run:
             self._prepared[prepared.model] = prepared
 
     def result(
-        self, cell: Cell, tolerance: float | None = None, budget: str | None = None
+        self,
+        cell: Cell,
+        tolerance: float | None = None,
+        budget: str | None = None,
+        baseline_follows: bool = False,
     ) -> Result:
         """Return the result of `cell`: from the journal if this run resumes, else by running it.
 
         `tolerance`, in the metric's unit, and `budget` override the configuration for this cell.
-        A failed baseline fails the cell. The caller passes a new result to `keep`. Raises
-        `UsageError` for a value that the options would refuse, too.
+        With `baseline_follows` the caller asks for the baseline of `cell` later. The result then
+        `waits`: it is journaled, and complete when the caller asks for it again. The budget
+        `equal` needs the baseline first. A failed baseline fails the cell. The caller passes a
+        result that does not wait to `keep`. Raises `UsageError` for a value that the options would
+        refuse, too.
         """
         prepared, config = self._configured(cell.model, tolerance, budget)
         key = cell_key(cell, config, self.executor.facts, prepared)
-        entry = self._agree(self.keeper.earlier(key)) if self._resume else None
-        if entry is not None:
-            if cell == cell.reference:
-                self.references.add(entry.record, "journal")
-            seconds = None if entry.benchmark is None else entry.benchmark["stats"]["total"]
-            return Result(key, Outcome(entry.record, seconds), entry)
-        if prepared.error is not None:
-            return Result(key, self._unmeasured(cell, config, prepared, prepared.error))
+        done = self._unclaimed.pop(key, None) or self._resumed(cell, key)
         needed = needs(cell)
-        reference = None if needed is None else self._reference(needed, config, prepared)
-        if reference is not None and (reference.record.status != "ok" or not reference.record.test):
-            error = f"no reference: {needed} failed: {reference.record.error}"
+        if done is not None and (needed is None or not done.lacks_reference):
+            return done
+        if done is None and prepared.error is not None:
+            return Result(key, self._unmeasured(cell, config, prepared, prepared.error))
+        reference = None
+        if needed is not None:
+            reference = self._found(needed, config, prepared, cached=not baseline_follows)
+            if reference is None and baseline_follows and config.finetune.budget != "equal":
+                return self._waiting(done or Result(key, self._submit(cell, config, key, None)))
+            reference = reference or self._on_demand(needed, config, prepared)
+        error = _no_reference(needed, reference)
+        if done is not None:
+            return replace(done, outcome=_judged(done.outcome, reference, error))
+        if error is not None:
             return Result(key, self._unmeasured(cell, config, prepared, error))
         return Result(key, self._submit(cell, config, key, reference))
 
     def keep(self, result: Result, benchmark: dict[str, object] | None = None) -> None:
-        """Journal a result that was run now; `benchmark` is pytest-benchmark's entry, if any."""
-        if result.entry is None:
+        """Journal a result unless the journal has it; `benchmark` is pytest-benchmark's entry."""
+        if result.entry is None or result.record is not result.entry.record:
             self.keeper.keep(result.key, result.record, benchmark)
 
     def _configured(
@@ -134,20 +157,46 @@ class Run:
         config = replace(config, finetune=finetune, largest_batch=False)
         return prepared, config if tolerance is None else replace(config, tolerance=tolerance)
 
-    def _reference(self, baseline: Cell, config: RunConfig, prepared: Prepared) -> Reference:
-        """Find the baseline, or run and keep it."""
+    def _resumed(self, cell: Cell, key: str) -> Result | None:
+        """Return the journal's result of `cell` if this run resumes and the journal has one."""
+        entry = self._agree(self.keeper.earlier(key)) if self._resume else None
+        if entry is None:
+            return None
+        if cell == cell.reference:
+            self.references.add(entry.record, "journal")
+        if entry.benchmark is not None:
+            seconds = entry.benchmark["stats"]["total"]
+        else:  # the cell waited for its baseline when the run ended
+            trained = entry.record.phases.get("finetune")
+            seconds = None if trained is None else trained.duration_s
+        return Result(key, Outcome(entry.record, seconds), entry)
+
+    def _waiting(self, result: Result) -> Result:
+        """Set a finished cell aside until its baseline has ended, safe in the journal."""
+        if not result.lacks_reference or result.outcome.interruption is not None:
+            return result  # it failed on its own, there is nothing to compare
+        self.keep(result)
+        self._unclaimed[result.key] = result
+        return replace(result, waits=True)
+
+    def _found(
+        self, baseline: Cell, config: RunConfig, prepared: Prepared, cached: bool
+    ) -> Reference | None:
+        """Find a baseline that has ended: in this run, in the journal, `cached` in the cache."""
         facts = self.executor.facts
         key = cell_key(baseline, config, facts, prepared)
-        file = baseline_file(baseline, config, facts, prepared)
-        found = self.references.find(baseline, key, file, facts.protocol(config))
-        if found is not None:
-            return found
-        outcome = self._submit(baseline, config, key, None)
-        self.on_demand.append(outcome.record)
-        self.keeper.keep(key, outcome.record)
-        if outcome.interruption is not None:
-            raise outcome.interruption
-        return self.references.add(outcome.record)
+        file = baseline_file(baseline, config, facts, prepared) if cached else None
+        return self.references.find(baseline, key, file, facts.protocol(config))
+
+    def _on_demand(self, baseline: Cell, config: RunConfig, prepared: Prepared) -> Reference:
+        """Run a baseline and keep it for whoever asks for it later."""
+        key = cell_key(baseline, config, self.executor.facts, prepared)
+        result = Result(key, self._submit(baseline, config, key, None))
+        self.keep(result)
+        self._unclaimed[key] = result
+        if result.outcome.interruption is not None:
+            raise result.outcome.interruption
+        return self.references.add(result.record)
 
     def _submit(
         self, cell: Cell, config: RunConfig, key: str, reference: Reference | None
@@ -169,3 +218,17 @@ class Run:
         context = Context(cell, config, self.executor.facts, prepared.dataset)
         measured = Measured(status="failed", error=error, precision=config.precision)
         return Outcome(record_of(context, measured, None), None)
+
+
+def _no_reference(needed: Cell | None, reference: Reference | None) -> str | None:
+    """Say why a cell that needs the baseline `needed` cannot be compared; None if it can."""
+    if reference is None or (reference.record.status == "ok" and reference.record.test):
+        return None
+    return f"no reference: {needed} failed: {reference.record.error}"
+
+
+def _judged(outcome: Outcome, reference: Reference | None, error: str | None) -> Outcome:
+    """Complete the outcome of a cell that waited for `reference`; fail it for `error`."""
+    if error is not None:
+        return replace(outcome, record=replace(outcome.record, status="failed", error=error))
+    return replace(outcome, record=compared(outcome.record, reference))

@@ -42,6 +42,7 @@ from energybench.workloads.base import (
     PretrainedTask,
     Source,
     Split,
+    Varies,
     Weights,
 )
 
@@ -127,6 +128,7 @@ class Session:
             lacking=lacking,
             resources=self.resources(),
             placement=self.placement,
+            vary=self.vary,
         )
 
     def resources(self) -> list[str]:
@@ -154,6 +156,18 @@ class Session:
         """Close the meters and leave the group of ranks."""
         self.meters.close()
         self.group.close()
+
+    @property
+    def vary(self) -> str:
+        """What a seed changes: `all` where the weights are made here, unless `config` says."""
+        own = varies(self.data, self.config)
+        return self.config.vary or ("all" if own else "order")
+
+    def of_seed(self, seed: int) -> "Session":
+        """Return the session of one seed: with its splits and its weights, if seeds vary them."""
+        if self.vary == "order" or not isinstance(self.data, Varies):
+            return self
+        return replace(self, data=self.data.varied(seed))
 
     def task(self, model: str) -> PretrainedTask:
         """Return the task of training `model` on this run's data."""
@@ -199,12 +213,17 @@ class Session:
             for what in list(filter(None, built))[:1]:
                 preparations.append(Preparation(what, window.reading))
                 say(str(preparations[-1]))
-        if session.group.world_size > 1:
-            first = session.group.local_rank == 0
-            session.group.run_on_all(
-                lambda: [session.pretrained(model) for model in models if first]
-            )
+        session.share_weights(models)
         return session, preparations
+
+    def share_weights(self, models: Iterable[str]) -> None:
+        """Pretrain missing networks on the first rank of each machine, where several wait for them.
+
+        A collective call. A single process pretrains a network when its first cell needs it.
+        """
+        if self.group.world_size > 1:
+            first = self.group.local_rank == 0
+            self.group.run_on_all(lambda: [self.pretrained(model) for model in models if first])
 
     def batches(self, split: Split, model: str, seed: int) -> Batches:
         """Serve one split to `model`, this rank's share of it."""
@@ -233,3 +252,8 @@ class Session:
             return Judged(found.value, found.right)
 
         return Score(measure, task.metric)
+
+
+def varies(data: PreparedData, config: RunConfig) -> bool:
+    """Return whether seeds can vary pretraining and splits: the run pretrains on `data` itself."""
+    return isinstance(data, Varies) and "pretrain" in data.split_sizes and config.weights is None

@@ -18,7 +18,7 @@ from energybench.errors import UsageError
 from energybench.progress import Progress
 from energybench.records.record import Placement
 from energybench.registry import DATASETS
-from energybench.runs.session import Session
+from energybench.runs.session import Session, varies
 from energybench.training.compiled import check_compiler
 from energybench.training.device import find_device, gpu_uuid, share_threads
 from energybench.training.distributed.group import ALONE, Group
@@ -98,6 +98,11 @@ def _checked(
         check_compiler(device)
     source = _source(config)
     data = source.prepare((), device, config.data, Progress(None), lambda line: None)
+    if config.vary == "all" and not varies(data, config):
+        raise UsageError(
+            f"vary is all, and every seed starts from the same weights of {data.name}; leave vary "
+            "out, or take a data set that pretrains its networks, without weights"
+        )
     images = data.split_sizes["train"]
     if images < config.finetune.batch_size and images % group.world_size:
         raise UsageError(

@@ -15,7 +15,7 @@ others.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +36,7 @@ __all__ = [
     "Source",
     "Split",
     "Task",
+    "Varies",
     "Weights",
 ]
 
@@ -226,6 +227,23 @@ class PreparedData(Protocol):
         weights are trained on `device`. Raises `UsageError` for an unknown model and for weights
         not found.
         """
+        ...
+
+
+@runtime_checkable
+class Varies(Protocol):
+    """Optional members of a `PreparedData` that splits its items, and pretrains on them, by a seed.
+
+    Such data have a split `pretrain`.
+    """
+
+    @property
+    def split_seed(self) -> int:
+        """The seed of the splits and of pretraining; 0 as prepared."""
+        ...
+
+    def varied(self, seed: int) -> Self:
+        """Return the same items under another seed; networks are then pretrained anew."""
         ...
 
 

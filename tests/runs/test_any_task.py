@@ -98,7 +98,7 @@ def test_a_resumed_run_takes_the_cells_out_of_the_journal(session: Session, tmp_
     again = run.result(Cell("tiny", "prune"))
     assert again.entry is not None
     assert again.record == first
-    assert run.on_demand == []
+    assert run.unclaimed == []
 
 
 def test_the_largest_batch_is_found_on_synthetic_batches(session: Session) -> None:

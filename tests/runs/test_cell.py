@@ -97,7 +97,7 @@ def test_a_record_counts_the_items_lost_and_how_sure_its_setting_is(
     made = {"baseline": Baseline, "prune": Blinded}
     monkeypatch.setattr(METHODS, "get", made.__getitem__)
     run = tiny_run(session)
-    record, baseline = run_cell(Cell("resnet18", "prune"), session, run), run.on_demand[0]
+    record, baseline = run_cell(Cell("resnet18", "prune"), session, run), run.unclaimed[0]
     assert record.test is not None
     assert baseline.test is not None
     for one in (record.test, baseline.test):
@@ -125,7 +125,86 @@ def test_a_failed_baseline_fails_the_cells_that_need_it(
     run = tiny_run(session)
     record = run_cell(CELL, session, run)
     assert record.error == "no reference: resnet18-baseline-seed0 failed: ValueError: odd"
-    assert [baseline.status for baseline in run.on_demand] == ["failed"]
+    assert [baseline.status for baseline in run.unclaimed] == ["failed"]
+
+
+@pytest.fixture
+def uncompressed(session: Session, monkeypatch: pytest.MonkeyPatch) -> Session:
+    """The session, with `Baseline` for every method."""
+    monkeypatch.setattr(METHODS, "get", lambda name: Baseline)
+    return session
+
+
+def test_a_cell_before_its_baseline_is_kept_and_judged_after_it(uncompressed: Session) -> None:
+    journal = MemoryJournal()
+    run = tiny_run(uncompressed, journal)
+    early = run.result(CELL, baseline_follows=True)
+    assert early.waits
+    assert early.record.reference_value is None
+    assert [(one.method, one.reference_value) for one in journal.records] == [("stego", None)]
+    assert [one.method for one in run.unclaimed] == ["stego"]
+    run.keep(run.result(CELL.reference))
+    late = run.result(CELL, baseline_follows=True)
+    run.keep(late)
+    assert not late.waits
+    assert late.record.phases is early.record.phases, "it ran once"
+    assert (late.record.drop, late.record.reference_source) == (0.0, "this run")
+    assert run.unclaimed == []
+    assert [one.method for one in journal.records] == ["stego", "baseline", "stego"]
+    latest = journal.read().latest.values()
+    assert {entry.record.method: entry.record.drop for entry in latest} == {
+        "stego": 0.0,
+        "baseline": 0.0,
+    }
+
+
+def test_a_cell_that_waited_when_the_run_ended_is_judged_by_the_next_run(
+    uncompressed: Session,
+) -> None:
+    journal = MemoryJournal()
+    early = tiny_run(uncompressed, journal).result(CELL, baseline_follows=True)
+    again = tiny_run(uncompressed, journal, resume=True)
+    assert again.result(CELL, baseline_follows=True).waits
+    again.keep(again.result(CELL.reference))
+    late = again.result(CELL)
+    again.keep(late)
+    assert late.entry is not None
+    assert late.outcome.seconds == early.record.phases["finetune"].duration_s
+    assert late.record.drop == 0.0
+    assert late.record.phases == early.record.phases
+    third = tiny_run(uncompressed, journal, resume=True)
+    third.keep(third.result(CELL))
+    assert [one.method for one in journal.records] == ["stego", "baseline", "stego"]
+
+
+def test_a_cell_that_waited_for_a_baseline_that_fails_keeps_its_measurements(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Failing.error = ValueError("odd")
+    methods = {"baseline": Failing, "stego": Baseline}
+    monkeypatch.setattr(METHODS, "get", methods.__getitem__)
+    run = tiny_run(session)
+    assert run.result(CELL, baseline_follows=True).waits
+    run.keep(run.result(CELL.reference))
+    record = run.result(CELL).record
+    assert record.error == "no reference: resnet18-baseline-seed0 failed: ValueError: odd"
+    assert (record.status, record.kwh is None) == ("failed", False)
+
+
+def test_equal_epochs_need_the_baseline_first_and_it_runs_once(uncompressed: Session) -> None:
+    run = tiny_run(uncompressed)
+    first = run.result(CELL, budget="equal", baseline_follows=True)
+    assert not first.waits
+    (on_demand,) = run.unclaimed
+    assert run.result(CELL.reference, budget="equal").record is on_demand
+    assert run.unclaimed == []
+
+
+def test_no_earlier_sessions_baseline_judges_a_cell_whose_own_follows(
+    uncompressed: Session,
+) -> None:
+    run_cell(CELL.reference, uncompressed)  # now in the cache
+    assert tiny_run(uncompressed).result(CELL, baseline_follows=True).waits
 
 
 def test_a_cache_that_cannot_be_written_costs_nothing_else(
@@ -258,7 +337,7 @@ def test_the_cheapest_arithmetic_is_found_and_its_search_is_on_the_bill(
     assert record.kwh_total is not None
     assert record.kwh is not None
     assert record.kwh_total > record.kwh
-    (baseline,) = run.on_demand
+    (baseline,) = run.unclaimed
     assert (baseline.precision, baseline.calibration) == ("fp32", None)
 
 

@@ -15,7 +15,8 @@ import pytest
 
 
 @pytest.mark.energy_matrix(
-    models=["resnet18", "resnet34"], methods=["baseline", "stego", "prune", "lowrank"]
+    models=["resnet18", "resnet34"],
+    methods=["baseline", "baseline-again", "stego", "prune", "lowrank"],
 )
 def test_finetune(cell, energy_cell):
     """Fails when the cell loses more accuracy than the tolerance allows."""
@@ -57,7 +58,7 @@ def _init(options: argparse.Namespace) -> None:
         print(f"  cd {folder}")
     print(
         "  energybench doctor                # what can be measured on this machine\n"
-        "  pytest -k resnet18                # four cells: a few minutes on a CPU\n"
+        "  pytest -k resnet18                # five cells: a few minutes on a CPU\n"
         "  pytest --energy-resume            # the other cells\n"
         "  energybench report .energybench/journal.jsonl -o report.html"
     )

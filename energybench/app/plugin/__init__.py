@@ -8,6 +8,7 @@ pytest_plugins = [
     "energybench.app.plugin.state",
     "energybench.app.plugin.torchrun",
     "energybench.app.plugin.running",
+    "energybench.app.plugin.block",
     "energybench.app.plugin.cells",
     "energybench.app.plugin.energy",
     "energybench.app.plugin.gating",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from energybench.app.plugin.block import baseline_follows, wait_for_baseline
 from energybench.app.plugin.mark import MATRIX_MARK
 from energybench.app.plugin.state import RUN, PytestRun
 from energybench.config import Cell
@@ -61,9 +62,10 @@ def energy_cell(
 
     `energy_cell(cell)` returns the cell's record. The record is first added to the journal and to
     the benchmark's `extra_info`; then the test fails if the cell failed, or if the drop of its
-    metric exceeds the tolerance; with `--energy-gate=confident`, if it does so beyond doubt.
-    `energy_cell(cell, tolerance=2.0, budget="equal")` overrides the options for this cell; None
-    keeps them. With `--energy-resume` a cell in the journal is not run again.
+    metric exceeds the tolerance; with `--energy-gate=confident`, if it does so beyond doubt. A cell
+    whose baseline comes later in its block runs now, and its test starts again after the
+    baseline's. `energy_cell(cell, tolerance=2.0, budget="equal")` overrides the options for this
+    cell; None keeps them. With `--energy-resume` a cell in the journal is not run again.
     """
     return _cell_runner(benchmark, pytestconfig, request)
 
@@ -97,9 +99,15 @@ def _cell_runner(
 
         benchmark.group = cell.model
         try:
-            result = run.result(cell, tolerance, budget)
+            follows = baseline_follows(request.node)
+            result = run.result(cell, tolerance, budget, baseline_follows=follows)
         except EnergybenchError as error:
             pytest.fail(str(error), pytrace=False)
+        _forget_early(request.node, state)
+        if result.waits:
+            _time(result, benchmark)
+            state.early[request.node.nodeid] = result.record, benchmark.stats
+            wait_for_baseline(request.node)
         _keep(result, run, benchmark, state)
         record = result.record
         if result.outcome.broken:
@@ -117,13 +125,8 @@ def _cell_runner(
 def _keep(result: "Result", run: "Run", benchmark: "BenchmarkFixture", state: PytestRun) -> None:
     """Give a result to pytest-benchmark, to the session's table, and to the journal."""
     outcome = result.outcome
-    timed = outcome.seconds is not None
-    if outcome.seconds is not None:
-        _play(benchmark, outcome.seconds)
-        if result.entry is not None:
-            benchmark.extra_info["resumed"] = result.entry.written_at
-        record = outcome.record
-        benchmark.extra_info.update(record.headline(), energybench=record.to_json())
+    timed = _time(result, benchmark)
+    if timed:
         state.timed.add(len(state.records))
     state.records.append(outcome.record)
     if result.entry is not None:
@@ -131,6 +134,25 @@ def _keep(result: "Result", run: "Run", benchmark: "BenchmarkFixture", state: Py
     run.keep(result, _entry(benchmark) if timed else None)
     if outcome.interruption is not None:
         raise outcome.interruption
+
+
+def _time(result: "Result", benchmark: "BenchmarkFixture") -> bool:
+    """Give the seconds and the record of a cell to pytest-benchmark; return whether it has any."""
+    if result.outcome.seconds is None:
+        return False
+    _play(benchmark, result.outcome.seconds)
+    if result.entry is not None:
+        benchmark.extra_info["resumed"] = result.entry.written_at
+    benchmark.extra_info.update(result.record.headline(), energybench=result.record.to_json())
+    return True
+
+
+def _forget_early(item: pytest.Item, state: PytestRun) -> None:
+    """Drop the timing that a test got while it waited; an interrupted session would keep it."""
+    if item.nodeid in state.early:
+        _, stats = state.early.pop(item.nodeid)
+        timings: list[Any] = item.config._benchmarksession.benchmarks  # type: ignore[attr-defined]
+        timings[:] = [one for one in timings if one is not stats]
 
 
 def _play(benchmark: "BenchmarkFixture", seconds: float) -> None:
@@ -158,13 +180,12 @@ def _entry(benchmark: "BenchmarkFixture") -> dict[str, Any] | None:
 def pytest_benchmark_update_json(
     config: pytest.Config, benchmarks: list[Any], output_json: dict[str, Any]
 ) -> None:
-    """Add the records that no benchmark has: early failures, baselines on demand."""
+    """Add the records that no benchmark has."""
     state = config.stash[RUN]
     if state.run is None:
         return
-    untimed = [record for i, record in enumerate(state.records) if i not in state.timed]
     output_json["energybench"] = {
-        "records": [record.to_json() for record in (*state.run.on_demand, *untimed)],
+        "records": [record.to_json() for record in state.untimed],
         "preparations": [asdict(done) for done in state.run.preparations],
     }
 

@@ -3,7 +3,7 @@
 import os
 import sys
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import pytest
 
@@ -11,7 +11,7 @@ from energybench.app.plugin.mark import MATRIX_MARK, read_mark
 from energybench.app.plugin.options import Options, add_options, given_options, read_options
 from energybench.config import Cell
 from energybench.errors import UsageError
-from energybench.runs.matrix import cells, check_names, with_tolerances
+from energybench.runs.matrix import cells, check_names, with_floor, with_tolerances
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
@@ -32,14 +32,23 @@ class PytestRun:
     records: "list[RunRecord]" = field(default_factory=list)
     timed: set[int] = field(default_factory=set)
     """Indices of the records for which pytest-benchmark has a timing."""
+    early: "dict[str, tuple[RunRecord, Any]]" = field(default_factory=dict)
+    """Id of a test that waits for its baseline -> its record and pytest-benchmark's timing."""
     resumed: int = 0
     """Number of records taken from an earlier run's journal."""
     resources: "ExitStack | None" = None
 
     @property
     def measured(self) -> "list[RunRecord]":
-        """All records of this session, references that ran on demand first."""
-        return [*(self.run.on_demand if self.run else ()), *self.records]
+        """All records of this session, those that no test has reported first."""
+        return [*(self.run.unclaimed if self.run else ()), *self.records]
+
+    @property
+    def untimed(self) -> "list[RunRecord]":
+        """Those of `measured` that no benchmark has: early failures, baselines on demand."""
+        early = [record for record, _ in self.early.values()]
+        timed = [*early, *(self.records[index] for index in self.timed)]
+        return [one for one in self.measured if not any(one is other for other in timed)]
 
 
 RUN = pytest.StashKey[PytestRun]()
@@ -90,7 +99,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     try:
         asked = read_mark(mark)
         models = options.models or asked.models
-        methods = options.methods or asked.methods_on(options.run.device)
+        methods = with_floor(options.methods or asked.methods_on(options.run.device), options.floor)
         check_names(models, methods)
         matrix = cells(models, methods, options.seeds)
     except UsageError as error:

@@ -60,6 +60,7 @@ def prepare(
     `UsageError` for weights whose head does not fit the data, for an image size where the data are
     no images, and for several ranks.
     """
+    session = session.of_seed(cell.seed)
     task = _task(session, cell)
     model, facts = session.pretrained(cell.model).load(session.device, cell.seed)
     if facts["head_replaced"]:

@@ -28,7 +28,7 @@ def test_the_folder_collects_a_cell_per_model_and_method(
     assert ids == {
         f"test_finetune.py::test_finetune[{model}-{method}-seed0]"
         for model in ("resnet18", "resnet34")
-        for method in ("baseline", "stego", "prune", "lowrank")
+        for method in ("baseline", "baseline-again", "stego", "prune", "lowrank")
     }
 
 

@@ -32,6 +32,11 @@ def entries(session: pytest.Pytester) -> tuple[Entry, ...]:
     return found.entries
 
 
+def latest(session: pytest.Pytester) -> tuple[Entry, ...]:
+    """Each cell as it was journaled last: one that ran before its baseline is there twice."""
+    return tuple(journal(session).read().latest.values())
+
+
 def benchmarks(session: pytest.Pytester, name: str = "run.json") -> dict[str, dict[str, Any]]:
     data = json.loads(Path(session.path, name).read_text())
     return {one["name"]: one for one in data["benchmarks"]}
@@ -46,8 +51,13 @@ def course(record: RunRecord) -> tuple[Any, ...]:
 
 def test_every_finished_cell_is_in_the_journal(session: pytest.Pytester) -> None:
     session.runpytest_subprocess(*QUICK, "--benchmark-json=run.json").assert_outcomes(passed=2)
-    baseline, stego = entries(session)
-    assert (baseline.record.method, stego.record.method) == ("baseline", "stego")
+    early, baseline, stego = entries(session)
+    methods = [entry.record.method for entry in (early, baseline, stego)]
+    assert methods == ["stego", "baseline", "stego"], "this block's order"
+    assert early.key == stego.key
+    assert early.record.phases == stego.record.phases, "it ran once"
+    assert early.record.reference_value is None
+    assert stego.record.reference_source == "this run"
     timed = benchmarks(session)["test_finetune[tiny-stego-seed0]"]
     assert stego.benchmark is not None
     assert stego.benchmark["stats"]["total"] == timed["stats"]["total"]
@@ -73,7 +83,7 @@ def test_a_session_that_resumes_runs_nothing_again(session: pytest.Pytester) -> 
     )
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines(["resumed from .energybench/journal.jsonl: 2 cells"])
-    assert len(entries(session)) == 2
+    assert len(entries(session)) == 3
     before, after = benchmarks(session), benchmarks(session, "again.json")
     for name, old in before.items():
         new = after[name]
@@ -90,7 +100,7 @@ def test_another_protocol_reuses_nothing(session: pytest.Pytester) -> None:
     session.runpytest_subprocess(*QUICK).assert_outcomes(passed=2)
     for other in ("--energy-batch-size=32", "--energy-pue=1.1", "--energy-trace"):
         session.runpytest_subprocess(*QUICK, other, "--energy-resume").assert_outcomes(passed=2)
-    assert len(entries(session)) == 8
+    assert len(latest(session)) == 8
 
 
 def test_a_failure_stays_a_failure_and_an_interruption_runs_again(
@@ -101,7 +111,7 @@ def test_a_failure_stays_a_failure_and_an_interruption_runs_again(
     result = session.runpytest_subprocess(*options, "--energy-resume")
     result.assert_outcomes(passed=2, failed=1)
     result.stdout.fnmatch_lines(["*tiny diverge seed 0: *"])
-    assert len(entries(session)) == 3
+    assert len(latest(session)) == 3
 
 
 def test_without_a_place_for_the_journal_the_session_goes_on(session: pytest.Pytester) -> None:
@@ -133,7 +143,12 @@ def test_an_interrupted_session_keeps_what_it_has(session: pytest.Pytester, numb
     assert {one.record.status for one in finished} <= {"ok"}
     assert last.record.status in ("ok", "interrupted")
     assert "energy of fine-tuning" in output
-    assert len(benchmarks(session)) >= len(finished)
+    data = json.loads(Path(session.path, "run.json").read_text())
+    shown = [one["extra_info"]["energybench"] for one in data["benchmarks"]]
+    shown += data["energybench"]["records"]
+    cells = {(one["model"], one["method"], one["seed"]) for one in shown}
+    records = [entry.record for entry in latest(session)]
+    assert cells == {(record.model, record.method, record.seed) for record in records}
 
 
 def test_a_killed_cell_goes_on_within_its_fine_tuning(session: pytest.Pytester) -> None:
@@ -186,13 +201,14 @@ def test_killed_again_and_again_it_loses_and_repeats_nothing(session: pytest.Pyt
         kills += 1
         found = entries(session)
         assert len(found) >= before
-        keys = [entry.key for entry in found]
-        assert len(set(keys)) == len(keys)
-        if len(found) == len(expected):
+        ran = {(entry.key, entry.record.phases["finetune"].duration_s) for entry in found}
+        assert len(ran) == len({entry.key for entry in found}), "none ran twice"
+        if len(ran) == len(expected):
             os.unlink(journal(session).path)
     result = session.runpytest_subprocess(*QUICK, *MATRIX, "--energy-resume")
     assert result.ret == pytest.ExitCode.OK
     assert {
         (entry.record.model, *course(entry.record)[:2]): course(entry.record)
-        for entry in entries(session)
+        for entry in latest(session)
     } == expected
+    assert all(entry.record.reference_value is not None for entry in latest(session))

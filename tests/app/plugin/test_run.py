@@ -24,8 +24,12 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def test_json_has_headline_record_and_timing(session: pytest.Pytester) -> None:
-    result = session.runpytest_subprocess("--benchmark-json=out.json", PASSES)
+    result = session.runpytest_subprocess("--benchmark-json=out.json", PASSES, "-v")
     result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(  # in this block stego ran first, and was judged last
+        ["*tiny-baseline-seed0* PASSED*", "*tiny-stego-seed0* PASSED*100%*"], consecutive=True
+    )
+    assert "not used at all" not in result.stdout.str()
     data = load(session.path / "out.json")
     baseline, stego = data["benchmarks"]
     assert [b["name"] for b in (baseline, stego)] == [
@@ -166,6 +170,33 @@ def test_one_cells_failure_is_that_cells(session: pytest.Pytester) -> None:
     assert set(refused["phases"]) == {"load", "compress"}
 
 
+def test_the_floor_is_the_baseline_again_bit_for_bit(session: pytest.Pytester) -> None:
+    result = session.runpytest_subprocess(
+        "--energy-methods=baseline",
+        "--energy-floor=2",
+        "--energy-max-epochs=2",
+        "--benchmark-json=out.json",
+    )
+    result.assert_outcomes(passed=3)
+    rows = ["tiny*baseline *", "tiny*baseline-again *", "tiny*baseline-again-2 *"]
+    result.stdout.fnmatch_lines(rows, consecutive=True)
+    found = [
+        from_json(one["extra_info"]["energybench"])
+        for one in load(session.path / "out.json")["benchmarks"]
+    ]
+    assert {record.method for record in found} == {
+        "baseline",
+        "baseline-again",
+        "baseline-again-2",
+    }
+    assert len({str([epoch.train_loss for epoch in record.epochs]) for record in found}) == 1
+    assert len({record.test.outcomes for record in found if record.test}) == 1
+    for record in found:
+        assert record.compression is not None
+        assert (record.drop, record.compression.compression_rate) == (0.0, 0.0)
+        assert not record.compression.no_effect
+
+
 def test_compositions_run(session: pytest.Pytester) -> None:
     result = session.runpytest_subprocess(
         "--energy-methods=baseline,lowrank+prune+stego",
@@ -211,7 +242,7 @@ def checkpoint(session: pytest.Pytester, cache: Path) -> Path:
     """The tiny network's weights, with ten classes."""
     if not list(cache.glob("pretrained/tiny-*.safetensors")):
         session.runpytest_subprocess("-k", "baseline")
-    (weights,) = cache.glob("pretrained/tiny-*.safetensors")
+    weights, *_ = cache.glob("pretrained/tiny-*.safetensors")  # one for each seed that ran
     return Path(shutil.copy(weights, session.path / "mine.safetensors"))
 
 

@@ -1,13 +1,14 @@
 """The embedded data set: 1,797 scanned handwritten digits (UCI, 8 x 8 pixels), in scikit-learn.
 
 E. Alpaydin, C. Kaynak: Optical Recognition of Handwritten Digits, UCI Machine Learning Repository,
-1998. Four fixed, stratified splits: 450 images to pretrain on, 450 to fine-tune on, 297 for
-validation (searches and early stopping), 600 to test.
+1998. Four stratified splits, drawn by a seed: 450 images to pretrain on, 450 to fine-tune on, 297
+for validation (searches and early stopping), 600 to test.
 """
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,6 @@ from energybench.workloads.images.data.order import BatchOrder, OrderedLoader
 from energybench.workloads.images.task import ImageClassification
 
 _SPLIT_SIZES = {"pretrain": 450, "train": 450, "validation": 297, "test": 600}
-_SPLIT_SEED = 0
 _MEAN, _STD = 0.305, 0.376
 """Mean and standard deviation of all pixels, scaled to 0..1."""
 
@@ -39,12 +39,13 @@ class Digits:
     photographs = False
     built: tuple[str, ...] = ()
 
-    def __init__(self, models: frozenset[str] = frozenset()) -> None:
+    def __init__(self, models: frozenset[str] = frozenset(), split_seed: int = 0) -> None:
         bunch = load_digits()
         self._models = models
+        self._split_seed = split_seed
         self._pixels = torch.tensor(bunch.images, dtype=torch.float32) / 16.0
         self._labels = torch.tensor(bunch.target, dtype=torch.int64)
-        self._indices = _stratified_splits(bunch.target)
+        self._indices = _stratified_splits(bunch.target, split_seed)
         self._enlarged: dict[tuple[Split, int], Tensor] = {}
         digest = hashlib.sha256(bunch.images.tobytes() + bunch.target.tobytes())
         for name, indices in self._indices.items():
@@ -60,6 +61,15 @@ class Digits:
     def models(self) -> frozenset[str]:
         """The models that the data set was prepared for."""
         return self._models
+
+    @property
+    def split_seed(self) -> int:
+        """The seed that draws the splits; networks are pretrained by it, too."""
+        return self._split_seed
+
+    def varied(self, seed: int) -> "Digits":
+        """Return the same images in splits of another seed."""
+        return self if seed == self._split_seed else _digits(self._models, seed)
 
     @property
     def split_sizes(self) -> Mapping[str, int]:
@@ -108,7 +118,13 @@ class DigitsSource:
         return Digits(frozenset(models))
 
 
-def _stratified_splits(labels: np.ndarray) -> dict[Split, list[int]]:
+@lru_cache(maxsize=2)
+def _digits(models: frozenset[str], split_seed: int) -> Digits:
+    """Return the splits of one seed; cells of one seed follow each other, and enlarge once."""
+    return Digits(models, split_seed)
+
+
+def _stratified_splits(labels: np.ndarray, seed: int) -> dict[Split, list[int]]:
     """Return the indices of each split, the same on every machine."""
     splits: dict[Split, list[int]] = {}
     rest = np.arange(len(labels))
@@ -118,7 +134,7 @@ def _stratified_splits(labels: np.ndarray) -> dict[Split, list[int]]:
             rest,
             test_size=_SPLIT_SIZES[name],
             stratify=labels[rest],
-            random_state=_SPLIT_SEED,
+            random_state=seed,
         )
         splits[name] = sorted(taken.tolist())
     splits["pretrain"] = sorted(rest.tolist())

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from energybench.errors import UsageError
 from energybench.progress import Progress
+from energybench.workloads.base import Varies
 from energybench.workloads.images.data.base import ImageData
 from energybench.workloads.images.networks import ModelSpec
 from energybench.workloads.images.weights.pretraining import Pretraining
@@ -106,6 +107,7 @@ def pretrained(
         return PretrainedModel(spec, classes, photographs, str(path), path)
     if "pretrain" not in data.split_sizes:
         return PretrainedModel(spec, classes, photographs, "torchvision IMAGENET1K_V1")
-    plan = Pretraining(spec, data, device)
+    seed = data.split_seed if isinstance(data, Varies) else 0
+    plan = Pretraining(spec, data, device, seed=seed)
     source = f"{data.name} pretraining"
     return PretrainedModel(spec, classes, photographs, source, plan.path, plan)

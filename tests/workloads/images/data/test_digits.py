@@ -16,14 +16,16 @@ def whole(split: str, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.cat([x for x, _ in batches]), torch.cat([y for _, y in batches])
 
 
-def test_splits_share_no_image_and_keep_the_classes_balanced() -> None:
-    data = Digits()
+@pytest.mark.parametrize("seed", [0, 1])
+def test_splits_share_no_image_and_keep_the_classes_balanced(seed: int) -> None:
+    data = Digits().varied(seed)
+    assert data.split_seed == seed
     assert data.split_sizes == SIZES
     indices = [set(data._indices[name]) for name in SIZES]  # type: ignore[index]
     assert all(not a & b for a, b in itertools.combinations(indices, 2))
     assert sum(map(len, indices)) == 1797
     for split in ("validation", "test"):
-        counts = torch.bincount(whole(split)[1], minlength=10)
+        counts = torch.bincount(data._labels[data._indices[split]], minlength=10)
         assert counts.max() - counts.min() <= 0.15 * counts.max()
 
 
@@ -58,6 +60,15 @@ def test_fingerprint_is_stable_and_a_location_is_refused() -> None:
     assert Digits().fingerprint == Digits().fingerprint
     with pytest.raises(UsageError, match="takes no path"):
         open_digits("/somewhere")
+
+
+def test_a_seed_draws_other_splits_of_the_same_images() -> None:
+    data = Digits()
+    other = data.varied(1)
+    assert (data.split_seed, other.split_seed) == (0, 1)
+    assert other.fingerprint != data.fingerprint == other.varied(0).fingerprint
+    assert other.split_sizes == data.split_sizes
+    assert other.varied(1) is other
 
 
 def test_preparing_needs_no_work_and_remembers_the_models() -> None:
