@@ -9,7 +9,7 @@ class Dataset:
     """The data that a cell was trained and tested on."""
 
     name: str
-    """Name as in the option: "digits", "folder:/photographs"."""
+    """Name as in the option: "handwriting", "folder:/photographs"."""
     fingerprint: str
     """Changes with the items, their labels and the splits."""
     task: str = "image classification"
