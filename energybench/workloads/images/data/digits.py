@@ -35,7 +35,9 @@ class Digits(InMemory):
         splits, rest = stratified(bunch.target, _SIZES, split_seed)
         pixels = from_numpy(bunch.images / BRIGHTEST).float()
         stored = bunch.images.tobytes() + bunch.target.tobytes()
-        super().__init__(pixels, bunch.target, splits | {"pretrain": rest}, stored, models)
+        super().__init__(
+            pixels, bunch.target, splits | {"pretrain": rest}, stored, models, split_seed
+        )
 
 
 def open_digits(location: str = "") -> InMemorySource:

@@ -68,6 +68,7 @@ class Handwriting(InMemory):
             b"".join(part.tobytes() for part in (source.images, source.target, target))
             + bytes((_FRAME, _DIGIT)),
             models,
+            split_seed,
         )
 
 

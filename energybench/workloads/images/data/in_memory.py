@@ -1,9 +1,10 @@
-"""Small grey images kept whole in memory, with fixed splits, enlarged to any size."""
+"""Small grey images kept whole in memory, in splits drawn by a seed, enlarged to any size."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from functools import lru_cache
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 import torch
@@ -22,7 +23,10 @@ from energybench.workloads.images.task import ImageClassification
 
 
 class InMemory:
-    """Labelled images with their splits; an `ImageData`. Subclasses give them a name and values."""
+    """Labelled images with their splits; an `ImageData`.
+
+    A subclass gives them a name, and is made from the models and the seed of the splits.
+    """
 
     name: ClassVar[str]
     mean: ClassVar[float]
@@ -40,16 +44,19 @@ class InMemory:
         splits: Mapping[Split, Sequence[int]],
         stored: bytes,
         models: frozenset[str],
+        split_seed: int,
     ) -> None:
         """Keep `pixels` (images, side, side) float32 of 0..1, their `labels`, and `splits`.
 
-        `splits` are indices of images. `stored` is what the pixels and labels were made from; it
-        decides the fingerprint, as arithmetic on pixels may round differently elsewhere.
+        `splits` are indices of images, drawn by `split_seed`. `stored` is what the pixels and
+        labels were made from; it decides the fingerprint, as arithmetic on pixels may round
+        differently elsewhere.
         """
         self._pixels = pixels
         self._labels = torch.from_numpy(labels)
         self._indices = {name: list(indices) for name, indices in splits.items()}
         self._models = models
+        self._split_seed = split_seed
         self._enlarged: dict[tuple[Split, int], Tensor] = {}
         digest = hashlib.sha256(stored)
         for name, indices in self._indices.items():
@@ -65,6 +72,18 @@ class InMemory:
     def models(self) -> frozenset[str]:
         """The models that the data set was prepared for."""
         return self._models
+
+    @property
+    def split_seed(self) -> int:
+        """The seed that draws the splits."""
+        return self._split_seed
+
+    def varied(self, seed: int) -> Self:
+        """Return the same images in splits of another seed."""
+        if seed == self._split_seed:
+            return self
+        other: Self = _made(type(self), self._models, seed)
+        return other
 
     @property
     def split_sizes(self) -> Mapping[str, int]:
@@ -95,6 +114,12 @@ class InMemory:
             large = interpolate(small, size=(image_size, image_size), mode="bilinear")
             self._enlarged[key] = ((large - self.mean) / self.std).repeat(1, 3, 1, 1)
         return self._enlarged[key]
+
+
+@lru_cache(maxsize=2)
+def _made(kind: Hashable, models: frozenset[str], split_seed: int) -> Any:
+    """Make a data set; cells of one seed follow each other, and find their images enlarged."""
+    return cast(type, kind)(models, split_seed)
 
 
 @dataclass(frozen=True)

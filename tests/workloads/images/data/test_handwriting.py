@@ -57,7 +57,9 @@ def test_every_class_has_its_share_of_a_split() -> None:
 
 def test_splits_are_fixed_and_follow_their_seed() -> None:
     assert Handwriting().fingerprint == DATA.fingerprint
-    other = Handwriting(split_seed=1)
+    other = DATA.varied(1)
+    assert (DATA.split_seed, other.split_seed) == (0, 1)
+    assert other.varied(0).fingerprint == DATA.fingerprint
     assert other.fingerprint != DATA.fingerprint
     assert other.split_sizes == SIZES
     for split in TARGET:
@@ -151,7 +153,7 @@ def test_runs_take_it_unless_told_otherwise() -> None:
 
 
 def test_what_the_digits_teach_is_not_enough_for_mnist() -> None:
-    """A linear classifier falls by a third between sources, and learns from the training split."""
+    """A linear classifier loses over half between the sources, and can learn from `train`."""
 
     def pixels(split: Split) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         images, labels = whole(split)
@@ -162,5 +164,5 @@ def test_what_the_digits_teach_is_not_enough_for_mnist() -> None:
         return score
 
     assert scored("pretrain", "pretrain") > 0.95
-    assert scored("pretrain", "test") < 0.65
+    assert scored("pretrain", "test") < 0.5
     assert scored("train", "test") > 0.75
