@@ -182,7 +182,9 @@ class DataConfig:
 class RunConfig:
     """All values that shape the results of a run, except the cell itself."""
 
-    dataset: str = option("digits", "`digits`, `folder:PATH` or `imagenet:PATH`")
+    dataset: str = option(
+        "handwriting", "`handwriting`, `digits`, `folder:PATH` or `imagenet:PATH`"
+    )
     data: DataConfig = field(default_factory=DataConfig)
     weights: str | None = option(
         None,

@@ -109,6 +109,7 @@ METHODS = Registry(
 DATASETS = Registry(
     "data set",
     {
+        "handwriting": "energybench.workloads.images.data.handwriting:open_handwriting",
         "digits": "energybench.workloads.images.data.digits:open_digits",
         "folder": "energybench.workloads.images.data.folders:open_folder",
         "imagenet": "energybench.workloads.images.data.folders:open_imagenet",

@@ -9,7 +9,7 @@ class Dataset:
     """The data that a cell was trained and tested on."""
 
     name: str
-    """Name as in the option: "digits", "folder:/photographs"."""
+    """Name as in the option: "handwriting", "folder:/photographs"."""
     fingerprint: str
     """Changes with the items, their labels and the splits; where seeds draw these, of seed 0."""
     task: str = "image classification"

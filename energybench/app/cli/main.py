@@ -66,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     capacity.set_defaults(run=_capacity)
 
     pretrain = commands.add_parser(
-        "pretrain", help="fill the cache of networks pretrained on the embedded data set"
+        "pretrain", help="pretrain networks for the embedded data, where the cache lacks them"
     )
     pretrain.add_argument("models", nargs="*", metavar="MODEL", help="default: all")
     add_options(pretrain, "device")

@@ -30,10 +30,10 @@ class ModelSpec:
     image_size: int = 224
     """Pixels per side of photographs."""
     small_image_size: int = 32
-    """Pixels per side of the embedded digits: the smallest size that the network works at."""
+    """Pixels per side of the embedded images: the smallest size that the network works at."""
 
     def pixels(self, photographs: bool) -> int:
-        """Return the pixels per side at which the network sees photographs, or else digits."""
+        """Return the pixels per side at which the network sees photographs, or embedded images."""
         return self.image_size if photographs else self.small_image_size
 
     def build(self, classes: int, photographs: bool = False) -> nn.Module:

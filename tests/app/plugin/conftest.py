@@ -152,5 +152,8 @@ def session(
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setattr(pytester, "popen", popen)
     pytester.makepyfile(test_bench=BENCHMARK)
-    pytester.makeini(f"[pytest]\nenergy_meter = replay\nenergy_replay = {TRACE}\nenergy_idle = 0\n")
+    pytester.makeini(
+        f"[pytest]\nenergy_dataset = digits\nenergy_meter = replay\nenergy_replay = {TRACE}\n"
+        "energy_idle = 0\n"
+    )
     return pytester

@@ -33,7 +33,7 @@ def test_the_defaults_are_the_papers() -> None:
     assert (tuning.patience, tuning.min_delta) == (3, 0.05)
     assert options.run.tolerance == 1.0
     assert options.run.measure.pue == 1.58
-    assert options.run.dataset == "digits"
+    assert options.run.dataset == "handwriting"
     assert options.models is None
     assert options.wait
 

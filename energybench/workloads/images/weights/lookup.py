@@ -33,7 +33,7 @@ class PretrainedModel:
     classes: int
     photographs: bool
     source: str
-    """`digits pretraining`, `torchvision IMAGENET1K_V1` or the checkpoint's path."""
+    """`handwriting pretraining`, `torchvision IMAGENET1K_V1` or the checkpoint's path."""
     path: Path | None = None
     """The file of the weights; None for torchvision's own, which torch.hub keeps."""
     pretraining: Pretraining | None = None

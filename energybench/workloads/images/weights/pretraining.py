@@ -50,7 +50,7 @@ class Pretraining:
     @property
     def recipe(self) -> Recipe:
         """The recipe that the network is pretrained by."""
-        return recipe_for(self.spec.name)
+        return recipe_for(self.spec.name, self.data.name)
 
     @property
     def image_size(self) -> int:

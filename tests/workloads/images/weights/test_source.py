@@ -115,10 +115,12 @@ def test_the_key_follows_the_data_the_device_and_the_threads(trained: list[int])
     others = [
         Pretraining(spec, data, torch.device("cuda"), 2),
         Pretraining(spec, data, CPU, 3),
+        Pretraining(spec, data, CPU, 2, seed=1),
+        Pretraining(spec, Digits(split_seed=1), CPU, 2),
         Pretraining(Tiny("other", 0, "1", small_image_size=8), data, CPU, 2),
         Pretraining(Tiny("resnet18", 0, "1", small_image_size=9), data, CPU, 2),
     ]
-    assert len({plain.key, *(other.key for other in others)}) == 5
+    assert len({plain.key, *(other.key for other in others)}) == 7
     assert trained == []
 
 

@@ -150,5 +150,8 @@ def test_as_built_changes_nothing() -> None:
 
 def test_every_built_in_model_has_a_recipe_and_others_the_default() -> None:
     built_in = {spec.name for spec in vars(zoo).values() if isinstance(spec, zoo.ModelSpec)}
-    assert set(RECIPES) == built_in <= set(MODELS.names())
-    assert recipe_for("somebody_elses") == Recipe()
+    for dataset, recipes in RECIPES.items():
+        assert set(recipes) == built_in <= set(MODELS.names())
+        assert recipe_for("vgg16", dataset) == recipes["vgg16"]
+        assert recipe_for("somebody_elses", dataset) == Recipe()
+    assert recipe_for("vgg16", "somebody_elses") == Recipe()
