@@ -83,4 +83,4 @@ def test_the_table_of_a_report_has_it_where_a_record_has(tmp_path: Path) -> None
     reached = {"target": Target(0.97, 2, 3600.0)}
     never = {"target": Target(0.97, None, None)}
     found = rows(cell(changes=reached), cell("prune", changes=never))
-    assert [row["to target"] for row in found] == [format_kwh(0.001), "-"]
+    assert [row["to target"] for row in found] == [format_kwh(0.001), "not reached"]

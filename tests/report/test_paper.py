@@ -220,8 +220,10 @@ def test_each_drop_stands_beside_its_own_networks_rate() -> None:
 
 
 def test_the_accuracy_of_all_nine() -> None:
-    assert judged(run(correct=97.5), DROP).verdict == REPRODUCED
-    assert judged(run(correct=96), DROP).verdict == NOT
+    assert judged(run(correct=98.5), DROP).verdict == REPRODUCED
+    near = judged(run(correct=97.5), DROP)  # one image of a hundred is a point
+    assert near.verdict == UNDECIDED
+    assert judged(run(correct=94), DROP).verdict == NOT
 
 
 def test_rates_and_bits() -> None:

@@ -87,7 +87,7 @@ def test_show_and_the_table_of_a_run_end_with_the_line(
     baseline, stego = PAIR
     run: Any = SimpleNamespace(
         references=SimpleNamespace(cached={("resnet18", 0): baseline}),
-        on_demand=(),
+        unclaimed=(),
         preparations=(),
         batch_sizes={},
         keeper=SimpleNamespace(complaints=list),

@@ -37,4 +37,5 @@ def test_the_record_keeps_the_watts_and_that_they_are_a_fallback() -> None:
 
 def test_declared_watts_reach_the_meters() -> None:
     told = MeasureConfig(cpu_watts=65.0, ram_watts=0.0).told_to_meters()
-    assert told == {"replay": None, "cpu_watts": 65.0, "ram_watts": 0.0}
+    assert told["cpu_watts"] == 65.0
+    assert told["ram_watts"] == 0.0
