@@ -3,7 +3,7 @@
 import os
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,7 +51,7 @@ def _open(
 
     options, terminal = state.options, state.terminal
     reporter = config.pluginmanager.getplugin("terminalreporter")
-    say: Callable[[str], None] = reporter.write_line if reporter else lambda line: None
+    say = _sayer(config)
     keeper = Keeper(journal(Path(options.journal)), options.resume)
     setup = Setup(
         config=options.run,
@@ -70,6 +70,20 @@ def _open(
     run = Run(options.run, executor, keeper, options.resume, checkpoints, not rank(), say)
     run.prepare(models)
     state.run = run
+
+
+def _sayer(config: pytest.Config) -> Callable[[str], None]:
+    """Return a function that writes a line to the terminal, also from within a test."""
+    reporter = config.pluginmanager.getplugin("terminalreporter")
+    capture = config.pluginmanager.getplugin("capturemanager")
+
+    def say(line: str) -> None:
+        if reporter is not None:
+            with capture.global_and_fixture_disabled() if capture else nullcontext():
+                reporter.ensure_newline()
+                reporter.write_line(line)
+
+    return say
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

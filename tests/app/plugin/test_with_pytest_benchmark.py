@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.neighbour import busy_neighbour
 
 QUICK = ("--energy-max-epochs=1", "--energy-tolerance=100")
 
@@ -126,6 +127,31 @@ def test_a_control_that_the_device_does_not_have_is_skipped(session: pytest.Pyte
     result.stdout.fnmatch_lines(
         ["tiny*baseline-bf16 ?bf16?*replay*", "SKIPPED*tf32 needs an NVIDIA GPU of the Ampere*"]
     )
+
+
+def test_a_busy_machine_is_waited_for_and_has_no_idle_power(session: pytest.Pytester) -> None:
+    options = [
+        "--energy-quiet=0.6",
+        "--energy-idle=0.2",
+        "--benchmark-json=a.json",
+        "-k",
+        "baseline",
+    ]
+    with busy_neighbour():
+        result = session.runpytest_subprocess(*options, *QUICK)
+    result.stdout.fnmatch_lines(
+        [
+            "no idle power, so no kwh_net: the machine was not idle in 3 attempts: others used *",
+            "waiting for a quiet machine, at most 0.6 s: others used * of the processors*",
+            "the machine was not quiet within 0.6 s: others used *",
+        ]
+    )
+    (entry,) = json.loads((session.path / "a.json").read_text())["benchmarks"]
+    record = entry["extra_info"]["energybench"]
+    assert record["idle_watts"] == {}
+    assert "not idle" in record["phases"]["finetune"]["unavailable"]["idle power"]
+    assert entry["extra_info"]["kwh_net"] is None
+    assert entry["extra_info"]["cpu_s"] > 0.0
 
 
 def test_emissions_and_idle_power_where_they_are_asked_for(session: pytest.Pytester) -> None:
