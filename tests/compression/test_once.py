@@ -77,7 +77,9 @@ def test_the_record_is_told_what_training_left() -> None:
     assert notes_after_training(stego, model)[0].startswith("stego-once: 50.0 % of the covered")
     pruned = build("prune-once@0.25+lowrank")
     both = nn.Sequential(nn.Linear(40, 10, bias=False))
-    pruned.compress(both, by_accuracy(lambda now: float(isinstance(now[0], nn.Linear))), 1.0)
+    pruned.compress(
+        both, by_accuracy(lambda now: float(isinstance(now.get_submodule("0"), nn.Linear))), 1.0
+    )
     with torch.no_grad():
         weight = both.get_parameter("0.weight")
         weight[weight == 0] = 1.0
