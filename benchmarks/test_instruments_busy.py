@@ -2,19 +2,21 @@
 
     pytest benchmarks/test_instruments_busy.py
 
-The machine must be quiet. Goals: under 1 ms per reading with up to 16 children; of 50 quiet windows
-none is marked, and of 50 windows beside a busy neighbour every one.
+Goals: a reading takes under 0.5 ms, and under 0.1 ms more for each child; of 50 windows of a quiet
+machine none is marked, and of 50 windows beside a busy neighbour every one.
 """
 
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pytest
 from support.fake_hardware import FakeMeter
 from support.neighbour import busy_neighbour
 
 from energybench.energy.cpu_use import CpuWatch
+from energybench.energy.neighbours import observe, wait_until_quiet
 from energybench.energy.windows import MeterSet
 
 WINDOWS = 50
@@ -38,6 +40,8 @@ def test_cost_of_a_reading(benchmark, children):
 @pytest.mark.parametrize("load", ["sleep", "work"])
 def test_no_quiet_window_is_marked(benchmark, load):
     """Count the marked windows of a quiet machine, asleep and with a child at work."""
+    if not wait_until_quiet(60.0, print, partial(observe, CpuWatch())):
+        pytest.skip("the machine is not quiet")
     marked = benchmark.pedantic(marked_windows, [load], rounds=1)
     benchmark.extra_info["marked"] = marked
     assert marked == 0

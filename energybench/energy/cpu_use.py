@@ -41,8 +41,8 @@ class CpuWatch:
     """Reads the CPU seconds of a process tree and of the machine; safe to use from threads.
 
     The tree is this process, `processes` (ids) and the descendants of all these, also those that
-    ended in between if their parent waited for them. A reading takes less than a millisecond: the
-    parent of a process is looked up once, when its id is new.
+    ended in between if their parent waited for them. A reading takes some 0.2 ms, and 0.06 ms for
+    each further process of the tree: the parent of a process is looked up once, when its id is new.
     """
 
     def __init__(self, processes: Iterable[int] = ()) -> None:
