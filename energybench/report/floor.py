@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from energybench.records.record import RunRecord
-from energybench.report.rows import BASELINE, OF_THE_METHOD, Setting, is_again, setting
+from energybench.registry import is_repeat
+from energybench.report.rows import BASELINE, OF_THE_METHOD, Setting, setting
 from energybench.report.stats import Estimate
 from energybench.report.text import saving as saving_text
 
@@ -64,7 +65,7 @@ def floor(records: Iterable[RunRecord]) -> Floor | None:
     groups: dict[tuple[str, int, Setting], list[float]] = {}
     repeated: set[tuple[str, int, Setting]] = set()
     for record in records:
-        again = is_again(record.method)
+        again = is_repeat(record.method)
         known = record.status == "ok" and record.kwh is not None and record.kwh > 0.0
         if not known or not (again or record.method == BASELINE):
             continue

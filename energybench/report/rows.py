@@ -11,8 +11,6 @@ from energybench.records.record import RunRecord
 from energybench.registry import METHODS, base_name
 
 BASELINE = "baseline"
-AGAIN = "baseline-again"
-"""The control that repeats the baseline; further repetitions have names that begin with it."""
 OF_THE_METHOD = ("tolerance", "budget")
 """Parts of a setting that a baseline does not depend on."""
 DEVICE_FACTS = ("device", "device_name", "threads")
@@ -82,11 +80,6 @@ def rows(records: Iterable[RunRecord], across: Collection[str] = ()) -> dict[Row
             key = RowKey(record.model, record.method, setting(record, across))
             found.setdefault(key, {})[record.seed] = record
     return found
-
-
-def is_again(method: str) -> bool:
-    """Return whether `method` is a repetition of the baseline, which counts as no method."""
-    return method.startswith(AGAIN)
 
 
 def in_order(keys: Iterable[RowKey]) -> list[RowKey]:

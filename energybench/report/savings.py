@@ -7,10 +7,11 @@ from statistics import fmean
 
 from energybench.records.metric import Metric
 from energybench.records.record import RunRecord
+from energybench.registry import is_repeat
 from energybench.report.factors import Factors, factors
 from energybench.report.floor import Floor, floor, shown_saving
 from energybench.report.likeness import arithmetics, other_watts
-from energybench.report.rows import BASELINE, OF_THE_METHOD, Row, RowKey, in_order, is_again, rows
+from energybench.report.rows import BASELINE, OF_THE_METHOD, Row, RowKey, in_order, rows
 from energybench.report.stats import Estimate, means, ratios
 
 CONTROL = "baseline-"
@@ -164,7 +165,7 @@ def saved_in(found: Mapping[RowKey, Row], noise: Floor | None = None) -> list[Sa
     paired = {
         key: _pairs(found[key], by_core[core(key)].get(BASELINE, {}))
         for key in in_order(found)
-        if key.method != BASELINE and not is_again(key.method)
+        if key.method != BASELINE and not is_repeat(key.method)
     }
     result = _against(BASELINE, {key: pairs for key, pairs in paired.items() if pairs}, noise)
     return _with_controls(result, _strongest_controls(result), by_core)

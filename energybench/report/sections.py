@@ -8,9 +8,10 @@ from energybench.errors import UsageError
 from energybench.records.record import RunRecord
 from energybench.records.saved import Run
 from energybench.records.studies import Inference, Intensity, Study, Throughput, read_studies
+from energybench.registry import is_repeat
 from energybench.report.comparison import machine_groups
 from energybench.report.floor import Floor, floor
-from energybench.report.rows import BASELINE, Row, RowKey, in_order, is_again, labels, rows
+from energybench.report.rows import BASELINE, Row, RowKey, in_order, labels, rows
 from energybench.report.savings import Saving, saved_in
 from energybench.report.scores import metric_names
 
@@ -65,7 +66,7 @@ class Section:
     def methods(self) -> list[str]:
         """The methods without the baseline and its repetitions, in the order of every table."""
         names = dict.fromkeys(key.method for key in self.rows)
-        return [name for name in names if name != BASELINE and not is_again(name)]
+        return [name for name in names if name != BASELINE and not is_repeat(name)]
 
     @property
     def metric(self) -> str:
