@@ -83,20 +83,20 @@ def largest(count: int, accepts: Callable[[int], bool], budget: int) -> int | No
     """Return the index in 0..count-1 before the first refused one tried; None for no index.
 
     The bisection ends as soon as the index and both its neighbours are known. Where the lower
-    neighbour is refused, luck had accepted the index, and the search goes down from there one by
-    one. `accepts` is called at most `budget` times and never twice for one index.
+    neighbour is refused, luck had accepted the index, and the bisection goes on below. `accepts` is
+    called never twice for one index, and at most `budget` times; more often only as long as nothing
+    was accepted, since None says that index 0 was refused.
     """
     verdicts: dict[int, bool] = {}
-    while True:
+    found, refused = -1, count
+    while found + 1 < refused or found - 1 not in verdicts:
+        index = (found + refused) // 2 if found + 1 < refused else found - 1
+        if index < 0 or (found >= 0 and len(verdicts) >= budget):
+            break
+        verdicts[index] = accepts(index)
         refused = min((tried for tried, good in verdicts.items() if not good), default=count)
         found = max((tried for tried in verdicts if tried < refused), default=-1)
-        lucky = any(good and tried > refused for tried, good in verdicts.items())
-        index = refused - 1 if lucky else (found + refused) // 2
-        if index == found:
-            index -= 1
-        if index < 0 or index in verdicts or len(verdicts) >= budget:
-            return found if found >= 0 else None
-        verdicts[index] = accepts(index)
+    return found if found >= 0 else None
 
 
 def boundary(
@@ -108,7 +108,9 @@ def boundary(
     budget: int,
     reference: Judged | None = None,
 ) -> Found:
-    """Try at most `budget` of `settings` (weakest first); in the end the model is as it was.
+    """Try about `budget` of `settings` (weakest first); in the end the model is as it was.
+
+    See `largest` for when it tries more.
 
     The drop is from `score(model)` untouched to that with a setting applied, and `tolerance` is in
     the unit of `score.metric`. `reference` is the former score where it is known already. Raises
