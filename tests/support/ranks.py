@@ -2,7 +2,6 @@
 
 import traceback
 from collections.abc import Callable
-from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -10,6 +9,7 @@ import torch
 
 from energybench.runs.executors.processes import LOOPBACK, store_of_this_machine
 from energybench.training.distributed.ranks import Ranks, join
+from support.sessions import preloaded_context
 
 LONGEST_S = 120.0
 
@@ -17,12 +17,12 @@ LONGEST_S = 120.0
 def on_ranks(work: Callable[..., Any], hosts: tuple[str, ...], *arguments: Any) -> list[Any]:
     """`work(ranks, *arguments)` on one rank per host named, by rank; it must be importable."""
     store = store_of_this_machine()
-    spawn = get_context("spawn")
+    context = preloaded_context()
     pipes, processes = [], []
     for rank in range(len(hosts)):
-        ours, theirs = spawn.Pipe()
+        ours, theirs = context.Pipe()
         processes.append(
-            spawn.Process(
+            context.Process(
                 target=_rank, args=(theirs, store.port, rank, hosts, work, arguments), daemon=True
             )
         )

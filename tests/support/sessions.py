@@ -13,7 +13,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from multiprocessing import forkserver
-from multiprocessing.context import ForkServerProcess
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import IO, Any
 
@@ -38,7 +38,9 @@ class ForkedSession:
         assert out is not None
         paths = [_path(file) for file in (out, stderr or out)]
         environment = dict(os.environ)
-        self._process = _process(str(folder), tuple(arguments), environment, *paths)
+        self._process = preloaded_context().Process(
+            target=_run, args=(str(folder), tuple(arguments), environment, *paths)
+        )
         self._process.start()
 
     @property
@@ -94,16 +96,15 @@ def _path(file: IO[Any]) -> str:
     return os.path.abspath(file.name)
 
 
-def _process(
-    folder: str, arguments: tuple[str, ...], environment: dict[str, str], out: str, err: str
-) -> ForkServerProcess:
+def preloaded_context() -> ForkServerContext:
+    """Return the context whose processes are forked from one that has imported PyTorch."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["support.preloaded"])
     with pytest.MonkeyPatch.context() as patch:  # what the server reads once, as it starts
         patch.setenv("OMP_NUM_THREADS", "1")
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
         forkserver.ensure_running()
-    return context.Process(target=_run, args=(folder, arguments, environment, out, err))
+    return context
 
 
 def _run(
@@ -125,6 +126,7 @@ def _run(
     own = [path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path]
     sys.path[:] = ["", *own, *(path for path in sys.path if path not in own)]
     sys.argv = ["pytest", *arguments]
+    multiprocessing.set_start_method(None, force=True)  # the platform's own, not forkserver's
     try:
         code = pytest.console_main()
     finally:

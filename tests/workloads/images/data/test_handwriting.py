@@ -21,7 +21,7 @@ from energybench.workloads.base import Split
 from energybench.workloads.images.data import handwriting
 from energybench.workloads.images.data.handwriting import Handwriting, open_handwriting
 
-SIZES: dict[Split, int] = {"pretrain": 1797, "train": 256, "validation": 600, "test": 1000}
+SIZES: dict[Split, int] = {"pretrain": 1797, "train": 512, "validation": 600, "test": 1000}
 TARGET: tuple[Split, ...] = ("train", "validation", "test")
 DATA = Handwriting()
 
