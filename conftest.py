@@ -1,5 +1,6 @@
 """Give all tests the fixture `pytester`, and divide the suite among processes."""
 
+import gc
 import os
 from typing import Any
 
@@ -17,3 +18,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     from xdist.scheduler import LoadFileScheduling
 
     return LoadFileScheduling(config, log)
+
+
+def pytest_collection_finish() -> None:
+    """Leave what is imported out of all garbage collections, of which every cell makes two."""
+    gc.collect()
+    gc.freeze()
