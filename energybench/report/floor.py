@@ -24,6 +24,9 @@ LEVEL = 0.99
 
 At 0.95 two of twenty equal pairs would leave the floor in every fourth run; here in one of 60."""
 
+WIDEST = math.log(2.0)
+"""A floor that is wider, over ±100 %, tells nothing: twice the energy would be noise."""
+
 
 @dataclass(frozen=True)
 class Floor:
@@ -48,6 +51,10 @@ class Floor:
         if share > 999.0:
             return "±over 999 %"
         return f"±{share:.0f} %" if share >= 9.5 else f"±{share:.1g} %"
+
+    def tells(self, pairs: int = 1) -> bool:
+        """Return whether the floor is narrow enough to call a saving within it none."""
+        return self.width(pairs) <= WIDEST
 
     def none(self, pairs: int = 1) -> str:
         """Return the text of a saving within the floor: "none (±6 %)"."""
@@ -86,7 +93,21 @@ def floor(records: Iterable[RunRecord]) -> Floor | None:
 
 
 def shown_saving(ratio: Estimate | None, noise: Floor | None) -> str:
-    """Return a saving as text, or "none (±6 %)" where it lies within the noise floor."""
-    if ratio is not None and noise is not None and noise.covers(ratio):
+    """Return a saving as text, or "none (±6 %)" where it lies within the noise floor.
+
+    Within a floor that does not tell, as that of one repetition, the saving stands with the words
+    "noise unknown".
+    """
+    if ratio is None or noise is None or not noise.covers(ratio):
+        return saving_text(ratio)
+    if noise.tells(ratio.pairs):
         return noise.none(ratio.pairs)
-    return saving_text(ratio)
+    return f"{saving_text(ratio)} (noise unknown)"
+
+
+def wide_floor_line(noise: Floor | None) -> str | None:
+    """Return one line on a floor that does not tell, and on what to do; else None."""
+    if noise is None or noise.tells():
+        return None
+    repeated = "one repeated baseline" if noise.freedom == 1 else f"{noise.freedom} repeated ones"
+    return f"noise unknown: {repeated} cannot tell it ({noise.text()}); --energy-floor=3 can"

@@ -10,7 +10,7 @@ from energybench.records.record import RunRecord
 from energybench.report.comparison import compare
 from energybench.report.figures.saved_energy import saving_figure
 from energybench.report.findings import finding
-from energybench.report.floor import floor
+from energybench.report.floor import floor, wide_floor_line
 from energybench.report.headline import headline
 from energybench.report.savings import NONE, savings
 from energybench.report.sections import Section
@@ -97,6 +97,18 @@ def test_a_saving_above_the_floor_is_printed_and_one_within_it_is_none_everywher
     assert "Stego took less energy on 0 of 4 models" in said
     assert "±5 %" in said
     assert finding("controls", section) == ""
+
+
+def test_one_repetition_does_not_turn_a_saving_into_none() -> None:
+    records = [cell(), cell(AGAIN, joules=960.0), cell("prune", joules=750.0)]
+    assert printed(records, "prune") == ["+25.0 % (noise unknown)"]
+    line = wide_floor_line(floor(records))
+    assert line is not None
+    assert line.startswith("noise unknown: one repeated baseline cannot tell it (±")
+    assert line.endswith("--energy-floor=3 can")
+    calm = [cell(), cell(AGAIN, joules=999.0), cell("prune", joules=750.0)]
+    assert wide_floor_line(floor(calm)) is None
+    assert printed(calm, "prune") == ["+25.0 %"]
 
 
 def test_a_repetition_is_neither_a_method_nor_a_control() -> None:

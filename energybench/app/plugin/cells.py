@@ -205,6 +205,7 @@ def _write_table(terminalreporter: pytest.TerminalReporter, state: PytestRun) ->
     run = state.run
     if run is None or not state.records:
         return
+    from energybench.report.floor import floor, wide_floor_line
     from energybench.report.sensitivity import estimate_line
     from energybench.report.tables.results import result_table
 
@@ -212,9 +213,12 @@ def _write_table(terminalreporter: pytest.TerminalReporter, state: PytestRun) ->
     cached = run.references.cached
     gate = state.options.gate
     terminalreporter.write_line(result_table(state.measured, cached=cached, gate=gate))
-    moved = estimate_line([*cached.values(), *state.measured])
-    if moved is not None:
-        terminalreporter.write_line(moved)
+    notes = (
+        wide_floor_line(floor(state.measured)),
+        estimate_line([*cached.values(), *state.measured]),
+    )
+    for note in filter(None, notes):
+        terminalreporter.write_line(note)
     for done in run.preparations:
         terminalreporter.write_line(f"before the cells: {done}")
     for model, size in run.batch_sizes.items():

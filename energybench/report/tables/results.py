@@ -7,7 +7,7 @@ from energybench.energy.units import format_co2e, format_kwh, format_seconds
 from energybench.records.record import RunRecord
 from energybench.records.verdict import undecided
 from energybench.registry import METHODS, base_name
-from energybench.report.floor import Floor, floor
+from energybench.report.floor import Floor, floor, shown_saving
 from energybench.report.rows import BASELINE
 from energybench.report.scores import ScoreColumn, score_column
 from energybench.report.stats import Estimate
@@ -44,9 +44,9 @@ def result_table(
     "energy" is the facility energy of fine-tuning, "CO2e" its emissions if a country was named.
     "saving" compares the energy with the baseline of the same model and seed among `records`; "with
     search" includes the method's own search in both; a cell that did not finish has neither. A
-    saving within the noise floor of the repeated baselines among `records` is "none (±6 %)". "CPU
-    time" stands beside energies that are estimates. `layout` is one of tabulate's table formats:
-    `simple`, `github`, `tsv`... `cached` are baselines of earlier runs by (model, seed); savings
+    saving within the noise floor of the repeated baselines among `records` is "none (±6 %)", see
+    `floor.shown_saving`. "CPU time" stands beside energies that are estimates. `layout` is one of
+    tabulate's table formats: `simple`, `github`, `tsv`... `cached` are baselines of earlier runs by (model, seed); savings
     against cached baselines are marked. `gate` is the gate of the run: drops that are undecided
     under it are marked.
     """
@@ -144,6 +144,4 @@ def _source(record: RunRecord) -> str:
 def _saving(energy: float | None, baseline: float | None, noise: Floor | None) -> str:
     if not energy or not baseline:
         return "-"
-    if noise is not None and noise.covers(Estimate(energy / baseline, None, None, 1)):
-        return noise.none()
-    return f"{100 * (1 - energy / baseline):+.1f} %"
+    return shown_saving(Estimate(energy / baseline, None, None, 1), noise)
