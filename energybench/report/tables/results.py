@@ -46,9 +46,9 @@ def result_table(
     search" includes the method's own search in both; a cell that did not finish has neither. A
     saving within the noise floor of the repeated baselines among `records` is "none (±6 %)", see
     `floor.shown_saving`. "CPU time" stands beside energies that are estimates. `layout` is one of
-    tabulate's table formats: `simple`, `github`, `tsv`... `cached` are baselines of earlier runs by (model, seed); savings
-    against cached baselines are marked. `gate` is the gate of the run: drops that are undecided
-    under it are marked.
+    tabulate's table formats: `simple`, `github`, `tsv`... `cached` are baselines of earlier runs by
+    (model, seed); savings against cached baselines are marked. `gate` is the gate of the run: drops
+    that are undecided under it are marked.
     """
     from tabulate import tabulate  # here: only a run that measured something needs it
 
