@@ -13,7 +13,7 @@ from energybench.errors import UsageError
 def cache_folder(*parts: str) -> Path:
     """A folder in the cache, created if need be. `ENERGYBENCH_CACHE` moves the cache."""
     root = os.environ.get("ENERGYBENCH_CACHE") or platformdirs.user_cache_dir("energybench")
-    folder = Path(root).expanduser().joinpath(*parts)
+    folder = expanded(root).joinpath(*parts)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -22,6 +22,11 @@ def cache_folder(*parts: str) -> Path:
             "set ENERGYBENCH_CACHE to a folder you can write to"
         ) from error
     return folder
+
+
+def expanded(path: str) -> Path:
+    """Return `path` with `~` as the user's home; without a home the path as it is."""
+    return Path(os.path.expanduser(path))
 
 
 def publish(path: Path, write: Callable[[Path], object]) -> None:
