@@ -45,7 +45,7 @@ def _is_hidden(path: object) -> bool:
         return False
     frame = sys._getframe(2)
     while frame is not None:
-        module = frame.f_globals.get("__name__", "").partition(".")[0]
+        module = str(frame.f_globals.get("__name__", "")).partition(".")[0]
         if module not in sys.stdlib_module_names and module != __name__:
             return module == "energybench"
         frame = frame.f_back  # type: ignore[assignment]

@@ -63,12 +63,12 @@ def test_a_worker_whose_starter_is_killed_ends_at_once(
     environment = dict(os.environ)
     if system == "another":
         environment["PYTHONPATH"] = os.pathsep.join([WITHOUT_LINUX, *sys.path])
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-    assert process.stdout is not None
-    worker = psutil.Process(int(process.stdout.readline()))
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    worker.wait(timeout=30)  # PyTorch's own look would come after a minute, when it has its image
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        worker = psutil.Process(int(process.stdout.readline()))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        worker.wait(timeout=30)  # PyTorch's own look would come a minute later, with its image
 
 
 def test_one_whose_starter_died_before_it_looked_ends_at_once() -> None:
