@@ -19,7 +19,7 @@ NOT_UTF8 = os.fsdecode(b"caf\xe9")
 def options(
     session: pytest.Pytester, tiny_package: Path, monkeypatch: pytest.MonkeyPatch
 ) -> list[str]:
-    """Options of a short run on class folders, of which the root and a class are not UTF-8."""
+    """Options of a short run on class folders, whose names are not UTF-8, as of other files."""
     monkeypatch.syspath_prepend(tiny_package)
     tiny = importlib.import_module("tiny_energy").tiny
     assert isinstance(tiny, ModelSpec)
@@ -35,6 +35,7 @@ def options(
         "--energy-methods=baseline",
         f"--energy-dataset=folder:{NOT_UTF8}",
         "--energy-weights=mine.safetensors",
+        f"--energy-journal={NOT_UTF8}.jsonl",
         "--energy-max-epochs=1",
         "--energy-batch-size=6",
         "--benchmark-json=out.json",

@@ -60,7 +60,7 @@ class Finder:
         found = {
             entry.name: list(self._below(entry, real, others))
             for entry in _entries(str(folder))
-            if entry.is_dir()
+            if _is_folder(entry)
         }
         empty = [name for name, images in found.items() if not images]
         if empty or not found:
@@ -101,7 +101,7 @@ class Finder:
             real = self._entered(entry.path, real, link)
             images = files[entry.path] = []
             for one in _entries(entry.path):
-                if one.is_dir():
+                if _is_folder(one):
                     waiting.append((one, real))
                 elif _is_image(one):
                     images.append(one.path)
@@ -152,7 +152,14 @@ def _counts(name: str) -> bool:
     return not name.startswith(".") and name.lower() not in SYSTEM_FOLDERS
 
 
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    return os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir()
+
+
 def _is_image(entry: "os.DirEntry[str]") -> bool:
     """Return whether the name is an image's; a pipe or device, which may never end, is none."""
-    called_so = entry.name.lower().endswith(torchvision.datasets.folder.IMG_EXTENSIONS)
-    return called_so and (entry.is_file() or not os.path.exists(entry.path))
+    if not entry.name.lower().endswith(torchvision.datasets.folder.IMG_EXTENSIONS):
+        return False
+    if not entry.is_symlink():
+        return entry.is_file()
+    return os.path.isfile(entry.path) or not os.path.exists(entry.path)  # to be named as missing
