@@ -45,9 +45,9 @@ class Finder:
         self.outward: dict[str, str] = {}
         """Each link that leads out of `root` -> where to. `root` itself may be a link."""
         self._real_root = os.path.realpath(root)
-        self._folders: dict[str, str] = {}
-        self._links: dict[str, str] = {}
-        self._samples: list[tuple[str, str]] = []
+        self._folders: dict[str, str] = {}  # real path -> path
+        self._links: dict[str, str] = {}  # linked image -> real path
+        self._images: list[tuple[str, list[str]]] = []  # real folder, and its images
 
     def find(self, folder: Path) -> ClassTree:
         """Find the classes in `folder` and their images.
@@ -82,11 +82,14 @@ class Finder:
         if not self._links:
             return
         seen: dict[str, str] = {}
-        for path, place in self._samples:
-            real = self._links.get(path) or place
-            if real in seen:
-                raise UsageError(f"{seen[real]} and {path} are one image; delete one of the links")
-            seen[real] = path
+        for folder, images in self._images:
+            for path in images:
+                real = self._links.get(path) or os.path.join(folder, os.path.basename(path))
+                if real in seen:
+                    raise UsageError(
+                        f"{seen[real]} and {path} are one image; delete one of the links"
+                    )
+                seen[real] = path
 
     def _below(
         self, folder: "os.DirEntry[str]", real_parent: str, others: list[str]
@@ -100,12 +103,15 @@ class Finder:
             real = os.path.realpath(entry.path) if link else os.path.join(above, entry.name)
             real = self._entered(entry.path, real, link)
             images = files[entry.path] = []
+            self._images.append((real, images))
             for one in _entries(entry.path):
                 if _is_folder(one):
                     waiting.append((one, real))
                 elif _is_image(one):
                     images.append(one.path)
-                    self._note(one, real)
+                    if one.is_symlink():
+                        self._links[one.path] = os.path.realpath(one.path)
+                        self._note_outward(one.path, self._links[one.path])
                 else:
                     others.append(one.path)
         for _, images in sorted(files.items()):
@@ -118,12 +124,6 @@ class Finder:
         if is_link:
             self._note_outward(path, real)
         return real
-
-    def _note(self, image: "os.DirEntry[str]", real_folder: str) -> None:
-        self._samples.append((image.path, os.path.join(real_folder, image.name)))
-        if image.is_symlink():
-            real = self._links[image.path] = os.path.realpath(image.path)
-            self._note_outward(image.path, real)
 
     def _note_outward(self, path: str, real: str) -> None:
         if os.path.commonpath([real, self._real_root]) != self._real_root:
