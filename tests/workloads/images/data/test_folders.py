@@ -1,3 +1,5 @@
+import struct
+import zlib
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError
 from pathlib import Path
@@ -92,9 +94,14 @@ def test_a_link_that_would_test_what_was_trained_on_is_refused(tree: Tree, targe
         open_folder(str(root))
 
 
-def test_a_decompression_bomb_is_named(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_decompression_bomb_is_named(tree: Tree) -> None:
     root = tree(train=20, val=2)
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # of 2,000 here: twice that is a bomb
+    bomb = root / "val" / "dog" / "1.png"
+    Image.new("1", (1, 1)).save(bomb)
+    content = bytearray(bomb.read_bytes())
+    content[16:24] = struct.pack(">II", 20_000, 20_000)  # the size that its header states
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    bomb.write_bytes(content)
     with pytest.raises(CellError, match=r"cannot read image .*decompression bomb"):
         list(undecoded(root).batches("test", 16, 8, 0))
 
