@@ -21,6 +21,8 @@ GATES = (OBSERVED, CONFIDENT)
 """What fails a cell: its drop as observed, or only one whose interval is beyond the tolerance."""
 BAD_IMAGES = ("refuse", "skip")
 """Answers to files that are no images: end the run with their names, or record their names."""
+LINKS = ("refuse", "follow")
+"""Answers to links that lead out of an image folder: end the run, or use what they lead to."""
 VARY = ("order", "all")
 """What a seed changes: the order of the batches; or pretraining and splits as well."""
 DEFAULT_JOURNAL = ".energybench/journal.jsonl"
@@ -172,6 +174,12 @@ class DataConfig:
         "`refuse` files that are no images, all named at once, or `skip` them: the record names "
         "them and the fingerprint of the data changes",
         choices=BAD_IMAGES,
+    )
+    links: str = option(
+        "refuse",
+        "`refuse` an image folder with links that lead out of it, or `follow` them, which is how "
+        "ImageNet is often arranged; no image may be reached twice",
+        choices=LINKS,
     )
 
     def __post_init__(self) -> None:

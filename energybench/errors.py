@@ -1,12 +1,18 @@
 """The errors a user can cause. Every message is one line that says what to do."""
 
+import re
+
+_UNPAIRED = re.compile("[\ud800-\udfff]")
+_FIRST_BYTE, _LAST_BYTE = 0xDC80, 0xDCFF
+"""Python's stand-ins for the bytes 0x80 to 0xff of a file name that is not UTF-8."""
+
 
 class EnergybenchError(Exception):
     """Base of all errors that energybench raises on purpose; `str(error)` is one line."""
 
     def __str__(self) -> str:
         """The message; line breaks in names or paths that it cites become spaces."""
-        return " ".join(super().__str__().splitlines())
+        return legible(" ".join(super().__str__().splitlines()))
 
 
 class UsageError(EnergybenchError):
@@ -15,3 +21,19 @@ class UsageError(EnergybenchError):
 
 class CellError(EnergybenchError):
     """One cell cannot go on (loss not finite, a search that failed); the others can."""
+
+
+def legible(text: str) -> str:
+    """Return `text` so that it can be encoded: bytes of a file name that are not UTF-8 as `\\xe9`.
+
+    Python itself keeps such bytes as unpaired surrogates, which open the file and which no record,
+    page or terminal takes.
+    """
+    return _UNPAIRED.sub(_escaped, text)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    if _FIRST_BYTE <= code <= _LAST_BYTE:
+        return f"\\x{code - 0xDC00:02x}"
+    return f"\\u{code:04x}"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from energybench.errors import UsageError
+from energybench.errors import UsageError, legible
 from energybench.records.journal import Journal
 from energybench.records.record import RunRecord, from_json
 
@@ -44,7 +44,7 @@ def read_runs(names: Sequence[str], need_records: bool = True) -> list[Run]:
     """
     paths = [path for name in names for path in _paths(name)]
     paths = list(dict.fromkeys(paths))
-    labels = _labels(paths)
+    labels = map(legible, _labels(paths))
     with _no_garbage():
         return [_read(path, label, need_records) for path, label in zip(paths, labels, strict=True)]
 

@@ -3,17 +3,19 @@
 import ctypes
 import gc
 import itertools
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psutil
 import torch
 
 from energybench.compression.base import Baseline
-from energybench.errors import CellError, UsageError
+from energybench.errors import CellError
 from energybench.runs.session import Session
 from energybench.training.evaluate import evaluate, evaluated_at_once
 from energybench.training.failures import is_out_of_memory
@@ -153,22 +155,34 @@ def _available_bytes() -> int:
 
 def _return_free_memory() -> None:
     """Return the allocator's freed memory to the system, so that a batch shows in the peak."""
-    with suppress(AttributeError):  # the C library is not glibc
+    with suppress(AttributeError, TypeError):  # the C library is not glibc
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def _forget_peak() -> None:
     _return_free_memory()
-    try:
+    with suppress(OSError):  # not Linux
         (_PROCESS / "clear_refs").write_text("5")
-    except OSError as error:
-        raise UsageError(
-            "batch_size auto on a CPU reads the peak of its memory from Linux; give a number here"
-        ) from error
 
 
 def _peak_bytes() -> int:
-    """Return the largest resident size since `_forget_peak`, in bytes."""
-    lines = (_PROCESS / "status").read_text().splitlines()
+    """Return the largest resident size since `_forget_peak`, in bytes.
+
+    Systems other than Linux tell the largest since the process started, which is no less.
+    """
+    try:
+        lines = (_PROCESS / "status").read_text().splitlines()
+    except OSError:
+        return _largest_ever()
     (peak,) = (line.split()[1] for line in lines if line.startswith("VmHWM:"))
     return int(peak) * 1024
+
+
+def _largest_ever() -> int:
+    try:
+        import resource
+    except ImportError:  # Windows
+        usage: Any = psutil.Process().memory_info()
+        return int(usage.peak_wset)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -36,6 +36,7 @@ def open_session(
     together; an error on one rank is raised on every rank.
     """
     device = find_device(config.device, group.local_rank, group.local_size)
+    share_threads(group.local_size)
     context = replace(_devices(device, group), **config.measure.told_to_meters())
     source, data, meters = group.run_on_all(
         lambda: _checked(config, device, context, for_energy, group)
@@ -60,7 +61,6 @@ def open_rank(config: RunConfig, progress: Progress) -> Session:
     """Join the ranks that a launcher such as torchrun has started, and open this rank's session."""
     check_ranks(config, int(os.environ["WORLD_SIZE"]))
     group = join(partial(find_device, config.device))
-    share_threads(group.local_size)
     return open_session(config, progress, group=group)
 
 

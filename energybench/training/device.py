@@ -8,6 +8,7 @@ from functools import cache
 
 import torch
 
+from energybench.energy.cores import usable_cores
 from energybench.errors import UsageError
 
 
@@ -60,17 +61,22 @@ def gpu_uuid(device: torch.device) -> str | None:
 
 @cache
 def all_threads() -> int:
-    """Return the number of threads that PyTorch uses by default on this machine."""
-    return torch.get_num_threads()
+    """Return the number of threads for all usable cores: PyTorch's default, or fewer.
+
+    PyTorch does not know the quota of a container. OMP_NUM_THREADS sets another number.
+    """
+    threads = torch.get_num_threads()
+    return threads if "OMP_NUM_THREADS" in os.environ else min(threads, usable_cores())
 
 
 def share_threads(local_size: int) -> None:
-    """Use one rank's share of the cores, unless OMP_NUM_THREADS sets a number of threads.
+    """Use at most one rank's share of the usable cores, unless OMP_NUM_THREADS sets a number.
 
     More threads than cores would wait for each other.
     """
-    if local_size > 1 and "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(max(1, all_threads() // local_size))
+    share = max(1, all_threads() // local_size)
+    if "OMP_NUM_THREADS" not in os.environ and share < torch.get_num_threads():
+        torch.set_num_threads(share)
 
 
 def free_memory() -> None:

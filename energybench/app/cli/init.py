@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from energybench.errors import UsageError
+from energybench.errors import UsageError, legible
 
 TEST_FILE = "test_finetune.py"
 INI_FILE = "pytest.ini"
@@ -53,9 +53,9 @@ def _init(options: argparse.Namespace) -> None:
     except OSError as error:
         path = error.filename or folder
         raise UsageError(f"cannot write {path}: {error.strerror}; name another folder") from error
-    print(f"wrote {folder / TEST_FILE} and {folder / INI_FILE}\n\nnext:")
+    print(legible(f"wrote {folder / TEST_FILE} and {folder / INI_FILE}\n\nnext:"))
     if folder.resolve() != Path.cwd():
-        print(f"  cd {folder}")
+        print(legible(f"  cd {folder}"))
     print(
         "  energybench doctor                # what can be measured on this machine\n"
         "  pytest -k resnet18                # five cells: a few minutes on a CPU\n"

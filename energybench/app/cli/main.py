@@ -58,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     capacity.add_argument("--scope", default="weights", choices=["weights", "all"])
     capacity.add_argument("--strategy", default="sweep", choices=["sweep", "bisect"])
     capacity.add_argument("--per-layer", action="store_true", help="search each layer alone, too")
-    add_options(capacity, "tolerance", "dataset", "weights", "device")
+    add_options(capacity, "tolerance", "dataset", "links", "weights", "device")
     capacity.add_argument(
         "-o", "--output", metavar="FILE", help="draw the graph into this file, .svg or .png"
     )

@@ -13,7 +13,7 @@ from energybench.app.plugin.block import baseline_follows, wait_for_baseline
 from energybench.app.plugin.mark import MATRIX_MARK
 from energybench.app.plugin.state import RUN, PytestRun
 from energybench.config import Cell
-from energybench.errors import EnergybenchError
+from energybench.errors import EnergybenchError, legible
 
 if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture
@@ -224,6 +224,7 @@ def _write_table(terminalreporter: pytest.TerminalReporter, state: PytestRun) ->
     for model, size in run.batch_sizes.items():
         terminalreporter.write_line(f"largest batch of {model} that fits: {size} images")
     if state.resumed:
-        terminalreporter.write_line(f"resumed from {run.keeper.path}: {state.resumed} cells")
+        kept = legible(str(run.keeper.path))
+        terminalreporter.write_line(f"resumed from {kept}: {state.resumed} cells")
     for line in run.keeper.complaints():
         terminalreporter.write_line(f"energybench: {line}", yellow=True)

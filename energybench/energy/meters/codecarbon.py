@@ -15,7 +15,9 @@ declared watts; without psutil half of them. Memory has constant watts per guess
 
 import configparser
 import logging
-from collections.abc import Collection
+import os
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +167,22 @@ def _is_in_table(processor: Any) -> bool:
     return bool(table._get_cpu_power_from_registry(table.model))
 
 
+@contextmanager
+def _with_a_home() -> Iterator[None]:
+    """Let CodeCarbon look for its configuration where the system knows no home of this user."""
+    if os.path.isabs(os.path.expanduser("~")):
+        yield
+        return
+    before = dict(os.environ)
+    os.environ["HOME"] = os.getcwd()
+    try:
+        yield
+    finally:
+        del os.environ["HOME"]
+        os.environ.update(before)
+
+
+@_with_a_home()
 def _started_tracker(totals: _Totals, cpu_watts: float | None, ram_watts: float | None) -> Any:
     try:
         with quietly():

@@ -1,5 +1,6 @@
 """`energybench init`: a folder that pytest can run at once."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -30,6 +31,15 @@ def test_the_folder_collects_a_cell_per_model_and_method(
         for model in ("resnet18", "resnet34")
         for method in ("baseline", "baseline-again", "stego", "prune", "lowrank")
     }
+
+
+def test_the_name_of_the_folder_may_be_anything(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    assert main(["init", str(folder)]) == 0
+    assert rf"cd {tmp_path}/caf\xe9" in capsys.readouterr().out
+    assert len(list(folder.iterdir())) == 2
 
 
 def test_the_configuration_is_read(tmp_path: Path) -> None:

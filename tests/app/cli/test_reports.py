@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -26,6 +27,18 @@ def test_report_writes_a_page_or_prints_markdown(
     assert "| resnet18 | stego" in capsys.readouterr().out
     assert main(["report", run, "--markdown", "-o", str(out)]) == 0
     assert out.read_text().startswith("## run, on a processor")
+
+
+def test_a_run_whose_name_is_not_utf8_has_a_page(
+    run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    named = tmp_path / os.fsdecode(b"caf\xe9.json")
+    Path(run).rename(named)
+    page = tmp_path / "page.html"
+    assert main(["report", str(named), "-o", str(page)]) == 0
+    assert r"caf\xe9" in page.read_text(encoding="utf-8")
+    assert main(["report", str(named), "--markdown"]) == 0
+    assert capsys.readouterr().out.startswith(r"## caf\xe9, on a processor")
 
 
 @pytest.mark.parametrize("suffix", [".svg", ".png"])

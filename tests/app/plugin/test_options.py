@@ -46,6 +46,7 @@ def test_every_option_arrives() -> None:
         dataset="folder:/data",
         data_cache="off",
         bad_images="skip",
+        links="follow",
         weights="/w",
         device="cuda:1",
         precision="bf16",
@@ -80,7 +81,7 @@ def test_every_option_arrives() -> None:
     assert (options.compare, options.compare_fail) == ("0001", "kwh:5%")
     run = options.run
     assert (run.dataset, run.weights, run.device) == ("folder:/data", "/w", "cuda:1")
-    assert (run.data.cache, run.data.bad_images) == ("off", "skip")
+    assert (run.data.cache, run.data.bad_images, run.data.links) == ("off", "skip", "follow")
     assert (run.precision, run.tolerance) == ("bf16", 0.5)
     assert (run.memory_format, run.compile) == ("channels_last", True)
     tuning = run.finetune

@@ -1,5 +1,7 @@
 """The real CodeCarbon, without network."""
 
+import os
+import pwd
 import signal
 import socket
 import sys
@@ -53,6 +55,20 @@ def test_joules_grow_with_time_however_often_they_are_read(meter: CodeCarbonMete
     once = read_seldom["dram:estimate"] - other_start["dram:estimate"]
     assert read_often["dram:estimate"] - start["dram:estimate"] == pytest.approx(once, rel=0.1)
     assert read_often["cpu:estimate"] > start["cpu:estimate"]
+
+
+def test_a_user_without_a_home_gets_an_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(uid: int) -> None:
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    for home in (None, ""):
+        monkeypatch.delenv("HOME", raising=False)
+        if home is not None:
+            monkeypatch.setenv("HOME", home)
+        with closing(CodeCarbonMeter()) as meter:
+            assert meter.domains()
+        assert os.environ.get("HOME") == home
 
 
 def watts_of(meter: CodeCarbonMeter) -> float:

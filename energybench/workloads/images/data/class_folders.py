@@ -1,31 +1,27 @@
 """Labelled images in class folders: `train/`, `val/` and, where there is one, `test/`.
 
-With `test/`, `val/` serves searches and early stopping, and `test/` is reported. Without `test/`,
-`val/` is the test split, and a tenth of `train/` (stratified by class) becomes the validation
-split. Nothing is tuned on the split that is reported.
+`valid/` and `validation/` are as good as `val/`. With `test/`, `val/` serves searches and early
+stopping, and `test/` is reported. Without `test/`, `val/` is the test split, and a tenth of
+`train/` (stratified by class) becomes the validation split. Nothing is tuned on the split that is
+reported.
 """
 
 import hashlib
-import logging
 import os
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from sklearn.model_selection import train_test_split
 
 from energybench.errors import UsageError
 from energybench.workloads.base import Split
-from energybench.workloads.images.vision import torchvision
+from energybench.workloads.images.data.class_tree import ClassTree, Finder, named
 
-log = logging.getLogger(__name__)
-
+_VALIDATION_NAMES = ("val", "valid", "validation")
 _VALIDATION_SHARE = 0.1
 _SPLIT_SEED = 0
-_NAMED = 3
-"""Most files that a line names; the line gives the number of the others."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +37,8 @@ class LabelledImages:
     """Split -> indices of its images."""
     fingerprint: str
     """Hash of every split's paths and file sizes; contents are not read."""
+    outward: Mapping[str, str]
+    """Each link that leads out of `root` -> where to."""
 
     def full_path(self, index: int) -> str:
         """Return the path of the image at `index`."""
@@ -62,145 +60,97 @@ class LabelledImages:
                     f"can be read ({self.paths[image]}: {indices[image]}); replace them"
                 )
         names = "\n".join(sorted(self.paths[index] for index in indices))
-        digest = hashlib.sha256(f"{self.fingerprint} without\n{names}".encode())
-        return LabelledImages(
-            self.root, self.classes, self.paths, self.labels, splits, digest.hexdigest()[:16]
-        )
-
-
-def named(lines: list[str]) -> str:
-    """Join the first lines, and count the rest."""
-    more = f" and {len(lines) - _NAMED} more" if len(lines) > _NAMED else ""
-    return ", ".join(lines[:_NAMED]) + more
+        digest = hashlib.sha256(os.fsencode(f"{self.fingerprint} without\n{names}"))
+        return replace(self, splits=splits, fingerprint=digest.hexdigest()[:16])
 
 
 def find_images(root: Path) -> LabelledImages:
     """Find the images in the class folders of `root`.
 
-    A warning names files without the suffix of an image; hidden files are ignored. Raises
-    `UsageError` for missing folders, for splits with different classes, and for links that lead out
-    of `root` or to an image of another place in `root`.
+    A warning names files without the suffix of an image; hidden files and folders, and those of the
+    system, are ignored. Raises `UsageError` for missing folders, for splits with different classes,
+    and for links to an image of another place in `root`.
     """
-    folders = {name: _open(root / name) for name in _split_folders(root)}
-    _refuse_links(root, folders)
-    train = folders["train"]
-    for name, folder in folders.items():
-        if folder.classes != train.classes:
-            odd = sorted(set(folder.classes) ^ set(train.classes))
+    finder = Finder(root)
+    trees = {name: finder.find(folder) for name, folder in _split_folders(root).items()}
+    finder.refuse_duplicates()
+    train = trees["train"]
+    for tree in trees.values():
+        if tree.classes != train.classes:
+            odd = sorted(set(tree.classes) ^ set(train.classes))
             raise UsageError(
-                f"{root / name} and {root / 'train'} have different classes "
-                f"({', '.join(odd[:_NAMED])}); give both the same class folders"
+                f"{tree.folder} and {train.folder} have different classes ({named(odd)}); give "
+                "both the same class folders"
             )
-    samples = [sample for folder in folders.values() for sample in folder.samples]
+    samples = [sample for tree in trees.values() for sample in tree.samples]
     start = f"{root}{os.sep}"
     paths = tuple(path.removeprefix(start) for path, _ in samples)  # relpath takes 10 us each
-    splits = _splits(folders)
+    splits = _splits(trees)
     digest = hashlib.sha256()
     for split, indices in sorted(splits.items()):
         for index in indices:
             size = _size(samples[index][0])
-            digest.update(f"{split}\0{paths[index]}\0{size}\n".encode())
-    labels = tuple(label for _, label in samples)
-    return LabelledImages(root, len(train.classes), paths, labels, splits, digest.hexdigest()[:16])
+            digest.update(os.fsencode(f"{split}\0{paths[index]}\0{size}\n"))
+    return LabelledImages(
+        root=root,
+        classes=len(train.classes),
+        paths=paths,
+        labels=tuple(label for _, label in samples),
+        splits=splits,
+        fingerprint=digest.hexdigest()[:16],
+        outward=finder.outward,
+    )
 
 
-def _split_folders(root: Path) -> list[str]:
-    names = [name for name in ("train", "val", "test") if (root / name).is_dir()]
+def _split_folders(root: Path) -> dict[str, Path]:
+    """Return `train`, `val` and, if there is one, `test` -> its folder."""
+    validation = [name for name in _VALIDATION_NAMES if os.path.isdir(root / name)]
+    if len(validation) > 1:
+        raise UsageError(
+            f"{root} has {' and '.join(validation)}; keep one of them, and call a split to report "
+            "test"
+        )
+    named = {"train": "train", "val": validation[0] if validation else "val", "test": "test"}
+    folders = {split: root / name for split, name in named.items() if os.path.isdir(root / name)}
     for needed in ("train", "val"):
-        if needed not in names:
+        if needed not in folders:
             raise UsageError(
                 f"{root / needed} is not a folder; a data set is a folder with train/ and val/ "
                 "(and test/ if there is a third split), each with one folder per class"
             )
-    return names
+    return folders
 
 
-def _open(folder: Path) -> Any:
-    others: list[str] = []
-
-    def is_image(path: str) -> bool:
-        name = os.path.basename(path)
-        if name.startswith("."):
-            return False
-        if name.lower().endswith(torchvision.datasets.folder.IMG_EXTENSIONS):
-            return True
-        others.append(os.path.relpath(path, folder))
-        return False
-
-    try:
-        found = torchvision.datasets.ImageFolder(str(folder), is_valid_file=is_image)
-    except FileNotFoundError as error:  # no class folder, or one without images
-        reason = str(error).splitlines()[0].strip()
-        raise UsageError(
-            f"{folder}: {reason} Put at least one image into each class folder."
-        ) from error
-    except OSError as error:
-        raise UsageError(f"cannot read {error.filename}: {error.strerror}") from error
-    if others:
-        log.warning(
-            "not used, as their names are not those of images: %s: %s", folder, named(others)
-        )
-    return found
-
-
-def _refuse_links(root: Path, folders: Mapping[str, Any]) -> None:
-    """Raise `UsageError` for links that lead out of `root`, or to an image that has two paths.
-
-    `root` itself may be a link. An image with two paths could be both trained on and tested.
-    """
-    real_root = os.path.realpath(root)
-    samples = [path for folder in folders.values() for path, _ in folder.samples]
-    places = dict.fromkeys(os.path.dirname(path) for path in samples)
-    real_folders = {place: os.path.realpath(place) for place in places}
-    links = {path: os.path.realpath(path) for path in samples if os.path.islink(path)}
-    for place, real in (*real_folders.items(), *links.items()):
-        if os.path.commonpath([real, real_root]) != real_root:
-            behind = "" if os.path.islink(place) else "behind "
-            raise UsageError(
-                f"{place} is {behind}a link out of {root}, to {real}; copy what it points "
-                "to, or name the folder where it is"
-            )
-    if not links and len(set(real_folders.values())) == len(real_folders):
-        return
-    seen: dict[str, str] = {}
-    for path in samples:
-        folder, name = os.path.split(path)
-        real = links.get(path) or os.path.join(real_folders[folder], name)
-        if real in seen:
-            raise UsageError(f"{seen[real]} and {path} are one image; delete one of the links")
-        seen[real] = path
-
-
-def _splits(folders: Mapping[str, Any]) -> dict[Split, list[int]]:
-    """Return split -> indices of its images; indices run on from folder to folder."""
+def _splits(trees: Mapping[str, ClassTree]) -> dict[Split, list[int]]:
+    """Return split -> indices of its images; indices run on from tree to tree."""
     whole: dict[str, list[int]] = {}
     start = 0
-    for name, folder in folders.items():
-        whole[name] = list(range(start, start + len(folder)))
-        start += len(folder)
-    if "test" in folders:
+    for name, tree in trees.items():
+        whole[name] = list(range(start, start + len(tree.samples)))
+        start += len(tree.samples)
+    if "test" in trees:
         return {"train": whole["train"], "validation": whole["val"], "test": whole["test"]}
-    train = folders["train"]
+    train = trees["train"]
     try:
         kept, validation = train_test_split(
             whole["train"],
             test_size=_VALIDATION_SHARE,
-            stratify=train.targets,
+            stratify=train.labels,
             random_state=_SPLIT_SEED,
         )
     except ValueError as error:  # a class with one image, or fewer images than classes
         raise UsageError(
-            f"{train.root} is too small to take a stratified validation split from "
-            f"({len(train)} images, {len(train.classes)} classes{_single(train)}); add images or "
-            "a test/ folder"
+            f"{train.folder} is too small to take a stratified validation split from "
+            f"({len(train.samples)} images, {len(train.classes)} classes{_single(train)}); add "
+            "images or a test/ folder"
         ) from error
     return {"train": sorted(kept), "validation": sorted(validation), "test": whole["val"]}
 
 
-def _single(folder: Any) -> str:
+def _single(tree: ClassTree) -> str:
     """Return a phrase that names the classes with one image, "" if there are none."""
-    counts = Counter(folder.targets)
-    single = [name for label, name in enumerate(folder.classes) if counts[label] == 1]
+    counts = Counter(tree.labels)
+    single = [name for label, name in enumerate(tree.classes) if counts[label] == 1]
     return f", one image in {named(single)}" if single else ""
 
 

@@ -2,8 +2,8 @@
 
 Pixels are taken as stored, as in torchvision's loader, so that accuracies compare with published
 ones: the EXIF orientation is not applied, and transparency is dropped. From 16 bits the upper 8 are
-taken, because Pillow's own conversion makes nearly all pixels white. From several frames the first
-is taken.
+taken, because Pillow's own conversion makes nearly all pixels white. Pixels of another depth, whose
+range the file does not say, are refused. From several frames the first is taken.
 """
 
 import warnings
@@ -19,6 +19,10 @@ from torch.nn.functional import interpolate
 _FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP", "GIF")
 """Formats, recognized by content. Others that Pillow opens, such as EPS, start a program."""
 _SIXTEEN_BITS = 65535
+_SCALED_TO_SIXTEEN_BITS = ("PPM", "PNG")
+"""Formats whose pixels of Pillow's mode I have 16 bits; those of a TIFF may have any range."""
+_BITS_PER_SAMPLE = 258
+"""Tag of a TIFF."""
 
 
 class BadImageError(Exception):
@@ -64,9 +68,7 @@ def rgb_square(path: str, side: int) -> NDArray[np.uint8]:
 def _opened(path: str) -> Iterator[Image.Image]:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", Image.DecompressionBombWarning
-            )  # 179 million are an error
+            warnings.simplefilter("ignore")  # whatever filter is set: it may change no image
             with Image.open(path, formats=_FORMATS) as image:
                 yield image
     except BadImageError:
@@ -91,7 +93,23 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
+    """Return the upper 8 bits of deep gray pixels."""
     pixels = np.asarray(image)
-    if pixels.dtype.kind == "f" or pixels.min() < 0 or pixels.max() > _SIXTEEN_BITS:
-        raise BadImageError(f"its pixels are {pixels.dtype}, of no known range")
-    return Image.fromarray((pixels >> 8).astype(np.uint8))
+    known = image.mode.startswith("I;16") or image.format in _SCALED_TO_SIXTEEN_BITS
+    if not known or pixels.min() < 0 or pixels.max() > _SIXTEEN_BITS:
+        raise BadImageError(
+            f"its pixels are {pixels.dtype}, of no known range; save it with 8 or 16 bits"
+        )
+    shift = _bits(image) - 8
+    if pixels.max() > 0 and not pixels.max() >> shift:
+        raise BadImageError(
+            f"its pixels are at most {pixels.max()} of {_SIXTEEN_BITS}, all of them black; save it "
+            "with 8 bits"
+        )
+    return Image.fromarray((pixels >> shift).astype(np.uint8))
+
+
+def _bits(image: Image.Image) -> int:
+    """Return the depth of a deep gray image's pixels: 16, or what a TIFF says, such as 12."""
+    tags = getattr(image, "tag_v2", {})
+    return int(tags.get(_BITS_PER_SAMPLE, (16,))[0])

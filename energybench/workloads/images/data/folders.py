@@ -5,10 +5,8 @@ the crops. Without the cache, training crops are torchvision's `RandomResizedCro
 mirrored with probability 1/2. The other splits show the centre of the resized image.
 """
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,11 +14,13 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from energybench.config import DataConfig
-from energybench.errors import CellError, UsageError
-from energybench.files import cache_folder
+from energybench.energy.cores import usable_cores
+from energybench.errors import CellError, UsageError, legible
+from energybench.files import cache_folder, expanded
 from energybench.progress import Progress
 from energybench.workloads.base import Batches, Share, Split
-from energybench.workloads.images.data.class_folders import LabelledImages, find_images, named
+from energybench.workloads.images.data.class_folders import LabelledImages, find_images
+from energybench.workloads.images.data.class_tree import named
 from energybench.workloads.images.data.decode import BadImageError, NotReadError, rgb
 from energybench.workloads.images.data.order import BatchOrder, OrderedLoader
 from energybench.workloads.images.data.pixel_cache import PixelCache
@@ -72,7 +72,7 @@ class ImageFolders:
         """Return how images get to that size, and the images left out with the reasons."""
         pixels = self.maps.get(image_size)
         how = f"cached, {pixels.side} pixels" if pixels is not None else "decoded as read"
-        skipped = sorted(f"{self.images.paths[i]}: {why}" for i, why in self.bad.items())
+        skipped = sorted(legible(f"{self.images.paths[i]}: {why}") for i, why in self.bad.items())
         return {"served": how, **({"skipped": skipped} if skipped else {})}
 
     def task(self, model: str, weights: str | None, device: torch.device) -> ImageClassification:
@@ -102,7 +102,7 @@ class ImageFolders:
                 self.device,
                 seed if train else None,
             )
-        spare = max(0, len(os.sched_getaffinity(0)) // share[1] - 1)  # one core is the trainer's
+        spare = max(0, usable_cores() // share[1] - 1)  # one core is the trainer's
         workers = min(_MOST_WORKERS, spare, len(order))
         return OrderedLoader(
             _Decoded(self.images, indices, _transform(image_size, train)),
@@ -147,8 +147,10 @@ class FolderSource:
         """Decode every image into a cache per image size, unless it is there or `config` has none.
 
         Images of any other size are decoded as they are read. Images that cannot be decoded raise
-        `UsageError` or are left out, as `config.bad_images` says.
+        `UsageError` or are left out, as `config.bad_images` says. Links out of the folder raise it
+        or are followed, as `config.links` says.
         """
+        _check_links(self.images, config, say)
         if config.cache == "off":
             if config.bad_images == "skip":
                 raise UsageError(
@@ -161,7 +163,7 @@ class FolderSource:
         bad: dict[int, str] = {}
         built: list[str] = []
         for size in image_sizes:
-            folder = Path(config.cache).expanduser() if config.cache else cache_folder("images")
+            folder = expanded(config.cache) if config.cache else cache_folder("images")
             cache = PixelCache(images.root, images.paths, round(size * _RESIZE), folder)
             decoded = cache.open(progress, say)
             new = {index: why for index, why in decoded.bad.items() if index not in bad}
@@ -174,6 +176,19 @@ class FolderSource:
         return ImageFolders(self.name, images, device, maps, bad, tuple(built))
 
 
+def _check_links(images: LabelledImages, config: DataConfig, say: Callable[[str], None]) -> None:
+    """Refuse links out of the data set's folder, or say where they lead, as `config` says."""
+    for place, real in images.outward.items():
+        if config.links == "refuse":
+            raise UsageError(
+                f"{place} is a link out of {images.root}, to {real}; follow such links by "
+                "--energy-links=follow, copy what it points to, or name the folder where it is"
+            )
+    if images.outward:
+        leads = [f"{place} to {real}" for place, real in images.outward.items()]
+        say(f"links out of {legible(str(images.root))} are followed: {named(leads)}")
+
+
 def _without(
     images: LabelledImages,
     bad: Mapping[int, str],
@@ -182,7 +197,8 @@ def _without(
 ) -> LabelledImages:
     """Return `images` without `bad` ones, if `config` allows that, and say which they are."""
     names = named([f"{images.paths[index]} ({why})" for index, why in bad.items()])
-    count = f"{len(bad)} of {len(images.paths):,} images of {images.root} cannot be read"
+    root = legible(str(images.root))
+    count = f"{len(bad)} of {len(images.paths):,} images of {root} cannot be read"
     if config.bad_images == "refuse":
         raise UsageError(
             f"{count}: {names}; replace or delete them, or leave them out by bad_images skip"
@@ -234,7 +250,7 @@ def open_folder(location: str = "") -> FolderSource:
     """Open the data set `folder:PATH`; raises `UsageError` unless PATH has class folders."""
     if not location:
         raise UsageError("the data set folder needs a path: folder:PATH")
-    return FolderSource(f"folder:{location}", find_images(Path(location).expanduser()))
+    return FolderSource(legible(f"folder:{location}"), find_images(expanded(location)))
 
 
 def open_imagenet(location: str = "") -> FolderSource:
@@ -251,4 +267,4 @@ def open_imagenet(location: str = "") -> FolderSource:
             f"{location} has {found.images.classes} classes, ImageNet has 1000; "
             f"use dataset folder:{location}"
         )
-    return replace(found, name=f"imagenet:{location}")
+    return replace(found, name=legible(f"imagenet:{location}"))

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
+from energybench.energy.cores import usable_cores
 from energybench.energy.units import format_bytes
-from energybench.errors import UsageError
+from energybench.errors import UsageError, legible
 from energybench.progress import Progress
 from energybench.workloads.images.data.decode import BadImageError, NotReadError, rgb_square
 from energybench.workloads.images.data.pixel_files import (
@@ -28,6 +29,8 @@ _CHUNK = 32
 """Images per step of the progress bar."""
 _ALONE = 64
 """Up to so many images are decoded in this process, before a worker would have started."""
+_LONGEST_STEM = 100
+"""Bytes of the data set's name in the names of its cache."""
 _OTHERWISE = "name another cache folder, or off to decode images as they are read"
 
 _Outcome = tuple[int, BadImageError | NotReadError | OSError | None]
@@ -50,7 +53,9 @@ class PixelCache:
 
     def __init__(self, root: Path, paths: Sequence[str], side: int, folder: Path) -> None:
         self._root, self._paths = root.resolve(), paths
-        name = f"{self._root.name}-{side}px-{_key(paths)}"
+        self._shown = legible(str(self._root))
+        self._stem = _stem(self._root.name)
+        name = f"{self._stem}-{side}px-{_key(paths)}"
         stamps = np.array([_stamp(root / path) for path in paths], dtype=np.uint64)
         self._files = PixelFiles(folder / name, stamps, side)
         self._partial = PixelFiles(folder / f"{name}.partial", stamps, side)
@@ -91,7 +96,7 @@ class PixelCache:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            say(f"another process decodes the images of {self._root}; waiting until it ends")
+            say(f"another process decodes the images of {self._shown}; waiting until it ends")
             lock.acquire(poll_interval=1.0)
         try:
             yield
@@ -104,7 +109,7 @@ class PixelCache:
             facts = self._files.read_facts()
             changed = facts is not None and facts.stamps != files.stamps
             what = "has images that have changed" if changed else "is damaged"
-            say(f"{target} {what}; those images are decoded again")
+            say(f"{legible(str(target))} {what}; those images are decoded again")
             shutil.rmtree(files.folder, ignore_errors=True)
             target.rename(files.folder)
         self._require_space()
@@ -113,12 +118,11 @@ class PixelCache:
         undone = files.undone()
         size = format_bytes(files.bytes)
         say(
-            f"decoding {len(undone):,} images of {self._root} once, to {files.side} x {files.side} "
-            f"pixels: {size} in {target}"
+            f"decoding {len(undone):,} images of {self._shown} once, to {files.side} x "
+            f"{files.side} pixels: {size} in {legible(str(target))}"
         )
         bad = self._decode(undone, progress)
-        root = str(self._root)
-        files.write_facts(CacheFacts(root, files.side, files.images, files.stamps, bad))
+        files.write_facts(CacheFacts(self._shown, files.side, files.images, files.stamps, bad))
         files.folder.rename(target)
         built = f"decoded {len(undone):,} images to {files.side} x {files.side} pixels ({size})"
         return DecodedImages(self._files.map(), bad, built)
@@ -134,7 +138,7 @@ class PixelCache:
 
     def _name_unused(self, say: Callable[[str], None]) -> None:
         """Say which caches of this folder are of an older version or of other images."""
-        pattern = f"{glob.escape(self._root.name)}-*/facts.json"
+        pattern = f"{glob.escape(self._stem)}-*/facts.json"
         for path in self._files.folder.parent.glob(pattern):
             if path.parent in (self._files.folder, self._partial.folder):
                 continue
@@ -142,16 +146,17 @@ class PixelCache:
             facts = other.read_facts()
             if facts is None:
                 why = "is of another version"
-            elif (facts.source, facts.side) == (str(self._root), self._files.side):
+            elif (facts.source, facts.side) == (self._shown, self._files.side):
                 why = "has other images than there are now"
             else:
                 continue
             size = format_bytes(other.allocated())
-            say(f"{path.parent} {why} and is not used; delete it to free {size}")
+            place = legible(str(path.parent))
+            say(f"{place} {why} and is not used; delete it to free {size}")
 
     def _decode(self, indices: Sequence[int], progress: Progress) -> dict[int, str]:
         """Decode the images at `indices`; return index -> reason for those that fail."""
-        workers = len(os.sched_getaffinity(0)) if len(indices) > _ALONE else 0
+        workers = usable_cores() if len(indices) > _ALONE else 0
         paths = [str(self._root / path) for path in self._paths]
         loader: DataLoader[_Outcome] = DataLoader(
             _Decoding(paths, self._partial),
@@ -162,7 +167,7 @@ class PixelCache:
             worker_init_fn=ending_with_this_process(),
         )
         bad = {}
-        with progress.bar(f"decoding {self._root.name}", len(loader)) as step:
+        with progress.bar(f"decoding {legible(self._root.name)}", len(loader)) as step:
             for outcomes in loader:
                 for index, error in outcomes:
                     if isinstance(error, OSError):
@@ -173,7 +178,7 @@ class PixelCache:
                             "what is decoded is kept"
                         )
                     if error is not None:
-                        bad[index] = str(error)
+                        bad[index] = legible(str(error))
                 step(f"{len(bad)} cannot be read" if bad else "")
         return dict(sorted(bad.items()))
 
@@ -195,10 +200,22 @@ class _Decoding(Dataset[_Outcome]):
         return index, None
 
 
+def _stem(name: str) -> str:
+    """Return `name`, or a start of it and a hash where it is long or not UTF-8.
+
+    File systems take at most 255 bytes, some encrypted ones 143; the cache adds some 30.
+    """
+    whole = os.fsencode(name)
+    start = whole[:_LONGEST_STEM].decode(errors="ignore")
+    if start == name:
+        return name
+    return f"{start}~{hashlib.sha256(whole).hexdigest()[:8]}"
+
+
 def _key(paths: Sequence[str]) -> str:
     """Hash the images' names and the version of the cache."""
     digest = hashlib.sha256(f"{SCHEMA_VERSION}\n".encode())
-    digest.update("\n".join(paths).encode())
+    digest.update(os.fsencode("\n".join(paths)))
     return digest.hexdigest()[:16]
 
 

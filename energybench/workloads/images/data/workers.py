@@ -4,7 +4,6 @@ import ctypes
 import os
 import signal
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from multiprocessing import parent_process
 from threading import Thread
@@ -25,13 +24,20 @@ def ending_with_this_process() -> Callable[[int], None]:
 def _end_with(starter: int, worker: int) -> None:
     """End this worker when process `starter` ends, or has ended.
 
-    The start method `forkserver` makes its server the parent; there the worker waits for the pipe
-    that `multiprocessing` keeps open in the starter.
+    Linux tells a process of its parent's death. Elsewhere, and with the start method `forkserver`,
+    which makes its server the parent, the worker waits for the pipe that `multiprocessing` keeps
+    open in the starter.
     """
-    with suppress(AttributeError, OSError):  # not Linux
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != starter:
+    if not _killed_with_parent() or os.getppid() != starter:
         Thread(target=_end_after_starter, daemon=True).start()
+
+
+def _killed_with_parent() -> bool:
+    try:
+        prctl = ctypes.CDLL(None).prctl
+        return bool(prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) == 0)
+    except (AttributeError, OSError, TypeError):  # not Linux
+        return False
 
 
 def _end_after_starter() -> None:

@@ -1,3 +1,5 @@
+import struct
+import warnings
 from io import BytesIO
 from pathlib import Path
 
@@ -73,9 +75,49 @@ def test_of_sixteen_bits_the_upper_eight_count(tmp_path: Path, format: str) -> N
 
 
 def test_pixels_of_no_known_range_are_refused(tmp_path: Path) -> None:
-    path = saved(Image.fromarray(np.ones((8, 8), np.float32)), tmp_path / "x.tif", "TIFF")
-    with pytest.raises(BadImageError, match="float32, of no known range"):
-        rgb(path)
+    ones = np.ones((8, 8))
+    for kind in (np.float32, np.int32):
+        pixels = (300 * ones).astype(kind)
+        path = saved(Image.fromarray(pixels), tmp_path / "x.tif", "TIFF")
+        with pytest.raises(BadImageError, match=f"{np.dtype(kind)}, of no known range; save it"):
+            rgb(path)
+
+
+def test_sixteen_bits_of_which_all_would_be_black_are_refused(tmp_path: Path) -> None:
+    for format in ("PNG", "TIFF"):
+        pixels = np.full((8, 8), 255, np.uint16)
+        path = saved(Image.fromarray(pixels), tmp_path / "x", format)
+        with pytest.raises(BadImageError, match="at most 255 of 65535, all of them black"):
+            rgb(path)
+        path = saved(Image.fromarray(pixels * 0), tmp_path / "x", format)
+        assert not as_array(rgb(path)).any()
+
+
+def test_of_twelve_bits_the_upper_eight_count(tmp_path: Path) -> None:
+    """A TIFF with two pixels in three bytes, as microscopes write it."""
+    entries = {256: 4, 257: 1, 258: 12, 259: 1, 262: 1, 273: 8, 277: 1, 278: 1, 279: 6}
+    pixels = int("FFF800400010", 16).to_bytes(6, "big")  # 4095, 2048, 1024, 16
+    fields = b"".join(struct.pack("<HHII", tag, 4, 1, n) for tag, n in entries.items())
+    header = struct.pack("<2sHI", b"II", 42, 8 + 6)
+    path = tmp_path / "x.tif"
+    path.write_bytes(header + pixels + struct.pack("<H", len(entries)) + fields + bytes(4))
+    assert as_array(rgb(str(path)))[0, :, 0].tolist() == [255, 128, 64, 1]
+
+
+def test_a_librarys_warning_makes_no_image_bad(tmp_path: Path) -> None:
+    """EXIF whose directory is cut off: Pillow warns while it looks into it."""
+    path = tmp_path / "x.jpg"
+    broken = b"Exif\0\0II*\0\x08\0\0\0\x20\0\x0f\x01\x02\0\x10\0\0\0\x90\x01\0\0"
+    smooth(40, 30).save(path, exif=broken)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with Image.open(path) as image:
+            image.getexif().get_ifd(0x8769)
+    assert caught, "Pillow no longer warns of this file"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert rgb(str(path)).size == (40, 30)
+        assert rgb_square(str(path), 16).shape == (3, 16, 16)
 
 
 def test_the_name_does_not_matter_but_what_is_in_it(tmp_path: Path) -> None:

@@ -1,3 +1,5 @@
+import struct
+import zlib
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError
 from pathlib import Path
@@ -66,17 +68,17 @@ def test_a_link_out_of_the_folder_is_refused(tree: Tree, tmp_path: Path) -> None
     Image.new("RGB", (8, 8)).save(outside / "x.jpg")
     link = root / "val" / "dog" / "link.jpg"
     link.symlink_to(outside / "x.jpg")
-    with pytest.raises(UsageError, match=r"dog/link\.jpg is a link out of .*, to .*x\.jpg; copy"):
-        open_folder(str(root))
+    with pytest.raises(UsageError, match=r"dog/link\.jpg is a link out of .*, to .*x\.jpg; follow"):
+        undecoded(root)
     link.unlink()
     (root / "more").mkdir()
     Image.new("RGB", (8, 8)).save(root / "more" / "x.jpg")
     link.symlink_to(root / "more" / "x.jpg")  # within it is fine
     assert undecoded(root).split_sizes["test"] == 5
-    for place in (root / "train" / "eel", root / "train" / "cat" / "more"):
+    for place in (root / "train" / "cat" / "eel", root / "val" / "dog" / "more"):
         place.symlink_to(outside, target_is_directory=True)
         with pytest.raises(UsageError, match="a link out of"):
-            open_folder(str(root))
+            undecoded(root)
         place.unlink()
     elsewhere = tmp_path.parent / f"{tmp_path.name}-link"
     elsewhere.symlink_to(root, target_is_directory=True)  # so is a link to all of it
@@ -88,13 +90,18 @@ def test_a_link_that_would_test_what_was_trained_on_is_refused(tree: Tree, targe
     root = tree(train=20, val=2)
     link = root / ("train" if target == "train/cat" else "val") / "cat" / "link.jpg"
     link.symlink_to(root / target)  # to itself, too
-    with pytest.raises(UsageError, match=r"\.jpg and .*\.jpg are one image; delete one"):
+    with pytest.raises(UsageError, match=r"and .*\.jpg are one (image|folder); delete one"):
         open_folder(str(root))
 
 
-def test_a_decompression_bomb_is_named(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_decompression_bomb_is_named(tree: Tree) -> None:
     root = tree(train=20, val=2)
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # of 2,000 here: twice that is a bomb
+    bomb = root / "val" / "dog" / "1.png"
+    Image.new("1", (1, 1)).save(bomb)
+    content = bytearray(bomb.read_bytes())
+    content[16:24] = struct.pack(">II", 20_000, 20_000)  # the size that its header states
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    bomb.write_bytes(content)
     with pytest.raises(CellError, match=r"cannot read image .*decompression bomb"):
         list(undecoded(root).batches("test", 16, 8, 0))
 

@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from support.full_disk import FilesOnAFullDisk
 
 from energybench.errors import UsageError
 from energybench.progress import Progress
 from energybench.workloads.images.data import pixel_cache
 from energybench.workloads.images.data.decode import NotReadError, rgb_square
 from energybench.workloads.images.data.pixel_cache import DecodedImages, PixelCache
-from energybench.workloads.images.data.pixel_files import PixelFiles
 
 SIDE = 24
 Tree = Callable[..., Path]
@@ -274,15 +274,8 @@ def test_a_disk_that_fills_up_is_told_and_what_is_done_is_kept(
     photos: Photos, monkeypatch: pytest.MonkeyPatch, workers: bool
 ) -> None:
     monkeypatch.setattr(pixel_cache, "_ALONE", 0 if workers else 64)
-    write = PixelFiles.write
-
-    def fail(files: PixelFiles, index: int, square: np.ndarray) -> None:
-        if index == 11:
-            raise OSError(28, "No space left on device")
-        write(files, index, square)
-
     with monkeypatch.context() as patch:
-        patch.setattr(PixelFiles, "write", fail)
+        patch.setattr(pixel_cache, "PixelFiles", FilesOnAFullDisk)
         with pytest.raises(
             UsageError, match=r"cannot keep .*cache \(No space left on device\); na"
         ):
