@@ -74,6 +74,8 @@ class Session:
     """Domain -> power of the idle machine, in watts; empty until `with_idle_watts`."""
     source: Source | None = None
     """Prepares `data` for more models; None if `data` serves any model already."""
+    say: Callable[[str], None] = log.info
+    """Callback for one line about long work, before the work starts."""
 
     def window(self, states: bool = False) -> AbstractContextManager[Window]:
         """Open an energy window over all ranks, see `across_ranks.window`."""
@@ -181,7 +183,7 @@ class Session:
     def pretrained(self, model: str) -> Weights:
         """Return the pretrained weights of `model`; missing ones are trained now."""
         found = self.weights(model)
-        found.ensure(self.progress, log.info)
+        found.ensure(self.progress, self.say)
         return found
 
     def check_weights(self, models: Iterable[str]) -> None:
@@ -190,9 +192,7 @@ class Session:
             for model in models:
                 self.pretrained(model).load(torch.device("cpu"))
 
-    def prepare(
-        self, models: Collection[str], say: Callable[[str], None] = lambda line: None
-    ) -> "tuple[Session, list[Preparation]]":
+    def prepare(self, models: Collection[str]) -> "tuple[Session, list[Preparation]]":
         """Do the work that cells of `models` share, such as decoding images, ahead of them.
 
         Returns the session with the prepared data, and the work with its energy, which counts for
@@ -204,7 +204,7 @@ class Session:
         if self.source is not None and new:
             names = sorted(self.data.models | new)
             work = partial(
-                self.source.prepare, names, self.device, self.config.data, self.progress, say
+                self.source.prepare, names, self.device, self.config.data, self.progress, self.say
             )
             with self.window() as window:
                 data = self.group.run_on_all(work)
@@ -212,7 +212,7 @@ class Session:
             session = replace(self, data=data)
             for what in list(filter(None, built))[:1]:
                 preparations.append(Preparation(what, window.reading))
-                say(str(preparations[-1]))
+                self.say(str(preparations[-1]))
         session.share_weights(models)
         return session, preparations
 

@@ -1,7 +1,8 @@
 """Open a session: check every input of a run before any training."""
 
+import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -26,13 +27,20 @@ from energybench.training.distributed.ranks import join
 from energybench.training.precision import check_precision
 from energybench.workloads.base import PreparedData, Source
 
+log = logging.getLogger(__name__)
+
 
 def open_session(
-    config: RunConfig, progress: Progress, for_energy: bool = True, group: Group = ALONE
+    config: RunConfig,
+    progress: Progress,
+    for_energy: bool = True,
+    group: Group = ALONE,
+    say: Callable[[str], None] = log.info,
 ) -> Session:
     """Check and open everything that a run needs; raise `UsageError` before any training.
 
-    `for_energy` refuses a GPU whose energy cannot be read. All ranks of `group` call this
+    `for_energy` refuses a GPU whose energy cannot be read; `say` is told one line before long work,
+    such as pretraining. All ranks of `group` call this
     together; an error on one rank is raised on every rank.
     """
     device = find_device(config.device, group.local_rank, group.local_size)
@@ -54,14 +62,17 @@ def open_session(
         global_names(group.all_gather(meters.source_names), group.nodes),
         assumptions=next(filter(None, group.all_gather(meters.assumptions)), None),
         source=source,
+        say=say,
     )
 
 
-def open_rank(config: RunConfig, progress: Progress) -> Session:
+def open_rank(
+    config: RunConfig, progress: Progress, say: Callable[[str], None] = log.info
+) -> Session:
     """Join the ranks that a launcher such as torchrun has started, and open this rank's session."""
     check_ranks(config, int(os.environ["WORLD_SIZE"]))
     group = join(partial(find_device, config.device))
-    return open_session(config, progress, group=group)
+    return open_session(config, progress, group=group, say=say)
 
 
 def check_ranks(config: RunConfig, ranks: int) -> None:

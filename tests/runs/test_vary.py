@@ -14,8 +14,11 @@ from energybench.progress import Progress
 from energybench.records.record import RunRecord
 from energybench.registry import METHODS
 from energybench.report.rows import rows
+from energybench.runs.executors.in_process import InProcess
+from energybench.runs.facts import cell_key
 from energybench.runs.session import Session
 from energybench.runs.startup import open_session
+from energybench.workloads.images.weights import trainer
 
 
 @pytest.fixture
@@ -44,6 +47,23 @@ def test_a_seed_varies_pretraining_and_splits_and_pairs_its_block(session: Sessi
     assert ours.fingerprint == session.data.fingerprint != theirs.fingerprint
     found = rows([*first, *second])
     assert [sorted(row) for row in found.values()] == [[0, 1], [0, 1]], "seeds share their rows"
+
+
+def test_the_keys_of_cells_are_known_before_anything_is_trained(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def keys() -> list[str]:
+        executor = InProcess(session)
+        (prepared,) = executor.prepare(["resnet18"])
+        cells = [Cell("resnet18", "baseline", seed) for seed in (0, 1)]
+        return [cell_key(cell, session.config, executor.facts, prepared) for cell in cells]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(trainer, "pretrain", lambda *_: pytest.fail("trained for a key"))
+        before = keys()
+    run_cell(Cell("resnet18", "baseline", 1), session)
+    assert keys() == before
+    assert len({*before}) == 2
 
 
 def test_order_alone_starts_every_seed_from_seed_0s_weights(session: Session) -> None:

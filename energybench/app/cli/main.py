@@ -103,10 +103,10 @@ def _capacity(options: argparse.Namespace) -> None:
     kind = {"scope": options.scope, "strategy": options.strategy, "per_layer": options.per_layer}
     curves: dict[str, Capacity] = {}
     with (
-        closing(open_session(config, Progress(sys.stderr), for_energy=False)) as session,
+        closing(open_session(config, Progress(sys.stderr), for_energy=False, say=_say)) as session,
         session.exclusive_use(options.wait, say=_say),
     ):
-        session.prepare(names, _say)
+        session.prepare(names)
         try:
             for name in names:
                 found = capacity_curves(session, name, **kind, say=_say)
@@ -127,7 +127,7 @@ def _pretrain(options: argparse.Namespace) -> None:
     from energybench.runs.startup import open_session
 
     names = [MODELS.check(name) for name in options.models or MODELS.names()]
-    session = open_session(run_config(options), Progress(sys.stderr), for_energy=False)
+    session = open_session(run_config(options), Progress(sys.stderr), for_energy=False, say=_say)
     with closing(session), session.exclusive_use(options.wait, say=_say):
         for name in names:
             found = session.pretrained(name)

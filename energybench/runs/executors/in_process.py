@@ -24,11 +24,10 @@ T = TypeVar("T")
 class InProcess:
     """Runs jobs in this process, one after the other; `submit` returns when the job has ended."""
 
-    def __init__(self, session: Session, say: Callable[[str], None] = lambda line: None) -> None:
-        """Take over `session`; `say` is called with one line before long work starts."""
+    def __init__(self, session: Session) -> None:
+        """Take over `session`."""
         self.session = session
         self.facts: Facts = session.facts()
-        self._say = say
         self._idle_is_known = bool(session.idle_watts)
         self._prepared: dict[str, Prepared] = {}
 
@@ -39,10 +38,10 @@ class InProcess:
             self._idle_is_known = True
             refused = self.session.meters.unavailable.get(IDLE)
             if refused is not None:
-                self._say(f"no idle power, so no kwh_net: {refused}")
+                self.session.say(f"no idle power, so no kwh_net: {refused}")
         new = [model for model in dict.fromkeys(models) if model not in self._prepared]
         if new:
-            self.session, work = self.session.prepare(new, self._say)
+            self.session, work = self.session.prepare(new)
             for number, model in enumerate(new):
                 self._prepared[model] = self._prepare(model, work if number == 0 else [])
         return [self._prepared[model] for model in models]
@@ -94,7 +93,7 @@ class InProcess:
 
 def open_in_process(setup: Setup) -> InProcess:
     """Open this process's devices; raises `UsageError`, also for weights that do not load."""
-    return _checked(open_session(setup.config, setup.progress), setup)
+    return _checked(open_session(setup.config, setup.progress, say=setup.say), setup)
 
 
 def open_launched(setup: Setup) -> InProcess:
@@ -107,7 +106,7 @@ def open_launched(setup: Setup) -> InProcess:
             f"WORLD_SIZE={os.environ['WORLD_SIZE']} is set: ranks are started already; "
             "leave out world_size"
         )
-    return _checked(open_rank(setup.config, setup.progress), setup)
+    return _checked(open_rank(setup.config, setup.progress, setup.say), setup)
 
 
 def _checked(session: Session, setup: Setup) -> InProcess:
@@ -116,4 +115,4 @@ def _checked(session: Session, setup: Setup) -> InProcess:
     except BaseException:
         session.close()
         raise
-    return InProcess(session, setup.say)
+    return InProcess(session)

@@ -35,12 +35,13 @@ class _Ranks:
     models: tuple[str, ...]
     size: int
     terminal: str | None
+    say: Callable[[str], None]
     idle_watts: dict[str, float] = field(default_factory=dict)
     workers: Workers | None = None
 
     def start(self) -> Facts:
         """Start the ranks and return their facts."""
-        self.workers = Workers("energybench.runs.executors.worker", self.size)
+        self.workers = Workers("energybench.runs.executors.worker", self.size, self.say)
         opening = worker.Opening(self.config, self.models, self.terminal, self.idle_watts)
         found: Facts = self.workers.ask(opening)
         return found
@@ -65,10 +66,9 @@ class _Ranks:
 class LocalRanks:
     """Runs each job on `size` ranks of this machine. A rank that dies costs its job only."""
 
-    def __init__(self, ranks: _Ranks, facts: Facts, say: Callable[[str], None]) -> None:
+    def __init__(self, ranks: _Ranks, facts: Facts) -> None:
         self.facts = facts
         self._ranks = ranks
-        self._say = say
         self._carbon = open_carbon(ranks.config)
         self._prepared: dict[str, Prepared] = {}
 
@@ -79,8 +79,6 @@ class LocalRanks:
             found, self._ranks.idle_watts = self._ranks.ask(partial(worker.prepare, new))
             for one in found:
                 self._prepared[one.model] = one
-                for work in one.work:
-                    self._say(str(work))
         return [self._prepared[model] for model in models]
 
     def submit(self, job: Job) -> "Future[Outcome]":
@@ -133,9 +131,9 @@ def open_local_ranks(setup: Setup) -> LocalRanks:
     """Start the ranks on this machine; raises `UsageError` for options that ranks do not know."""
     check_ranks(setup.config, setup.world_size)
     find_device(setup.config.device, 0, setup.world_size, use=False)
-    ranks = _Ranks(setup.config, setup.models, setup.world_size, setup.terminal)
+    ranks = _Ranks(setup.config, setup.models, setup.world_size, setup.terminal, setup.say)
     try:
         facts = ranks.start()
     except RankDied as error:
         raise UsageError(str(error)) from error
-    return LocalRanks(ranks, facts, setup.say)
+    return LocalRanks(ranks, facts)

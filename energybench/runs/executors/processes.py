@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from queue import Empty, SimpleQueue
@@ -35,10 +36,14 @@ class Workers:
     """`size` processes that run `main()` of `module`, one per rank, until `close`.
 
     Each process is given the file descriptor of a connection. It receives orders there, and sends
-    pairs: ("answer", value), ("refused", message) and, before it ends, ("failed", message).
+    pairs: ("said", line) for `say`, ("answer", value), ("refused", message) and, before it ends,
+    ("failed", message).
     """
 
-    def __init__(self, module: str, size: int) -> None:
+    def __init__(
+        self, module: str, size: int, say: Callable[[str], None] = lambda line: None
+    ) -> None:
+        self._say = say
         self.rescued: Any = None
         """Answer of rank 0 after the death of another rank or an interruption; else None."""
         self.alive = True
@@ -130,7 +135,9 @@ class Workers:
         words: dict[int, str] = {}
         while True:
             rank, kind, value = self._said.get()
-            if kind == "failed":
+            if kind == "said":
+                self._say(value)
+            elif kind == "failed":
                 words[rank] = value
             elif kind == "ended":
                 self.rescued = self._last_answer()

@@ -66,7 +66,7 @@ def main() -> None:
     orders: SimpleQueue[Any] = SimpleQueue()
     threading.Thread(target=_receive, args=(connection, orders), daemon=True).start()
     try:
-        rank = _open(orders.get())
+        rank = _open(orders.get(), connection)
         connection.send(("answer", rank.facts))
         while not rank.session.group.broken:
             _obey(orders.get(), rank, connection)
@@ -86,17 +86,25 @@ def _receive(connection: Connection, orders: "SimpleQueue[Any]") -> None:
         os._exit(1)  # the leader has ended: end at once, even within a job
 
 
-def _open(opening: Opening) -> InProcess:
+def _open(opening: Opening, connection: Connection) -> InProcess:
     first = os.environ["RANK"] == "0"
     terminal = open(opening.terminal, "w") if first and opening.terminal else None  # noqa: SIM115
     progress = Progress(terminal)
-    session = open_rank(opening.config, progress)
+
+    def say(line: str) -> None:
+        """Let a line appear once: above this rank's bars, or where the leader writes."""
+        if terminal is not None:
+            progress.say(line)
+        elif first:
+            connection.send(("said", line))
+
+    session = open_rank(opening.config, progress, say)
     session.check_weights(opening.models)
     if opening.idle_watts:
         session = replace(session, idle_watts=dict(opening.idle_watts))
         if session.meters.sources:
             session.meters.idle_watts = dict(opening.idle_watts)
-    return InProcess(session, progress.say)
+    return InProcess(session)
 
 
 def _obey(order: Order, rank: InProcess, connection: Connection) -> None:

@@ -35,7 +35,7 @@ class Dead:
 def outcome(rescued: Outcome | None, method: str) -> Outcome:
     ranks: Any = Dead(rescued)
     facts = Facts(describe_machine(), "cpu", "a processor", 1, 1, nodes=(0, 0))
-    executor = LocalRanks(ranks, facts, lambda line: None)
+    executor = LocalRanks(ranks, facts)
     executor.prepare(["resnet18"])
     return executor.submit(Job(Cell("resnet18", method), RunConfig(), "key")).result()
 

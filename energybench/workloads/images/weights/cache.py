@@ -51,7 +51,7 @@ def _checked_facts(path: Path, size: int, mtime_ns: int) -> dict[str, Any] | Non
     except (SafetensorError, KeyError, ValueError, OSError):
         return None
     if not isinstance(facts, dict):
-        raise UsageError(f"{path} is not from energybench; delete it")
+        raise UsageError(f"{path} is not from energybench; move it elsewhere")
     expected = facts.pop(_CHECKSUM, None)
     if expected is None:  # an older version wrote none
         return None

@@ -14,11 +14,11 @@ from energybench.progress import Progress
 from energybench.workloads.base import Varies
 from energybench.workloads.images.data.base import ImageData
 from energybench.workloads.images.networks import ModelSpec
+from energybench.workloads.images.weights.fitting import load_weights, warn_once
 from energybench.workloads.images.weights.pretraining import Pretraining
 from energybench.workloads.images.weights.state_files import (
     download_imagenet_weights,
     find_checkpoint,
-    load_weights,
     read_checkpoint,
 )
 
@@ -71,8 +71,8 @@ class PretrainedModel:
     def load(self, device: torch.device, seed: int = 0) -> tuple[nn.Module, dict[str, Any]]:
         """Return a new network on `device` with the weights, and the record's entries on them.
 
-        Weights that are missing are made first, see `ensure`. A head of another size is replaced
-        by a new one that `seed` initializes.
+        Weights that are missing are made first, see `ensure`. A head of another size, or
+        none, is replaced by a new one that `seed` initializes.
         """
         self.ensure(Progress(None))
         state = self._state()
@@ -80,11 +80,9 @@ class PretrainedModel:
         model = self.spec.build(self.classes, self.photographs)
         replaced = load_weights(model, self.spec, state, self.source)
         if replaced:
-            log.warning(
-                "%s: the head of %s has another size; a new one has %d classes",
-                self.spec.name,
-                self.source,
-                self.classes,
+            warn_once(
+                f"{self.spec.name}: {self.source} has no head of {self.classes} classes; "
+                "a new one is trained first"
             )
         return model.to(device), {"source": self.source, "head_replaced": replaced, **self.facts}
 

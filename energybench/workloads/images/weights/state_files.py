@@ -1,14 +1,21 @@
-"""Loads weights from files and from torchvision into a network. No pickle is ever executed."""
+"""Reads weights from files and from torchvision. No code in a file is ever executed."""
 
+import argparse
+import functools
 import pickle
-from collections.abc import Mapping
-from pathlib import Path
+import re
+import warnings
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path, PurePath
 from typing import Any
 from urllib.error import URLError
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
-from torch import Tensor, nn
+from torch import Tensor
 
 from energybench.errors import UsageError
 from energybench.workloads.images.networks import ModelSpec
@@ -26,7 +33,19 @@ UNREADABLE = (
     AttributeError,
 )
 """Errors that readers of checkpoints raise for files that are no checkpoints."""
+CONTAINERS = (
+    "state_dict",
+    "model",
+    "model_state_dict",
+    "net",
+    "state_dict_ema",
+    "model_ema",
+)
+"""Names under which training scripts keep the weights: as trained, then as averaged."""
 _SUFFIXES = (".safetensors", ".pth", ".pt")
+_PATHLIB = ("pathlib", "pathlib._local")
+_PATHS = ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")
+_SCALARS = np.typecodes["AllInteger"] + np.typecodes["AllFloat"] + "?US"
 
 
 def find_checkpoint(path: str, model: str) -> Path:
@@ -34,6 +53,8 @@ def find_checkpoint(path: str, model: str) -> Path:
 
     Raises `UsageError` if there is none.
     """
+    if not path.strip():
+        raise UsageError("weights is empty; give a file, or a folder of <model>.safetensors")
     given = Path(path).expanduser()
     if given.is_dir():
         for suffix in _SUFFIXES:
@@ -46,30 +67,95 @@ def find_checkpoint(path: str, model: str) -> Path:
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """Return name -> tensor from a safetensors file or a weights-only PyTorch checkpoint.
+    """Return name -> tensor, as the file has them: of safetensors, or of a PyTorch checkpoint.
 
-    The weights may be nested under "state_dict" or "model", and their names may start with
-    "module.". Raises `UsageError` for anything else.
+    The weights may be in one of `CONTAINERS`, beside plain values, `argparse.Namespace` and NumPy
+    scalars. Raises `UsageError` for anything else, with the name of the thing that is in the way.
     """
+    loaded = _loaded(path)
+    for _ in CONTAINERS:  # one within another
+        if isinstance(loaded, Mapping):
+            inner = (loaded.get(key) for key in CONTAINERS)
+            loaded = next((one for one in inner if isinstance(one, Mapping) and one), loaded)
+    if not isinstance(loaded, Mapping):
+        raise UsageError(
+            f"{path} holds a {type(loaded).__name__} and no state_dict; "
+            "name a file of model.state_dict()"
+        )
+    state = OrderedDict((str(k), v) for k, v in loaded.items() if isinstance(v, Tensor))
+    if not state:
+        held = ", ".join(f"{key} ({type(one).__name__})" for key, one in [*loaded.items()][:5])
+        raise UsageError(
+            f"{path} holds no state_dict, but {held or 'nothing'}; "
+            "name a file of model.state_dict()"
+        )
+    if hasattr(loaded, "_metadata"):  # versions of modules, which migrations of names go by
+        state._metadata = loaded._metadata  # type: ignore[attr-defined]
+    return state
+
+
+def _loaded(path: Path) -> Any:
     from safetensors.torch import load_file
 
     try:
-        loaded: Any = (
-            load_file(path)
-            if path.suffix == ".safetensors"
-            else torch.load(path, map_location="cpu", weights_only=True)
-        )
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        with warnings.catch_warnings(action="ignore"), _plain_values_allowed():
+            return torch.load(path, map_location="cpu", weights_only=True)
     except UNREADABLE as error:
-        raise UsageError(
-            f"cannot read weights from {path}: it is damaged or holds more than weights; "
-            "delete it, or save a state_dict there with safetensors or torch.save"
-        ) from error
-    for key in ("state_dict", "model"):
-        if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
-            loaded = loaded[key]
-    if not isinstance(loaded, Mapping) or not all(isinstance(v, Tensor) for v in loaded.values()):
-        raise UsageError(f"{path} holds no state_dict; save model.state_dict() there")
-    return {str(name).removeprefix("module."): value for name, value in loaded.items()}
+        raise UsageError(_why_unreadable(path, error)) from error
+
+
+@contextmanager
+def _plain_values_allowed() -> Iterator[None]:
+    """Let the weights-only reader make what training scripts save beside weights: no code runs."""
+    before = torch.serialization.get_safe_globals()  # leaving the block would take these away
+    with torch.serialization.safe_globals([one for one in _plain() if one not in before]):
+        yield
+
+
+@functools.cache
+def _plain() -> list[Any]:
+    scalar = np.float64(0).__reduce__()[0]
+    return [
+        argparse.Namespace,
+        np.dtype,
+        *{type(np.dtype(code)) for code in _SCALARS},
+        (scalar, "numpy._core.multiarray.scalar"),
+        (scalar, "numpy.core.multiarray.scalar"),  # as NumPy 1 wrote it
+        *((PurePath, f"{module}.{name}") for module in _PATHLIB for name in _PATHS),
+    ]
+
+
+def _why_unreadable(path: Path, error: Exception) -> str:
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return f"cannot read weights from {path}: {error.strerror}; name other weights"
+    code = re.search(r"GLOBAL (\S+)|but got <class '([^']+)", text)
+    if code is not None:
+        return (
+            f"{path} holds {code[1] or code[2]}, which only executing code could read; "
+            "name a file of model.state_dict() alone"
+        )
+    if "TorchScript" in text:
+        return f"{path} is a TorchScript program; name a file of its state_dict() instead"
+    return (
+        f"cannot read weights from {path}: it is damaged or no checkpoint, {_looks(path)}; "
+        "copy it anew, or name another file, made by safetensors or torch.save"
+    )
+
+
+def _looks(path: Path) -> str:
+    """Say in a few words what a file that is no checkpoint looks like."""
+    with path.open("rb") as file:
+        start = file.read(40)
+    text = start.partition(b"\n")[0].decode("ascii", errors="replace").strip()
+    if start.startswith(b"\x80"):
+        return "a pickle that torch.save did not write"
+    if not start:
+        return "an empty file"
+    plain = text.isascii() and text.isprintable() and not start.startswith(b"PK")
+    return f"a text that begins with {text!r}" if plain and text else "cut short or overwritten"
 
 
 def download_imagenet_weights(spec: ModelSpec) -> dict[str, Tensor]:
@@ -94,31 +180,3 @@ def download_imagenet_weights(spec: ModelSpec) -> dict[str, Tensor]:
             "or name a checkpoint as weights"
         ) from error
     return state
-
-
-def load_weights(
-    model: nn.Module, spec: ModelSpec, state: Mapping[str, Tensor], origin: str
-) -> bool:
-    """Load `state` into `model`, in place; return whether the head has another size and is new.
-
-    Entries of inception's auxiliary classifier are ignored. Anything else that does not fit raises
-    `UsageError`, which names `origin` and the entry.
-    """
-    own = model.state_dict()
-    state = {name: value for name, value in state.items() if not name.startswith("AuxLogits.")}
-    head = {name for name in own if name.startswith(f"{spec.head}.")}
-    replaced = any(name in state and state[name].shape != own[name].shape for name in head)
-    fitting = {name: value for name, value in state.items() if not (replaced and name in head)}
-    expected = {name: value for name, value in own.items() if not (replaced and name in head)}
-    for name in sorted(expected.keys() ^ fitting.keys()):
-        if not name.endswith("num_batches_tracked"):
-            kind = "lacks" if name in expected else "has the unknown"
-            raise UsageError(f"{origin} is not a {spec.name}: it {kind} {name}")
-    for name, value in fitting.items():
-        if name in own and own[name].shape != value.shape:
-            raise UsageError(
-                f"{origin} is not this {spec.name}: {name} is {tuple(value.shape)}, "
-                f"expected {tuple(own[name].shape)}"
-            )
-    model.load_state_dict(fitting, strict=False)
-    return replaced
