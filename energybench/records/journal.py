@@ -5,13 +5,15 @@ Lines are checksummed (`entry`): damage to a line, as by a power cut, costs that
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from energybench.errors import UsageError
+from energybench.records.encoding import decoded
 from energybench.records.entry import SCHEMA_VERSION, DamagedLineError, Entry, from_line, to_line
 from energybench.records.record import RunRecord
 
@@ -22,17 +24,40 @@ _LOCK_S = 60.0
 
 
 @dataclass(frozen=True)
+class _Place:
+    """Where in the file reading goes on."""
+
+    inode: int
+    offset: int
+    """Bytes that are read for good."""
+    lines: int
+    """Line ends among them."""
+    damaged: tuple[str, ...]
+    """Phrases on lines among them."""
+
+
+@dataclass(frozen=True)
 class Contents:
     """The readable contents of a journal."""
 
     entries: tuple[Entry, ...]
     damaged: tuple[str, ...]
     """A phrase per line that cannot be read: "line 3: its checksum is wrong"."""
+    _place: _Place | None = field(default=None, compare=False, repr=False)
 
-    @property
-    def latest(self) -> dict[str, Entry]:
-        """Key -> the last entry with that key, in the order of the first ones."""
-        return {entry.key: entry for entry in self.entries}
+    @cached_property
+    def counted(self) -> dict[str, Entry]:
+        """Key -> the entry that counts, in the order of the first ones.
+
+        The first cell that ended well counts. It is there once more where it was compared with its
+        baseline later; that entry is the one. Where none ended well, the last entry counts.
+        """
+        found: dict[str, Entry] = {}
+        for entry in self.entries:
+            held = found.get(entry.key)
+            if held is None or held.record.status != "ok" or held.record.id == entry.record.id:
+                found[entry.key] = entry
+        return found
 
     @property
     def outdated(self) -> int:
@@ -68,28 +93,50 @@ class Journal:
                 "space there, or name another journal file"
             ) from error
 
-    def read(self) -> Contents:
+    def read(self, known: Contents | None = None) -> Contents:
         """The contents of the journal; a missing file counts as empty.
 
-        Raises `UsageError` where the file cannot be read, or a newer energybench wrote a line.
+        What was read before, `known`, is not read again. Raises `UsageError` where the file cannot
+        be read, or a newer energybench wrote a line.
         """
         try:
-            data = self.path.read_bytes()
+            with self.path.open("rb") as file:
+                facts = os.fstat(file.fileno())
+                known, place = _continued(known, facts)
+                if place.offset:
+                    file.seek(place.offset)
+                data = file.read()
         except FileNotFoundError:
             return Contents((), ())
         except OSError as error:
             raise UsageError(f"cannot read {self.path}: {error.strerror}") from error
-        entries, damaged = [], []
-        for number, line in enumerate(data.split(b"\n"), start=1):
-            if not line:
-                continue
-            try:
-                entries.append(from_line(line))
-            except DamagedLineError as error:
-                damaged.append(f"line {number}: {error}")
-            except UsageError as error:
-                raise UsageError(f"{self.path}, line {number}: {error}") from error
-        return Contents(tuple(entries), tuple(damaged))
+        if place.offset == 0:
+            data = decoded(data, self.path)
+        entries, damaged = list(known.entries), list(place.damaged)
+        *whole, last = data.split(b"\n")
+        for number, line in enumerate(whole, start=place.lines + 1):
+            self._read_line(number, line, entries, damaged)
+        read, before = len(data) - len(last), tuple(damaged)
+        if self._read_line(place.lines + len(whole) + 1, last, entries, damaged):
+            read, before = len(data), tuple(damaged)  # it lacks its end only
+        found = _Place(facts.st_ino, place.offset + read, place.lines + len(whole), before)
+        return Contents(tuple(entries), tuple(damaged), found)
+
+    def _read_line(
+        self, number: int, line: bytes, entries: list[Entry], damaged: list[str]
+    ) -> bool:
+        """Add a line to one of the lists; whether it is an entry."""
+        line = line.removesuffix(b"\r")
+        if not line:
+            return False
+        try:
+            entries.append(from_line(line))
+        except DamagedLineError as error:
+            damaged.append(f"line {number}: {error}")
+            return False
+        except UsageError as error:
+            raise UsageError(f"{self.path}, line {number}: {error}") from error
+        return True
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -102,6 +149,15 @@ class Journal:
             raise OSError(
                 f"another process has held {error.lock_file} for {_LOCK_S:.0f} s"
             ) from None
+
+
+def _continued(known: Contents | None, facts: os.stat_result) -> tuple[Contents, _Place]:
+    """What is known of the file of `facts`, and where to go on; nothing of another file."""
+    if known is None or known._place is None or facts.st_ino != known._place.inode:
+        return Contents((), ()), _Place(facts.st_ino, 0, 0, ())
+    if facts.st_size < known._place.offset:
+        return Contents((), ()), _Place(facts.st_ino, 0, 0, ())
+    return known, known._place
 
 
 def _without_record(benchmark: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -147,16 +203,20 @@ def _sync_folder(folder: Path) -> None:
 
 
 class Keeper:
-    """One session and its journal: adds ended cells, and finds those that need not run again."""
+    """One session and its journal: adds ended cells, and finds those that need not run again.
+
+    Other sessions may add cells meanwhile, so each look into the journal reads what is new.
+    """
 
     def __init__(self, journal: Journal, resume: bool) -> None:
         """With `resume`, read the journal now; raises `UsageError` where it cannot be read."""
         self.path = journal.path
         self._journal = journal
-        contents = journal.read() if resume else Contents((), ())
-        self._earlier = contents.latest
-        self._damaged = contents.damaged
-        self._outdated = contents.outdated
+        self._resume = resume
+        self._contents = journal.read() if resume else Contents((), ())
+        self._damaged = self._contents.damaged
+        self._outdated = self._contents.outdated
+        self._kept: dict[str, RunRecord] = {}
         self._waiting: list[Entry] = []
         self._error: str | None = None
         self._complaints: list[str] = []
@@ -168,7 +228,7 @@ class Keeper:
 
     def earlier(self, key: str) -> Entry | None:
         """The journal's entry with `key`; None for an interrupted cell, which runs again."""
-        entry = self._earlier.get(key)
+        entry = self._now().counted.get(key) if self._resume else None
         return None if entry is None or entry.record.status == "interrupted" else entry
 
     def finished(self, key: str) -> RunRecord | None:
@@ -179,6 +239,7 @@ class Keeper:
     def keep(self, key: str, record: RunRecord, benchmark: dict[str, Any] | None = None) -> None:
         """Append a cell; one that cannot be written now is tried again with the next one."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
+        self._kept[key] = record
         self._waiting.append(Entry(key, record, _without_record(benchmark), now))
         self._error = None
         try:
@@ -189,15 +250,35 @@ class Keeper:
             self._error = str(error)
 
     def complaints(self) -> list[str]:
-        """Lines on cells that are not kept, not readable, or not resumed."""
+        """Lines on cells that are not kept, not readable, not resumed, or do not count."""
         lines = [f"{self.path}, {phrase}; that cell ran again" for phrase in self._damaged]
         if self._outdated:
             lines.append(
                 f"{self.path}: not resumed are {self._outdated} cells of an older energybench, "
                 "whose keys no longer match; they run again"
             )
+        second = self._second()
+        if second:
+            lines.append(
+                f"{self.path} had {second} of these cells already, and the first result of a cell "
+                "counts there; resume to take the first ones, or name another journal"
+            )
         lines += self._complaints
         if self._waiting:
             cells = len({entry.key for entry in self._waiting})
             lines.append(f"{cells} cells are not in the journal: {self._error}")
         return lines
+
+    def _now(self) -> Contents:
+        """The contents of the journal now; what was known before where it cannot be read."""
+        with suppress(UsageError):
+            self._contents = self._journal.read(self._contents)
+        return self._contents
+
+    def _second(self) -> int:
+        """The number of cells that this session ended well after another one had done so."""
+        counted = self._now().counted if self._kept else {}
+        return sum(
+            key in counted and record.status == "ok" and counted[key].record.id != record.id
+            for key, record in self._kept.items()
+        )

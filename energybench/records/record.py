@@ -4,6 +4,8 @@ Energies are joules, durations seconds, accuracies fractions (0..1); a name carr
 "Not available" is None with a reason beside it, never 0.
 """
 
+import hashlib
+import json
 import math
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -46,7 +48,7 @@ __all__ = [
     "from_json",
 ]
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 
 DATA_BOUND = 0.05
 """A cell that waited for data in a larger share of its training time is flagged `data_bound`."""
@@ -121,7 +123,9 @@ class RunRecord:
     reference_value: float | None = None
     """The metric of the reference on the same test split."""
     reference_source: str | None = None
-    """`this cell`, `this run` or `cache`."""
+    """`this cell`, `this run`, `journal` or `cache`."""
+    reference_id: str | None = None
+    """The reference's `id`; None without a reference, and in records before schema 7."""
     disagreements: int | None = None
     """Test items whose outcome differs from the reference's."""
     lost: int | None = None
@@ -145,6 +149,22 @@ class RunRecord:
     placement: Placement | None = None
     """Where several ranks ran the cell together; None for one process."""
     schema_version: int = SCHEMA_VERSION
+
+    @cached_property
+    def id(self) -> str | None:
+        """A name of this measurement that no other has; None before a phase has ended.
+
+        It stays the same on disk, and when the cell is compared with its baseline later.
+        """
+        if not self.phases:
+            return None
+        windows = {
+            name: [float(one.duration_s), *(float(value or 0.0) for value in one.joules.values())]
+            for name, one in self.phases.items()
+        }
+        seconds = [float(epoch.duration_s) for epoch in self.epochs]
+        parts = [self.model, self.method, self.seed, windows, seconds]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
     def pue(self) -> float:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from energybench.errors import UsageError
-from energybench.records.journal import Journal
+from energybench.records.encoding import decoded
+from energybench.records.journal import Contents, Journal
 from energybench.records.record import RunRecord, from_json
 
 STORAGE = Path(".benchmarks")
@@ -80,7 +81,7 @@ def _labels(paths: Sequence[Path]) -> list[str]:
 
 
 def _read(path: Path, label: str, need_records: bool) -> Run:
-    if path.suffix == ".jsonl":
+    if ".jsonl" in (path.suffix, Path(path.stem).suffix):  # also journal.jsonl.gz
         return _read_journal(path, label)
     data = _json(path)
     try:
@@ -114,23 +115,38 @@ def _day(data: dict[str, Any]) -> str | None:
 
 
 def _read_journal(path: Path, label: str) -> Run:
-    """The last record of each cell; raises `UsageError` where there is none."""
+    """The record of each cell that counts; raises `UsageError` where there is none."""
     contents = Journal(path).read()
     if not contents.entries:
         raise UsageError(f"{path} holds no finished cell")
-    records = tuple(entry.record for entry in contents.latest.values())
-    return Run(label, path, records, notes=tuple(f"{path}, {text}" for text in contents.damaged))
+    records = tuple(entry.record for entry in contents.counted.values())
+    notes = [f"{path}, {text}" for text in contents.damaged]
+    notes += [f"{path}: {text}" for text in _other_baselines(contents)]
+    return Run(label, path, records, notes=tuple(notes))
+
+
+def _other_baselines(contents: Contents) -> Iterator[str]:
+    """A line per cell that was compared with a baseline in the journal that does not count."""
+    counted = [entry.record for entry in contents.counted.values()]
+    ids = {record.id for record in counted}
+    others = {entry.record.id for entry in contents.entries} - ids
+    for record in counted:
+        if record.reference_id in others:
+            yield (
+                f"{record.model} {record.method} seed {record.seed} has its drop from a second "
+                "baseline, and its saving from the first"
+            )
 
 
 def _json(path: Path) -> Any:
     from pydantic_core import from_json as parse  # three times as fast as json on long files
 
     try:
-        return parse(path.read_bytes(), cache_strings="keys")
+        return parse(decoded(path.read_bytes(), path), cache_strings="keys")
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:
-        raise UsageError(f"{path} is not JSON ({error}); run the benchmarks again") from error
+        raise UsageError(f"{path} is not JSON ({error}); name a file of a run") from error
 
 
 @contextmanager

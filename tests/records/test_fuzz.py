@@ -153,4 +153,5 @@ def test_a_journal_with_anything_in_it(
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "fuzzed.jsonl"
     path.write_bytes(b"\n".join(pieces))
-    assert Journal(path).read().entries == ()
+    found = outcome(lambda: Journal(path).read().entries)
+    assert found == () or str(path) in found

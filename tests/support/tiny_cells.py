@@ -73,7 +73,7 @@ class MemoryJournal(Journal):
     def append(self, entry: Entry) -> None:
         self.entries.append(entry)
 
-    def read(self) -> Contents:
+    def read(self, known: Contents | None = None) -> Contents:
         return Contents(tuple(self.entries), ())
 
     @property

@@ -44,7 +44,7 @@ def _journal(options: argparse.Namespace) -> None:
     asked = (given_value(options, name) for name in ("models", "methods", "seeds"))
     models, methods, seeds = asked
     contents = _contents(options.journal)
-    print(journal_table(contents.latest.values()))
+    print(journal_table(contents.counted.values()))
     missing = _missing(contents, models, methods, seeds)
     if missing:
         print(f"\nmissing: {', '.join(map(str, missing))}")
@@ -56,12 +56,12 @@ def _export(options: argparse.Namespace) -> None:
     from energybench.records.export import benchmark_json
 
     contents = _contents(options.journal)
-    data = benchmark_json(contents.latest.values(), version("pytest-benchmark"))
+    data = benchmark_json(contents.counted.values(), version("pytest-benchmark"))
     try:
         Path(options.output).write_text(json.dumps(data, indent=1) + "\n")
     except OSError as error:
         raise UsageError(f"cannot write {options.output}: {error.strerror}") from error
-    print(f"wrote {len(contents.latest)} cells to {options.output}", file=sys.stderr)
+    print(f"wrote {len(contents.counted)} cells to {options.output}", file=sys.stderr)
 
 
 def _contents(name: str) -> "Contents":
@@ -85,7 +85,7 @@ def _missing(
     """The cells of the matrix that the journal lacks, or has as interrupted ones only."""
     from energybench.runs.matrix import cells, check_names
 
-    found = [entry.record for entry in contents.latest.values()]
+    found = [entry.record for entry in contents.counted.values()]
     ended = {(one.model, one.method, one.seed) for one in found if one.status != "interrupted"}
     check_names(models or (), methods or ())  # the journal's own need no registration here
     wanted = cells(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.locks import start_holder
 from support.sessions import ForkedSession
 
 from energybench.records.journal import Entry, Journal
@@ -34,7 +35,7 @@ def entries(session: pytest.Pytester) -> tuple[Entry, ...]:
 
 def latest(session: pytest.Pytester) -> tuple[Entry, ...]:
     """Each cell as it was journaled last: one that ran before its baseline is there twice."""
-    return tuple(journal(session).read().latest.values())
+    return tuple(journal(session).read().counted.values())
 
 
 def benchmarks(session: pytest.Pytester, name: str = "run.json") -> dict[str, dict[str, Any]]:
@@ -94,6 +95,24 @@ def test_a_session_that_resumes_runs_nothing_again(session: pytest.Pytester) -> 
     command = [sys.executable, "-m", "pytest_benchmark", "compare", str(saved)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "tiny-stego-seed0" in done.stdout
+
+
+def test_a_session_that_waited_for_another_takes_what_that_one_measured(
+    session: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, cache: Path
+) -> None:
+    holder = start_holder("cpu", cache)
+    late = ForkedSession(session.path, (*QUICK, "--energy-resume", "--energy-methods=baseline"))
+    while "waiting until it ends" not in late.output() and late.poll() is None:
+        time.sleep(0.05)
+    monkeypatch.setenv("ENERGYBENCH_LOCKS", str(session.path))
+    session.runpytest_subprocess(*QUICK, "--energy-resume").assert_outcomes(passed=2)
+    holder.communicate()
+    output, _ = late.communicate(timeout=60)
+    assert "resumed from .energybench/journal.jsonl: 1 cells" in output
+    baselines = [one.record for one in entries(session) if one.record.method == "baseline"]
+    assert len(baselines) == 1, "it was measured once"
+    (stego,) = [one.record for one in latest(session) if one.record.method == "stego"]
+    assert stego.reference_id == baselines[0].id
 
 
 def test_another_protocol_reuses_nothing(session: pytest.Pytester) -> None:
