@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -164,10 +165,8 @@ def test_whatever_is_in_the_file_reading_it_ends_well(
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "anything.jsonl"
     path.write_bytes(data)
-    try:
+    with suppress(UsageError):  # of an archive
         assert Journal(path).read().entries == ()
-    except UsageError as error:  # an archive
-        assert str(path) in str(error)
 
 
 def line_of(payload: bytes) -> bytes:

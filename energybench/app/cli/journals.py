@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from energybench.app.cli.arguments import add_options, given_value
+from energybench.app.cli.output import JSON, output_path, write_text
 from energybench.config import DEFAULT_JOURNAL
 from energybench.errors import UsageError
 
@@ -55,12 +56,10 @@ def _export(options: argparse.Namespace) -> None:
 
     from energybench.records.export import benchmark_json
 
+    path = output_path(options.output, JSON, [Path(options.journal)])
     contents = _contents(options.journal)
     data = benchmark_json(contents.counted.values(), version("pytest-benchmark"))
-    try:
-        Path(options.output).write_text(json.dumps(data, indent=1) + "\n")
-    except OSError as error:
-        raise UsageError(f"cannot write {options.output}: {error.strerror}") from error
+    write_text(path, json.dumps(data, indent=1) + "\n")
     print(f"wrote {len(contents.counted)} cells to {options.output}", file=sys.stderr)
 
 
