@@ -3,7 +3,10 @@
 Lines are checksummed (`entry`): damage to a line, as by a power cut, costs that line only.
 """
 
+import codecs
+import errno
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -14,7 +17,14 @@ from typing import Any
 
 from energybench.errors import UsageError
 from energybench.records.encoding import decoded
-from energybench.records.entry import SCHEMA_VERSION, DamagedLineError, Entry, from_line, to_line
+from energybench.records.entry import (
+    HEAD,
+    SCHEMA_VERSION,
+    DamagedLineError,
+    Entry,
+    from_line,
+    to_line,
+)
 from energybench.records.record import RunRecord
 
 __all__ = ["Contents", "Entry", "Journal", "Keeper"]
@@ -88,10 +98,45 @@ class Journal:
             with self._locked():
                 _append(self.path, line)
         except OSError as error:
+            raise UsageError(self._cannot_write(error)) from error
+
+    def check(self) -> None:
+        """Raise `UsageError` unless cells can be appended; makes the folder, and no file."""
+        path = Path(os.path.realpath(self.path))
+        try:
+            made = [one for one in (path, Path(_lock_of(self.path))) if not one.exists()]
+            if path not in made:
+                self._check_file(path)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            for one in made:
+                with tempfile.TemporaryFile(dir=one.parent):
+                    pass
+        except OSError as error:
+            raise UsageError(self._cannot_write(error)) from error
+
+    def _check_file(self, path: Path) -> None:
+        """Raise `UsageError` or `OSError` unless the file is a journal, or empty."""
+        if path.is_dir():
+            raise UsageError(f"the journal {self.path} is a folder; name a file in it")
+        if not path.is_file():
+            raise UsageError(f"the journal {self.path} is not a plain file; name another one")
+        with path.open("r+b") as file:
+            head = file.read(len(HEAD))
+        if HEAD.startswith(head):
+            return
+        contents = self.read()
+        if not contents.entries:
+            raise UsageError(f"{self.path} is another file than a journal; name another one")
+        if contents._place is None and not head.startswith(codecs.BOM_UTF8):
             raise UsageError(
-                f"cannot write the journal {self.path} ({error.strerror or error}); free some "
-                "space there, or name another journal file"
-            ) from error
+                f"the journal {self.path} went through another program, which packed or recoded "
+                "it; bring it back to UTF-8, or name another journal"
+            )
+
+    def _cannot_write(self, error: OSError) -> str:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        advice = "free some space there" if full else "name another journal"
+        return f"cannot write the journal {self.path} ({error.strerror or error}); {advice}"
 
     def read(self, known: Contents | None = None) -> Contents:
         """The contents of the journal; a missing file counts as empty.
@@ -110,8 +155,10 @@ class Journal:
             return Contents((), ())
         except OSError as error:
             raise UsageError(f"cannot read {self.path}: {error.strerror}") from error
+        recoded = False
         if place.offset == 0:
-            data = decoded(data, self.path)
+            raw, data = data, decoded(data, self.path)
+            recoded = data is not raw
         entries, damaged = list(known.entries), list(place.damaged)
         *whole, last = data.split(b"\n")
         for number, line in enumerate(whole, start=place.lines + 1):
@@ -120,7 +167,7 @@ class Journal:
         if self._read_line(place.lines + len(whole) + 1, last, entries, damaged):
             read, before = len(data), tuple(damaged)  # it lacks its end only
         found = _Place(facts.st_ino, place.offset + read, place.lines + len(whole), before)
-        return Contents(tuple(entries), tuple(damaged), found)
+        return Contents(tuple(entries), tuple(damaged), None if recoded else found)
 
     def _read_line(
         self, number: int, line: bytes, entries: list[Entry], damaged: list[str]
@@ -143,12 +190,16 @@ class Journal:
         from filelock import FileLock, Timeout
 
         try:
-            with FileLock(f"{self.path}.lock", timeout=_LOCK_S):
+            with FileLock(_lock_of(self.path), timeout=_LOCK_S):
                 yield
         except Timeout as error:
             raise OSError(
                 f"another process has held {error.lock_file} for {_LOCK_S:.0f} s"
             ) from None
+
+
+def _lock_of(path: Path) -> str:
+    return f"{path}.lock"
 
 
 def _continued(known: Contents | None, facts: os.stat_result) -> tuple[Contents, _Place]:

@@ -6,7 +6,6 @@ Energies are joules, durations seconds, accuracies fractions (0..1); a name carr
 
 import hashlib
 import json
-import math
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar
@@ -15,8 +14,8 @@ from energybench.energy.assumptions import Assumptions
 from energybench.energy.carbon import CarbonIntensity
 from energybench.energy.readings import EnergyReading, PowerTrace
 from energybench.energy.units import kwh
-from energybench.errors import UsageError
 from energybench.records.attempt import Attempt
+from energybench.records.bounds import check_record
 from energybench.records.compression_report import CompressionReport
 from energybench.records.epoch import EpochRecord
 from energybench.records.inputs import Dataset, Weights
@@ -344,10 +343,9 @@ class RunRecord:
 def from_json(data: Any) -> RunRecord:
     """The inverse of `RunRecord.to_json`, for this schema version and, by migration, older ones.
 
-    Raises `UsageError` for another shape, and its subclass `NewerSchemaError` for a newer version.
+    Raises `UsageError` for another shape or an impossible number, and its subclass
+    `NewerSchemaError` for a newer version.
     """
     record = read_versioned(data, RunRecord, "record", SCHEMA_VERSION, MIGRATIONS)
-    for name, value in (("pue", record.pue), ("tolerance", record.tolerance)):
-        if not math.isfinite(value):
-            raise UsageError(f"not an energybench record: protocol.{name} is not a finite number")
+    check_record(record)
     return record

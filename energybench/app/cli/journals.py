@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from energybench.app.cli.arguments import add_options, given_value
 from energybench.app.cli.output import JSON, output_path, write_text
-from energybench.config import DEFAULT_JOURNAL
+from energybench.config import DEFAULT_JOURNAL, Cell
 from energybench.errors import UsageError
 
 if TYPE_CHECKING:
-    from energybench.config import Cell
     from energybench.records.journal import Contents
 
 
@@ -80,16 +79,18 @@ def _missing(
     models: Sequence[str] | None,
     methods: Sequence[str] | None,
     seeds: int | None,
-) -> "list[Cell]":
+) -> list[Cell]:
     """The cells of the matrix that the journal lacks, or has as interrupted ones only."""
     from energybench.runs.matrix import cells, check_names
 
     found = [entry.record for entry in contents.counted.values()]
     ended = {(one.model, one.method, one.seed) for one in found if one.status != "interrupted"}
     check_names(models or (), methods or ())  # the journal's own need no registration here
-    wanted = cells(
-        models or list(dict.fromkeys(record.model for record in found)),
-        methods or list(dict.fromkeys(record.method for record in found)),
-        seeds or 1 + max(record.seed for record in found),
-    )
+    names = models or list(dict.fromkeys(record.model for record in found))
+    kinds = methods or list(dict.fromkeys(record.method for record in found))
+    if seeds is not None:
+        wanted = cells(names, kinds, seeds)
+    else:
+        own = sorted({record.seed for record in found})
+        wanted = [Cell(name, kind, seed) for name in names for seed in own for kind in kinds]
     return [cell for cell in wanted if (cell.model, cell.method, cell.seed) not in ended]

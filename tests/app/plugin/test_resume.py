@@ -1,5 +1,6 @@
 """The journal of a session, and sessions that go on where another ended."""
 
+import gzip
 import json
 import os
 import random
@@ -12,8 +13,10 @@ from typing import Any
 
 import pytest
 from support.locks import start_holder
+from support.saved_runs import cell
 from support.sessions import ForkedSession
 
+from energybench.records.entry import to_line
 from energybench.records.journal import Entry, Journal
 from energybench.records.record import RunRecord
 
@@ -133,12 +136,33 @@ def test_a_failure_stays_a_failure_and_an_interruption_runs_again(
     assert len(latest(session)) == 3
 
 
-def test_without_a_place_for_the_journal_the_session_goes_on(session: pytest.Pytester) -> None:
-    Path(session.path, ".energybench").write_text("not a folder")
-    result = session.runpytest_subprocess(*QUICK, "--benchmark-json=run.json")
-    result.assert_outcomes(passed=2)
-    result.stdout.fnmatch_lines(["energybench: 2 cells are not in the journal: cannot write *"])
-    assert len(benchmarks(session)) == 2
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("/", "the journal / is a folder; name a file in it"),
+        ("", "--energy-journal is empty; give it a value"),
+        ("folder", "the journal folder is a folder; name a file in it"),
+        ("/dev/null", "the journal /dev/null is not a plain file; name another one"),
+        ("file/journal.jsonl", "cannot write the journal file/journal.jsonl (*); name another"),
+        ("x" * 300, "(File name too long); name another journal"),
+        ("file", "file is another file than a journal; name another one"),
+        ("packed.jsonl", "the journal packed.jsonl went through another program"),
+    ],
+)
+def test_a_journal_that_cannot_be_written_is_refused_before_the_first_cell(
+    session: pytest.Pytester, name: str, says: str
+) -> None:
+    Path(session.path, "folder").mkdir()
+    Path(session.path, "file").write_text("notes")
+    line = to_line(Entry("key", cell(), None, "2026"))
+    Path(session.path, "packed.jsonl").write_bytes(gzip.compress(line))
+    result = session.runpytest_subprocess(*QUICK, f"--energy-journal={name}")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "passed" not in result.stdout.str()
+    result.stderr.fnmatch_lines([f"ERROR: *{says}*"])
+    assert list(session.path.rglob("*.lock")) == []
+    assert not Path("/.lock").exists()
+    assert not Path("/dev/null.lock").exists()
 
 
 def start(session: pytest.Pytester, *options: str) -> ForkedSession:
