@@ -300,6 +300,11 @@ class Keeper:
         except UsageError as error:
             self._error = str(error)
 
+    @property
+    def has_all(self) -> bool:
+        """Whether every cell so far is in the journal."""
+        return not self._waiting
+
     def complaints(self) -> list[str]:
         """Lines on cells that are not kept, not readable, not resumed, or do not count."""
         lines = [f"{self.path}, {phrase}; that cell ran again" for phrase in self._damaged]

@@ -130,7 +130,7 @@ class Run:
             reference = self._found(needed, config, prepared, cached=not baseline_follows)
             if reference is None and baseline_follows and config.finetune.budget != "equal":
                 return self._waiting(done or self._ran(cell, config, key, None))
-            reference = reference or self._on_demand(needed, config, prepared)
+            reference = reference or self._on_demand(needed, config, prepared, done)
         error = _no_reference(needed, reference)
         if done is not None:
             return replace(done, outcome=_judged(done.outcome, reference, error))
@@ -188,13 +188,20 @@ class Run:
         file = baseline_file(baseline, config, facts, prepared) if cached else None
         return self.references.find(baseline, key, file, facts.protocol(config))
 
-    def _on_demand(self, baseline: Cell, config: RunConfig, prepared: Prepared) -> Reference:
-        """Run a baseline and keep it for whoever asks for it later."""
+    def _on_demand(
+        self, baseline: Cell, config: RunConfig, prepared: Prepared, waits: Result | None
+    ) -> Reference:
+        """Run a baseline and keep it for whoever asks for it later.
+
+        Where that is interrupted, the result that `waits` for it has no caller again.
+        """
         key = cell_key(baseline, config, self.executor.facts, prepared)
         result = self._ran(baseline, config, key, None)
         self.keep(result)
         self._unclaimed[key] = result
         if result.outcome.interruption is not None:
+            if waits is not None:
+                self._unclaimed[waits.key] = waits
             raise result.outcome.interruption
         return self.references.add(result.record, "journal" if result.entry else "this run")
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from energybench.energy.units import format_kwh
 from energybench.records.entry import Entry
 from energybench.report.scores import ScoreColumn, score_column
+from energybench.report.text import status_text
 
 
 def journal_table(entries: Iterable[Entry]) -> str:
@@ -24,7 +25,7 @@ def _row(entry: Entry, score: ScoreColumn) -> list[str]:
         record.model,
         record.method,
         str(record.seed),
-        record.status if record.status == "ok" else f"{record.status}: {record.error}",
+        status_text(record),
         format_kwh(record.kwh),
         str(len(record.epochs) or "-"),
         score.value(record.metric, record.value),

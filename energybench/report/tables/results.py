@@ -11,7 +11,7 @@ from energybench.report.floor import Floor, floor
 from energybench.report.rows import BASELINE
 from energybench.report.scores import ScoreColumn, score_column
 from energybench.report.stats import Estimate
-from energybench.report.text import attempt_words, percent
+from energybench.report.text import attempt_words, percent, status_text
 
 _HEADERS = (
     "model",
@@ -137,7 +137,7 @@ def _arithmetic(record: RunRecord) -> str:
 def _source(record: RunRecord) -> str:
     """Return the source of the energy, the flags and the attempt; for a failed cell the error."""
     if record.status != "ok":
-        return f"failed: {record.error}"
+        return status_text(record)
     return ", ".join([record.energy_source, *record.flags, *attempt_words([record])])
 
 
