@@ -1,12 +1,21 @@
 """The errors a user can cause. Every message is one line that says what to do."""
 
 
+def printable(text: str) -> str:
+    """`text` in one line, with characters that would steer a terminal escaped: "a\\x1b[2Jb"."""
+    if text.isprintable():
+        return text
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode() for one in text
+    )
+
+
 class EnergybenchError(Exception):
     """Base of all errors that energybench raises on purpose; `str(error)` is one line."""
 
     def __str__(self) -> str:
-        """The message; line breaks in names or paths that it cites become spaces."""
-        return " ".join(super().__str__().splitlines())
+        """The message; line breaks become spaces, and other control characters are escaped."""
+        return printable(" ".join(super().__str__().splitlines()))
 
 
 class UsageError(EnergybenchError):

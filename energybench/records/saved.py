@@ -5,11 +5,11 @@ import glob
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from energybench.errors import UsageError
+from energybench.errors import UsageError, printable
 from energybench.records.encoding import decoded
 from energybench.records.journal import Contents, Journal
 from energybench.records.record import RunRecord, from_json
@@ -40,19 +40,40 @@ class Run:
 def read_runs(names: Sequence[str], need_records: bool = True) -> list[Run]:
     """Every run that `names` name: JSON files, journals, or ids in `.benchmarks/` such as `0001`.
 
-    Raises `UsageError` for a file that cannot be read and, with `need_records`, for one without
-    records.
+    Control characters in their texts are escaped, see `errors.printable`. Raises `UsageError` for a
+    file that cannot be read and, with `need_records`, for one without records.
     """
     paths = [path for name in names for path in _paths(name)]
     paths = list(dict.fromkeys(paths))
     labels = _labels(paths)
     with _no_garbage():
-        return [_read(path, label, need_records) for path, label in zip(paths, labels, strict=True)]
+        found = zip(paths, labels, strict=True)
+        return [_plain(_read(path, label, need_records)) for path, label in found]
 
 
 def read_run(path: str | Path) -> list[RunRecord]:
     """The records of one file; raises `UsageError` as `read_runs` does."""
     return list(_read(Path(path), Path(path).stem, True).records)
+
+
+def _plain(value: Any) -> Any:
+    """`value` with printable texts; itself where they all are."""
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, dict):
+        pairs = [(_plain(key), _plain(one)) for key, one in value.items()]
+        old = zip(value.items(), pairs, strict=True)
+        same = all(key is new and one is other for (key, one), (new, other) in old)
+        return value if same else dict(pairs)
+    if isinstance(value, list | tuple):
+        items = [_plain(one) for one in value]
+        same = all(one is other for one, other in zip(items, value, strict=True))
+        return value if same else type(value)(items)
+    if is_dataclass(value) and not isinstance(value, type):
+        old = {one.name: getattr(value, one.name) for one in fields(value)}
+        changed = {name: new for name, one in old.items() if (new := _plain(one)) is not one}
+        return replace(value, **changed) if changed else value
+    return value
 
 
 def _paths(name: str) -> list[Path]:

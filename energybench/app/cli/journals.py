@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from energybench.app.cli.arguments import add_options, given_value
 from energybench.app.cli.output import JSON, output_path, write_text
 from energybench.config import DEFAULT_JOURNAL, Cell
-from energybench.errors import UsageError
+from energybench.errors import UsageError, printable
 
 if TYPE_CHECKING:
     from energybench.records.journal import Contents
@@ -47,7 +47,7 @@ def _journal(options: argparse.Namespace) -> None:
     print(journal_table(contents.counted.values()))
     missing = _missing(contents, models, methods, seeds)
     if missing:
-        print(f"\nmissing: {', '.join(map(str, missing))}")
+        print(f"\nmissing: {printable(', '.join(map(str, missing)))}")
 
 
 def _export(options: argparse.Namespace) -> None:
@@ -59,7 +59,7 @@ def _export(options: argparse.Namespace) -> None:
     contents = _contents(options.journal)
     data = benchmark_json(contents.counted.values(), version("pytest-benchmark"))
     write_text(path, json.dumps(data, indent=1) + "\n")
-    print(f"wrote {len(contents.counted)} cells to {options.output}", file=sys.stderr)
+    print(printable(f"wrote {len(contents.counted)} cells to {path}"), file=sys.stderr)
 
 
 def _contents(name: str) -> "Contents":
@@ -68,7 +68,7 @@ def _contents(name: str) -> "Contents":
 
     contents = Journal(Path(name)).read()
     for phrase in contents.damaged:
-        print(f"energybench: {name}, {phrase}", file=sys.stderr)
+        print(printable(f"energybench: {name}, {phrase}"), file=sys.stderr)
     if not contents.entries:
         raise UsageError(f"no finished cell in {name}; name the journal of a run")
     return contents

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from energybench.app.cli.output import MARKDOWN, PAGE, output_path, refuse_runs, write_text
-from energybench.errors import UsageError
+from energybench.errors import UsageError, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,7 +95,7 @@ def _fill(path: Path, names: "Sequence[str]") -> None:
 
 def _write(path: Path, text: str) -> None:
     write_text(path, text)
-    print(f"wrote {path}", file=sys.stderr)
+    print(printable(f"wrote {path}"), file=sys.stderr)
 
 
 def _plot(options: argparse.Namespace) -> None:
@@ -121,7 +121,7 @@ def _plot(options: argparse.Namespace) -> None:
         if figure is None:
             raise UsageError(f"{options.run_name} has no data for the figure {options.figure!r}")
         save_figure(figure, path)
-    print(f"wrote {path}", file=sys.stderr)
+    print(printable(f"wrote {path}"), file=sys.stderr)
 
 
 def _read(names: "Sequence[str]", need_records: bool = False) -> "list[Run]":
