@@ -62,8 +62,29 @@ def check_record(record: "RunRecord") -> None:
                 raise UsageError(_refusal(where, value, "an accuracy, 0 to 1"))
 
 
-def _refusal(where: str, value: float | None, expected: str) -> str:
-    return f"not an energybench record: {where} is {value}, not {expected}"
+_RATES = (
+    *("seconds_per_step", "bytes_per_step", "seconds_per_1000_images", "images_per_s"),
+    *("ceiling_flops_per_s", "ceiling_bytes_per_s"),
+)
+"""Fields of studies that others are divided by."""
+_ENERGIES = ("joules_per_step", "joules_per_1000_images", "joules_per_image")
+
+
+def check_study(found: Any) -> None:
+    """Raise `UsageError` for a rate of a study that is not above 0, or a negative energy."""
+    for one in (found, *getattr(found, "points", ())):
+        for name in _RATES:
+            value = getattr(one, name, 1.0)
+            if not 0 < value < math.inf:
+                raise UsageError(_refusal(name, value, "a number above 0", "study"))
+        for name in _ENERGIES:
+            value = getattr(one, name, None)
+            if value is not None and not 0 <= value < math.inf:
+                raise UsageError(_refusal(name, value, "a number of at least 0", "study"))
+
+
+def _refusal(where: str, value: float | None, expected: str, noun: str = "record") -> str:
+    return f"not an energybench {noun}: {where} is {value}, not {expected}"
 
 
 def _not_negative(record: "RunRecord") -> Iterator[Named]:
