@@ -7,7 +7,8 @@ from typing import Any
 
 from energybench.config import Cell, RunConfig
 from energybench.energy.readings import Preparation
-from energybench.records.journal import Entry, Keeper
+from energybench.records.journal import Entry
+from energybench.records.keeper import Keeper
 from energybench.records.record import RunRecord
 from energybench.runs.attempts import Attempts
 from energybench.runs.executors.base import Agreeing, Executor

@@ -46,7 +46,7 @@ def _open(
     kept = journal(Path(state.options.journal))
     kept.check()
     from energybench.progress import Progress
-    from energybench.records.journal import Keeper
+    from energybench.records.keeper import Keeper
     from energybench.registry import EXECUTORS
     from energybench.runs.executors.base import Executor, Locking, Setup
     from energybench.runs.run import Run
