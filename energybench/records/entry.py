@@ -109,4 +109,4 @@ def _is_benchmark(data: Any) -> bool:
         return False
     stats = data.get("stats")
     total = stats.get("total") if isinstance(stats, dict) else None
-    return type(total) in (int, float) and 0 <= total <= MOST
+    return isinstance(total, int | float) and not isinstance(total, bool) and 0 <= total <= MOST

@@ -62,8 +62,8 @@ def _plain(value: Any) -> Any:
         return printable(value)
     if isinstance(value, dict):
         pairs = [(_plain(key), _plain(one)) for key, one in value.items()]
-        old = zip(value.items(), pairs, strict=True)
-        same = all(key is new and one is other for (key, one), (new, other) in old)
+        both = zip(value.items(), pairs, strict=True)
+        same = all(key is new and one is other for (key, one), (new, other) in both)
         return value if same else dict(pairs)
     if isinstance(value, list | tuple):
         items = [_plain(one) for one in value]

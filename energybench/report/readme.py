@@ -130,7 +130,7 @@ def _verdicts(found: list[Section]) -> str:
 
 def _findings(run: Run) -> str:
     """Return the sentences on each figure that has any, what limits them, and the origin."""
-    parts = []
+    parts: list[str] = []
     for section in sections([run]):
         found = [text for name in FIGURES if (text := finding(name, section))]
         parts += map(markdown_text, [*found, " ".join(reservations(section))])
