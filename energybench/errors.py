@@ -11,8 +11,8 @@ class EnergybenchError(Exception):
     """Base of all errors that energybench raises on purpose; `str(error)` is one line."""
 
     def __str__(self) -> str:
-        """The message; line breaks in names or paths that it cites become spaces."""
-        return legible(" ".join(super().__str__().splitlines()))
+        """The message; line breaks become spaces, and other control characters are escaped."""
+        return printable(" ".join(super().__str__().splitlines()))
 
 
 class UsageError(EnergybenchError):
@@ -37,3 +37,13 @@ def _escaped(found: re.Match[str]) -> str:
     if _FIRST_BYTE <= code <= _LAST_BYTE:
         return f"\\x{code - 0xDC00:02x}"
     return f"\\u{code:04x}"
+
+
+def printable(text: str) -> str:
+    """Return `text`, legible, with characters that would steer a terminal escaped: "a\\x1b[2Jb"."""
+    text = legible(text)
+    if text.isprintable():
+        return text
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode() for one in text
+    )

@@ -2,17 +2,21 @@
 
 import logging
 import os
+import stat
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from secrets import token_hex
 
 import platformdirs
 
 from energybench.errors import UsageError, legible
 
 log = logging.getLogger(__name__)
+
+_CACHE = "free some space there or set ENERGYBENCH_CACHE to another folder"
 
 
 def cache_folder(*parts: str) -> Path:
@@ -76,24 +80,26 @@ def expanded(path: str) -> Path:
     return Path(os.path.expanduser(path))
 
 
-def publish(path: Path, write: Callable[[Path], object]) -> None:
+def publish(path: Path, write: Callable[[Path], object], advice: str = _CACHE) -> None:
     """Let `write` fill a temporary file beside `path`, then rename it to `path` in one step.
 
-    The contents are on the disk before the name is. Raises `UsageError` where that fails.
+    The contents are on the disk before the name is. The temporary file has the suffix of `path`, a
+    file that is replaced leaves its permissions, and a link stays one. Raises `UsageError`, which
+    ends in `advice`, where that fails; what was at `path` is then unchanged.
     """
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(f".{target.stem[:60]}.{token_hex(4)}{target.suffix}")
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         os.close(handle)
-        temporary = Path(name)
         try:
             write(temporary)
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
-            temporary.replace(path)
+            with suppress(FileNotFoundError):
+                temporary.chmod(stat.S_IMODE(target.stat().st_mode))
+            temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise UsageError(
-            f"cannot write {path} ({error.strerror or error}); free some space there or set "
-            "ENERGYBENCH_CACHE to another folder"
-        ) from error
+        raise UsageError(f"cannot write {path} ({error.strerror or error}); {advice}") from error

@@ -1,11 +1,30 @@
 """A live line at a terminal; nothing anywhere else."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TextIO
+from contextlib import contextmanager, suppress
+from typing import Any, TextIO
 
 Step = Callable[[str], None]
 """Advance the bar by one and show this text behind it."""
+
+
+class _Leaving:
+    """A terminal that may go away, as ssh's does: what cannot be written is left out."""
+
+    def __init__(self, terminal: TextIO) -> None:
+        self._terminal = terminal
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._terminal, name)
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._terminal.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._terminal.flush()
 
 
 class Progress:
@@ -13,7 +32,9 @@ class Progress:
 
     def __init__(self, terminal: TextIO | None, before: Callable[[], None] = lambda: None) -> None:
         """Draw on `terminal` if it is one; `before` is called ahead of each bar."""
-        self._terminal = terminal if terminal is not None and terminal.isatty() else None
+        self._terminal: Any = None
+        if terminal is not None and terminal.isatty():
+            self._terminal = _Leaving(terminal)
         self._before = before
         self._open = False
 

@@ -5,18 +5,18 @@ A line is `{"sha256": "<of the entry's bytes>", "entry": {...}}`.
 
 import hashlib
 import json
-import math
 from dataclasses import dataclass
 from typing import Any
 
 from energybench.errors import UsageError
+from energybench.records.bounds import MOST
 from energybench.records.record import RunRecord, from_json
 from energybench.records.schema import NewerSchemaError
 
 SCHEMA_VERSION = 2
 """Version 2 makes other keys than version 1: `protocol` has other names since."""
 
-_HEAD = b'{"sha256":"'
+HEAD = b'{"sha256":"'
 _MIDDLE = b'","entry":'
 _TAIL = b"}"
 
@@ -50,7 +50,7 @@ def to_line(entry: Entry) -> bytes:
         "record": entry.record.to_json(),
     }
     payload = json.dumps(data, separators=(",", ":")).encode()
-    return b"".join((_HEAD, _checksum(payload), _MIDDLE, payload, _TAIL, b"\n"))
+    return b"".join((HEAD, _checksum(payload), _MIDDLE, payload, _TAIL, b"\n"))
 
 
 def from_line(line: bytes) -> Entry:
@@ -59,11 +59,11 @@ def from_line(line: bytes) -> Entry:
     Raises `DamagedLineError` for anything else, and `NewerSchemaError` where a newer energybench
     wrote it.
     """
-    start = len(_HEAD) + 64
-    if not (line.startswith(_HEAD) and line[start:].startswith(_MIDDLE) and line.endswith(_TAIL)):
+    start = len(HEAD) + 64
+    if not (line.startswith(HEAD) and line[start:].startswith(_MIDDLE) and line.endswith(_TAIL)):
         raise DamagedLineError("not a whole entry")
     payload = line[start + len(_MIDDLE) : -len(_TAIL)]
-    if line[len(_HEAD) : start] != _checksum(payload):
+    if line[len(HEAD) : start] != _checksum(payload):
         raise DamagedLineError("its checksum is wrong")
     return _entry(payload)
 
@@ -109,4 +109,4 @@ def _is_benchmark(data: Any) -> bool:
         return False
     stats = data.get("stats")
     total = stats.get("total") if isinstance(stats, dict) else None
-    return isinstance(total, int | float) and math.isfinite(total)
+    return isinstance(total, int | float) and not isinstance(total, bool) and 0 <= total <= MOST

@@ -3,22 +3,44 @@
 Lines are checksummed (`entry`): damage to a line, as by a power cut, costs that line only.
 """
 
+import codecs
+import errno
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from energybench.errors import UsageError
-from energybench.records.entry import SCHEMA_VERSION, DamagedLineError, Entry, from_line, to_line
-from energybench.records.record import RunRecord
+from energybench.records.encoding import decoded
+from energybench.records.entry import (
+    HEAD,
+    SCHEMA_VERSION,
+    DamagedLineError,
+    Entry,
+    from_line,
+    to_line,
+)
 
-__all__ = ["Contents", "Entry", "Journal", "Keeper"]
+__all__ = ["Contents", "Entry", "Journal"]
 
 _LOCK_S = 60.0
 """Seconds to wait for another run that writes its line."""
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where in the file reading goes on."""
+
+    inode: int
+    offset: int
+    """Bytes that are read for good."""
+    lines: int
+    """Line ends among them."""
+    damaged: tuple[str, ...]
+    """Phrases on lines among them."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +50,21 @@ class Contents:
     entries: tuple[Entry, ...]
     damaged: tuple[str, ...]
     """A phrase per line that cannot be read: "line 3: its checksum is wrong"."""
+    _place: _Place | None = field(default=None, compare=False, repr=False)
 
-    @property
-    def latest(self) -> dict[str, Entry]:
-        """Key -> the last entry with that key, in the order of the first ones."""
-        return {entry.key: entry for entry in self.entries}
+    @cached_property
+    def counted(self) -> dict[str, Entry]:
+        """Key -> the entry that counts, in the order of the first ones.
+
+        The first cell that ended well counts. It is there once more where it was compared with its
+        baseline later; that entry is the one. Where none ended well, the last entry counts.
+        """
+        found: dict[str, Entry] = {}
+        for entry in self.entries:
+            held = found.get(entry.key)
+            if held is None or held.record.status != "ok" or held.record.id == entry.record.id:
+                found[entry.key] = entry
+        return found
 
     @property
     def outdated(self) -> int:
@@ -63,40 +95,102 @@ class Journal:
             with self._locked():
                 _append(self.path, line)
         except OSError as error:
-            raise UsageError(
-                f"cannot write the journal {self.path} ({error.strerror or error}); free some "
-                "space there, or name another journal file"
-            ) from error
+            raise UsageError(self._cannot_write(error)) from error
 
-    def read(self) -> Contents:
+    def check(self) -> None:
+        """Raise `UsageError` unless cells can be appended; makes the folder, and no file."""
+        path = Path(os.path.realpath(self.path))
+        try:
+            made = [one for one in (path, Path(_lock_of(self.path))) if not one.exists()]
+            if path not in made:
+                self._check_file(path)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            for one in made:
+                with tempfile.TemporaryFile(dir=one.parent):
+                    pass
+        except OSError as error:
+            raise UsageError(self._cannot_write(error)) from error
+
+    def _check_file(self, path: Path) -> None:
+        """Raise `UsageError` or `OSError` unless the file is a journal, or empty."""
+        if path.is_dir():
+            raise UsageError(f"the journal {self.path} is a folder; name a file in it")
+        if not path.is_file():
+            raise UsageError(f"the journal {self.path} is not a plain file; name another one")
+        handle = os.open(path, os.O_RDWR | os.O_APPEND)
+        try:
+            head = os.read(handle, len(HEAD))
+        finally:
+            os.close(handle)
+        if HEAD.startswith(head):
+            return
+        contents = self.read()
+        if not contents.entries:
+            raise UsageError(f"{self.path} is another file than a journal; name another one")
+        if contents._place is None and not head.startswith(codecs.BOM_UTF8):
+            raise UsageError(
+                f"the journal {self.path} went through another program, which packed or recoded "
+                "it; bring it back to UTF-8, or name another journal"
+            )
+
+    def _cannot_write(self, error: OSError) -> str:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        advice = "free some space there" if full else "name another journal"
+        return f"cannot write the journal {self.path} ({error.strerror or error}); {advice}"
+
+    def read(self, known: Contents | None = None) -> Contents:
         """The contents of the journal; a missing file counts as empty.
 
-        Raises `UsageError` where the file cannot be read, or a newer energybench wrote a line.
+        What was read before, `known`, is not read again. Raises `UsageError` where the file cannot
+        be read, or a newer energybench wrote a line.
         """
         try:
-            data = self.path.read_bytes()
+            with self.path.open("rb") as file:
+                facts = os.fstat(file.fileno())
+                known, place = _continued(known, facts)
+                if place.offset:
+                    file.seek(place.offset)
+                data = file.read()
         except FileNotFoundError:
             return Contents((), ())
         except OSError as error:
             raise UsageError(f"cannot read {self.path}: {error.strerror}") from error
-        entries, damaged = [], []
-        for number, line in enumerate(data.split(b"\n"), start=1):
-            if not line:
-                continue
-            try:
-                entries.append(from_line(line))
-            except DamagedLineError as error:
-                damaged.append(f"line {number}: {error}")
-            except UsageError as error:
-                raise UsageError(f"{self.path}, line {number}: {error}") from error
-        return Contents(tuple(entries), tuple(damaged))
+        recoded = False
+        if place.offset == 0:
+            raw, data = data, decoded(data, self.path)
+            recoded = data is not raw
+        entries, damaged = list(known.entries), list(place.damaged)
+        *whole, last = data.split(b"\n")
+        for number, line in enumerate(whole, start=place.lines + 1):
+            self._read_line(number, line, entries, damaged)
+        read, before = len(data) - len(last), tuple(damaged)
+        if self._read_line(place.lines + len(whole) + 1, last, entries, damaged):
+            read, before = len(data), tuple(damaged)  # it lacks its end only
+        found = _Place(facts.st_ino, place.offset + read, place.lines + len(whole), before)
+        return Contents(tuple(entries), tuple(damaged), None if recoded else found)
+
+    def _read_line(
+        self, number: int, line: bytes, entries: list[Entry], damaged: list[str]
+    ) -> bool:
+        """Add a line to one of the lists; whether it is an entry."""
+        line = line.removesuffix(b"\r")
+        if not line:
+            return False
+        try:
+            entries.append(from_line(line))
+        except DamagedLineError as error:
+            damaged.append(f"line {number}: {error}")
+            return False
+        except UsageError as error:
+            raise UsageError(f"{self.path}, line {number}: {error}") from error
+        return True
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
         from filelock import FileLock, Timeout
 
         try:
-            with FileLock(f"{self.path}.lock", timeout=_LOCK_S):
+            with FileLock(_lock_of(self.path), timeout=_LOCK_S):
                 yield
         except Timeout as error:
             raise OSError(
@@ -104,12 +198,17 @@ class Journal:
             ) from None
 
 
-def _without_record(benchmark: dict[str, Any] | None) -> dict[str, Any] | None:
-    """pytest-benchmark's entry without the record, which the line has beside it."""
-    if benchmark is None:
-        return None
-    extra = {key: value for key, value in benchmark["extra_info"].items() if key != "energybench"}
-    return benchmark | {"extra_info": extra}
+def _lock_of(path: Path) -> str:
+    return f"{path}.lock"
+
+
+def _continued(known: Contents | None, facts: os.stat_result) -> tuple[Contents, _Place]:
+    """What is known of the file of `facts`, and where to go on; nothing of another file."""
+    if known is None or known._place is None or facts.st_ino != known._place.inode:
+        return Contents((), ()), _Place(facts.st_ino, 0, 0, ())
+    if facts.st_size < known._place.offset:
+        return Contents((), ()), _Place(facts.st_ino, 0, 0, ())
+    return known, known._place
 
 
 def _append(path: Path, line: bytes) -> None:
@@ -144,60 +243,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-class Keeper:
-    """One session and its journal: adds ended cells, and finds those that need not run again."""
-
-    def __init__(self, journal: Journal, resume: bool) -> None:
-        """With `resume`, read the journal now; raises `UsageError` where it cannot be read."""
-        self.path = journal.path
-        self._journal = journal
-        contents = journal.read() if resume else Contents((), ())
-        self._earlier = contents.latest
-        self._damaged = contents.damaged
-        self._outdated = contents.outdated
-        self._waiting: list[Entry] = []
-        self._error: str | None = None
-        self._complaints: list[str] = []
-
-    def complain(self, line: str) -> None:
-        """Add to the `complaints`, once."""
-        if line not in self._complaints:
-            self._complaints.append(line)
-
-    def earlier(self, key: str) -> Entry | None:
-        """The journal's entry with `key`; None for an interrupted cell, which runs again."""
-        entry = self._earlier.get(key)
-        return None if entry is None or entry.record.status == "interrupted" else entry
-
-    def finished(self, key: str) -> RunRecord | None:
-        """The record of `earlier` if the cell ended well."""
-        entry = self.earlier(key)
-        return None if entry is None or entry.record.status != "ok" else entry.record
-
-    def keep(self, key: str, record: RunRecord, benchmark: dict[str, Any] | None = None) -> None:
-        """Append a cell; one that cannot be written now is tried again with the next one."""
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        self._waiting.append(Entry(key, record, _without_record(benchmark), now))
-        self._error = None
-        try:
-            while self._waiting:
-                self._journal.append(self._waiting[0])
-                del self._waiting[0]
-        except UsageError as error:
-            self._error = str(error)
-
-    def complaints(self) -> list[str]:
-        """Lines on cells that are not kept, not readable, or not resumed."""
-        lines = [f"{self.path}, {phrase}; that cell ran again" for phrase in self._damaged]
-        if self._outdated:
-            lines.append(
-                f"{self.path}: not resumed are {self._outdated} cells of an older energybench, "
-                "whose keys no longer match; they run again"
-            )
-        lines += self._complaints
-        if self._waiting:
-            cells = len({entry.key for entry in self._waiting})
-            lines.append(f"{cells} cells are not in the journal: {self._error}")
-        return lines

@@ -103,5 +103,6 @@ MIGRATIONS: Migrations = {
     3: lambda data: _with_step(data) | {"schema_version": 4},
     4: lambda data: _with_metric(data) | {"schema_version": 5},
     5: lambda data: data | {"schema_version": 6},  # what version 6 adds has defaults
+    6: lambda data: data | {"schema_version": 7},  # what version 7 adds has defaults
 }
 """The steps of records for `schema.read_versioned`."""

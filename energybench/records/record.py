@@ -4,7 +4,8 @@ Energies are joules, durations seconds, accuracies fractions (0..1); a name carr
 "Not available" is None with a reason beside it, never 0.
 """
 
-import math
+import hashlib
+import json
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar
@@ -13,8 +14,8 @@ from energybench.energy.assumptions import Assumptions
 from energybench.energy.carbon import CarbonIntensity
 from energybench.energy.readings import EnergyReading, PowerTrace
 from energybench.energy.units import kwh
-from energybench.errors import UsageError
 from energybench.records.attempt import Attempt
+from energybench.records.bounds import check_record
 from energybench.records.compression_report import CompressionReport
 from energybench.records.epoch import EpochRecord
 from energybench.records.inputs import Dataset, Weights
@@ -46,7 +47,7 @@ __all__ = [
     "from_json",
 ]
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 
 DATA_BOUND = 0.05
 """A cell that waited for data in a larger share of its training time is flagged `data_bound`."""
@@ -121,7 +122,9 @@ class RunRecord:
     reference_value: float | None = None
     """The metric of the reference on the same test split."""
     reference_source: str | None = None
-    """`this cell`, `this run` or `cache`."""
+    """`this cell`, `this run`, `journal` or `cache`."""
+    reference_id: str | None = None
+    """The reference's `id`; None without a reference, and in records before schema 7."""
     disagreements: int | None = None
     """Test items whose outcome differs from the reference's."""
     lost: int | None = None
@@ -145,6 +148,22 @@ class RunRecord:
     placement: Placement | None = None
     """Where several ranks ran the cell together; None for one process."""
     schema_version: int = SCHEMA_VERSION
+
+    @cached_property
+    def id(self) -> str | None:
+        """A name of this measurement that no other has; None before a phase has ended.
+
+        It stays the same on disk, and when the cell is compared with its baseline later.
+        """
+        if not self.phases:
+            return None
+        windows = {
+            name: [float(one.duration_s), *(float(value or 0.0) for value in one.joules.values())]
+            for name, one in self.phases.items()
+        }
+        seconds = [float(epoch.duration_s) for epoch in self.epochs]
+        parts = [self.model, self.method, self.seed, windows, seconds]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
     def pue(self) -> float:
@@ -324,10 +343,9 @@ class RunRecord:
 def from_json(data: Any) -> RunRecord:
     """The inverse of `RunRecord.to_json`, for this schema version and, by migration, older ones.
 
-    Raises `UsageError` for another shape, and its subclass `NewerSchemaError` for a newer version.
+    Raises `UsageError` for another shape or an impossible number, and its subclass
+    `NewerSchemaError` for a newer version.
     """
     record = read_versioned(data, RunRecord, "record", SCHEMA_VERSION, MIGRATIONS)
-    for name, value in (("pue", record.pue), ("tolerance", record.tolerance)):
-        if not math.isfinite(value):
-            raise UsageError(f"not an energybench record: protocol.{name} is not a finite number")
+    check_record(record)
     return record

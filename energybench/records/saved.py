@@ -5,12 +5,13 @@ import glob
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from energybench.errors import UsageError, legible
-from energybench.records.journal import Journal
+from energybench.errors import UsageError, printable
+from energybench.records.encoding import decoded
+from energybench.records.journal import Contents, Journal
 from energybench.records.record import RunRecord, from_json
 
 STORAGE = Path(".benchmarks")
@@ -39,19 +40,40 @@ class Run:
 def read_runs(names: Sequence[str], need_records: bool = True) -> list[Run]:
     """Every run that `names` name: JSON files, journals, or ids in `.benchmarks/` such as `0001`.
 
-    Raises `UsageError` for a file that cannot be read and, with `need_records`, for one without
-    records.
+    Control characters in their texts are escaped, see `errors.printable`. Raises `UsageError` for a
+    file that cannot be read and, with `need_records`, for one without records.
     """
     paths = [path for name in names for path in _paths(name)]
     paths = list(dict.fromkeys(paths))
-    labels = map(legible, _labels(paths))
+    labels = map(printable, _labels(paths))
     with _no_garbage():
-        return [_read(path, label, need_records) for path, label in zip(paths, labels, strict=True)]
+        found = zip(paths, labels, strict=True)
+        return [_plain(_read(path, label, need_records)) for path, label in found]
 
 
 def read_run(path: str | Path) -> list[RunRecord]:
     """The records of one file; raises `UsageError` as `read_runs` does."""
     return list(_read(Path(path), Path(path).stem, True).records)
+
+
+def _plain(value: Any) -> Any:
+    """`value` with printable texts; itself where they all are."""
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, dict):
+        pairs = [(_plain(key), _plain(one)) for key, one in value.items()]
+        both = zip(value.items(), pairs, strict=True)
+        same = all(key is new and one is other for (key, one), (new, other) in both)
+        return value if same else dict(pairs)
+    if isinstance(value, list | tuple):
+        items = [_plain(one) for one in value]
+        same = all(one is other for one, other in zip(items, value, strict=True))
+        return value if same else type(value)(items)
+    if is_dataclass(value) and not isinstance(value, type):
+        old = {one.name: getattr(value, one.name) for one in fields(value)}
+        changed = {name: new for name, one in old.items() if (new := _plain(one)) is not one}
+        return replace(value, **changed) if changed else value
+    return value
 
 
 def _paths(name: str) -> list[Path]:
@@ -80,7 +102,7 @@ def _labels(paths: Sequence[Path]) -> list[str]:
 
 
 def _read(path: Path, label: str, need_records: bool) -> Run:
-    if path.suffix == ".jsonl":
+    if ".jsonl" in (path.suffix, Path(path.stem).suffix):  # also journal.jsonl.gz
         return _read_journal(path, label)
     data = _json(path)
     try:
@@ -114,23 +136,38 @@ def _day(data: dict[str, Any]) -> str | None:
 
 
 def _read_journal(path: Path, label: str) -> Run:
-    """The last record of each cell; raises `UsageError` where there is none."""
+    """The record of each cell that counts; raises `UsageError` where there is none."""
     contents = Journal(path).read()
     if not contents.entries:
         raise UsageError(f"{path} holds no finished cell")
-    records = tuple(entry.record for entry in contents.latest.values())
-    return Run(label, path, records, notes=tuple(f"{path}, {text}" for text in contents.damaged))
+    records = tuple(entry.record for entry in contents.counted.values())
+    notes = [f"{path}, {text}" for text in contents.damaged]
+    notes += [f"{path}: {text}" for text in _other_baselines(contents)]
+    return Run(label, path, records, notes=tuple(notes))
+
+
+def _other_baselines(contents: Contents) -> Iterator[str]:
+    """A line per cell that was compared with a baseline in the journal that does not count."""
+    counted = [entry.record for entry in contents.counted.values()]
+    ids = {record.id for record in counted}
+    others = {entry.record.id for entry in contents.entries} - ids
+    for record in counted:
+        if record.reference_id in others:
+            yield (
+                f"{record.model} {record.method} seed {record.seed} has its drop from a second "
+                "baseline, and its saving from the first"
+            )
 
 
 def _json(path: Path) -> Any:
     from pydantic_core import from_json as parse  # three times as fast as json on long files
 
     try:
-        return parse(path.read_bytes(), cache_strings="keys")
+        return parse(decoded(path.read_bytes(), path), cache_strings="keys")
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:
-        raise UsageError(f"{path} is not JSON ({error}); run the benchmarks again") from error
+        raise UsageError(f"{path} is not JSON ({error}); name a file of a run") from error
 
 
 @contextmanager

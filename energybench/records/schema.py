@@ -5,6 +5,7 @@ from functools import cache
 from typing import Any, TypeVar, cast
 
 from energybench.errors import UsageError
+from energybench.records.bounds import check_magnitudes
 
 T = TypeVar("T")
 
@@ -23,8 +24,8 @@ def read_versioned(
     """The dataclass `kind` out of plain dicts, lists and numbers with a `schema_version`.
 
     Data of an older version go through `migrations` up to version `newest`. Raises
-    `NewerSchemaError` for a newer version, and `UsageError` for another shape; the messages call
-    the data a `noun`.
+    `NewerSchemaError` for a newer version, and `UsageError` for another shape or a number beyond
+    `bounds.MOST`; the messages call the data a `noun`.
     """
     from pydantic import ValidationError
 
@@ -36,6 +37,7 @@ def read_versioned(
             f"the {noun} has schema version {version}, this energybench reads up to {newest}; "
             "upgrade energybench to read it"
         )
+    check_magnitudes(data, noun)
     steps = migrations or {}
     while version < newest:
         if version not in steps:
@@ -54,5 +56,19 @@ def read_versioned(
 @cache
 def _adapter(kind: Any) -> Any:
     from pydantic import TypeAdapter  # here: costs 0.1 s, needed only to read
+    from pydantic_core import SchemaValidator
 
-    return TypeAdapter(kind)
+    return SchemaValidator(_strict(TypeAdapter(kind).core_schema))
+
+
+def _strict(schema: Any) -> Any:
+    """A schema of pydantic's in which neither `true` nor a text is a number."""
+    if isinstance(schema, dict):
+        found = {key: _strict(value) for key, value in schema.items()}
+        return found | {"strict": True} if found.get("type") in _NUMBERS else found
+    if isinstance(schema, list | tuple):
+        return type(schema)(map(_strict, schema))
+    return schema
+
+
+_NUMBERS = ("int", "float", "bool")

@@ -9,6 +9,7 @@ from typing import Any
 
 from energybench.energy.source import names_an_estimate
 from energybench.errors import UsageError
+from energybench.records.bounds import check_study
 from energybench.records.schema import read_versioned
 
 KEY = "energybench_study"
@@ -176,5 +177,7 @@ def read_studies(extras: Iterable[dict[str, Any]]) -> list[Study]:
         name = data.get("kind") if isinstance(data, dict) else None
         if name not in _KINDS:
             raise UsageError(f"no study of the kind {name!r}; upgrade energybench to read it")
-        found.append(read_versioned(data, _KINDS[name], "study", SCHEMA_VERSION))
+        study = read_versioned(data, _KINDS[name], "study", SCHEMA_VERSION)
+        check_study(study)
+        found.append(study)
     return found

@@ -12,6 +12,7 @@ from energybench.report.figures import FIGURES
 from energybench.report.findings import finding
 from energybench.report.headline import headline
 from energybench.report.paper import CANNOT, Judgement, judgements, paper
+from energybench.report.quoting import markdown_text
 from energybench.report.savings import Saving
 from energybench.report.sections import Section, sections
 from energybench.report.style import inline_svg, look
@@ -63,7 +64,8 @@ def markdown(runs: Sequence[Run]) -> str:
     found = sections(runs)
     parts = []
     for section in found:
-        parts += [f"## {section.label}, on {section.machine}", headline(section)]
+        where = markdown_text(f"{section.label}, on {section.machine}")
+        parts += [f"## {where}", markdown_text(headline(section))]
         if section.rows:
             parts += [result_table(section).markdown()]
         for title, table in _tables(section):
@@ -73,13 +75,17 @@ def markdown(runs: Sequence[Run]) -> str:
             (kind.named(section.metric, section.items).title, finding(name, section))
             for name, kind in figures
         ]
-        parts += [f"{title}. {text}" for title, text in found_by if text]
-        parts += ["\n".join(f"- {line}" for line in caveats(section))]
+        parts += [markdown_text(f"{title}. {text}") for title, text in found_by if text]
+        parts += ["\n".join(f"- {markdown_text(line)}" for line in caveats(section))]
     comparison, _ = _side_by_side(runs)
     if comparison is not None:
         parts += ["## The runs side by side", comparison.markdown()]
     judged, claims = judged_claims(found)
-    parts += ["## Against the paper", f"Judged here: {judged}.", claim_table(claims).markdown()]
+    parts += [
+        "## Against the paper",
+        f"Judged here: {markdown_text(judged)}.",
+        claim_table(claims).markdown(),
+    ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

@@ -19,6 +19,7 @@ from energybench.report.findings import finding
 from energybench.report.headline import headline, reservations
 from energybench.report.page import judged_claims, markdown
 from energybench.report.paper import CANNOT, NOT, REPRODUCED, UNDECIDED
+from energybench.report.quoting import markdown_text
 from energybench.report.rows import BASELINE, RowKey
 from energybench.report.scores import score_column
 from energybench.report.sections import Section, sections
@@ -60,7 +61,7 @@ def summary(run: Run) -> str:
     found = sections([run])
     parts = []
     for section in found:
-        parts += [headline(section)]
+        parts += [markdown_text(headline(section))]
         if section.rows:
             parts += [_by_model(section).markdown(), _LEGEND]
         parts += [_origin(section)]
@@ -114,7 +115,7 @@ def _origin(section: Section) -> str:
     told = f"; seeds: {seeds}" if seeds else ""
     lines = [f"commit {section.commit or 'not known'}{when}{told}"]
     lines += [f"{name}: {known[name]}" for name in _SHOWN if known.get(name)]
-    return "\n".join(f"- {line}" for line in lines)
+    return "\n".join(f"- {markdown_text(line)}" for line in lines)
 
 
 def _verdicts(found: list[Section]) -> str:
@@ -129,10 +130,10 @@ def _verdicts(found: list[Section]) -> str:
 
 def _findings(run: Run) -> str:
     """Return the sentences on each figure that has any, what limits them, and the origin."""
-    parts = []
+    parts: list[str] = []
     for section in sections([run]):
-        parts += [text for name in FIGURES if (text := finding(name, section))]
-        parts.append(" ".join(reservations(section)))
+        found = [text for name in FIGURES if (text := finding(name, section))]
+        parts += map(markdown_text, [*found, " ".join(reservations(section))])
         parts.append(_origin(section))
     return "\n\n".join(part for part in parts if part)
 

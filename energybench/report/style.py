@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from energybench.errors import UsageError
+from energybench.files import publish
 from energybench.registry import METHODS
 
 if TYPE_CHECKING:
@@ -155,10 +156,11 @@ def save_figure(figure: "Figure", path: Path) -> None:
     """Write an SVG or PNG; raises `UsageError` if the file cannot be written."""
     check_figure_path(path)
     metadata = {"Date": None} if path.suffix.lower() == ".svg" else None
-    try:
-        figure.savefig(path, dpi=150, metadata=metadata)
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}") from error
+    publish(
+        path,
+        lambda file: figure.savefig(file, dpi=150, metadata=metadata),
+        "name another file, or free some space there",
+    )
 
 
 def percent_limits(values: Sequence[float], ends: Sequence[float]) -> tuple[float, float]:

@@ -63,6 +63,15 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{value:.0f}" if whole else f"{value:.{digits}g}"
 
 
+def status_text(record: RunRecord) -> str:
+    """Return "ok", "failed: out of memory" or "interrupted (SIGTERM)"."""
+    if record.status == "ok" or record.error is None:
+        return record.status
+    if record.error.startswith(record.status):
+        return record.error
+    return f"{record.status}: {record.error}"
+
+
 def attempt_words(records: Sequence[RunRecord]) -> list[str]:
     """Return "2nd attempt" if a disturbed cell ran again, with its seed where there are several."""
     return [

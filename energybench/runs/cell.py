@@ -32,7 +32,7 @@ from energybench.training.compiled import compiled
 from energybench.training.course import Course, best_epoch
 from energybench.training.device import free_memory
 from energybench.training.evaluate import evaluate
-from energybench.training.failures import is_out_of_memory, one_line
+from energybench.training.failures import cuts_short, interrupted_by, is_out_of_memory, one_line
 from energybench.training.finetune import finetune
 from energybench.training.memory_format import lay_out, memory_format
 from energybench.training.plan import Finetuning, Forward
@@ -48,7 +48,8 @@ def run_job(job: Job, session: Session, facts: Facts, prepared: Prepared) -> Out
     """Run one cell on this rank and return its outcome; every error ends up in the record.
 
     A cell that cannot continue is recorded as failed, with its measurements so far. After an
-    interruption (Ctrl-C, SIGTERM) the outcome carries the exception, for the caller to raise.
+    interruption (Ctrl-C, a signal, another plugin's time limit) the outcome carries the exception,
+    for the caller to raise.
     """
     session = replace(session, config=job.config).of_seed(job.cell.seed)
     cell = _RunningCell(job, session, facts, prepared)
@@ -87,12 +88,11 @@ class _RunningCell:
         """Run the cell and return its interruption, if any; the model is freed on return."""
         try:
             self._run()
-        except Exception as error:
-            self._fail(error)
         except BaseException as error:
-            self.measured.status = "interrupted"
-            self.measured.error = f"interrupted ({type(error).__name__})"
-            return error.with_traceback(None)  # it would keep the model
+            if cuts_short(error):
+                self.measured.status, self.measured.error = "interrupted", interrupted_by(error)
+                return error.with_traceback(None)  # it would keep the model
+            self._fail(error)
         return None
 
     def agree_on_failure(self) -> None:
@@ -106,7 +106,7 @@ class _RunningCell:
         self.measured.memory_format = self._memory_format()
         return record_of(self._context, self.measured, self.job.reference)
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, error: BaseException) -> None:
         """Record the error; log the traceback of an unexpected error."""
         if not isinstance(error, EnergybenchError) and not is_out_of_memory(error):
             story = "".join(traceback.format_exception(error))  # text: exc_info keeps the model

@@ -150,6 +150,7 @@ def compared(record: RunRecord, reference: Reference | None) -> RunRecord:
         record,
         reference_value=baseline.value,
         reference_source=reference.source,
+        reference_id=reference.record.id,
         disagreements=sum(a != b for a, b in zip(own, theirs, strict=True)),
         lost=lost,
         gained=gained,

@@ -7,7 +7,8 @@ from typing import Any
 
 from energybench.config import Cell, RunConfig
 from energybench.energy.readings import Preparation
-from energybench.records.journal import Entry, Keeper
+from energybench.records.journal import Entry
+from energybench.records.keeper import Keeper
 from energybench.records.record import RunRecord
 from energybench.runs.attempts import Attempts
 from energybench.runs.executors.base import Agreeing, Executor
@@ -129,14 +130,14 @@ class Run:
         if needed is not None:
             reference = self._found(needed, config, prepared, cached=not baseline_follows)
             if reference is None and baseline_follows and config.finetune.budget != "equal":
-                return self._waiting(done or Result(key, self._submit(cell, config, key, None)))
-            reference = reference or self._on_demand(needed, config, prepared)
+                return self._waiting(done or self._ran(cell, config, key, None))
+            reference = reference or self._on_demand(needed, config, prepared, done)
         error = _no_reference(needed, reference)
         if done is not None:
             return replace(done, outcome=_judged(done.outcome, reference, error))
         if error is not None:
             return Result(key, self._unmeasured(cell, config, prepared, error))
-        return Result(key, self._submit(cell, config, key, reference))
+        return self._ran(cell, config, key, reference)
 
     def keep(self, result: Result, benchmark: dict[str, object] | None = None) -> None:
         """Journal a result unless the journal has it; `benchmark` is pytest-benchmark's entry."""
@@ -188,15 +189,33 @@ class Run:
         file = baseline_file(baseline, config, facts, prepared) if cached else None
         return self.references.find(baseline, key, file, facts.protocol(config))
 
-    def _on_demand(self, baseline: Cell, config: RunConfig, prepared: Prepared) -> Reference:
-        """Run a baseline and keep it for whoever asks for it later."""
+    def _on_demand(
+        self, baseline: Cell, config: RunConfig, prepared: Prepared, waits: Result | None
+    ) -> Reference:
+        """Run a baseline and keep it for whoever asks for it later.
+
+        Where that is interrupted, the result that `waits` for it has no caller again.
+        """
         key = cell_key(baseline, config, self.executor.facts, prepared)
-        result = Result(key, self._submit(baseline, config, key, None))
+        result = self._ran(baseline, config, key, None)
         self.keep(result)
         self._unclaimed[key] = result
         if result.outcome.interruption is not None:
+            if waits is not None:
+                self._unclaimed[waits.key] = waits
             raise result.outcome.interruption
-        return self.references.add(result.record)
+        return self.references.add(result.record, "journal" if result.entry else "this run")
+
+    def _ran(self, cell: Cell, config: RunConfig, key: str, reference: Reference | None) -> Result:
+        """Run a cell. Where another run on the same journal has ended it meanwhile, that counts."""
+        outcome = self._submit(cell, config, key, reference)
+        first = None if outcome.interruption is not None else self._resumed(cell, key)
+        if first is None or first.record.status != "ok":
+            return Result(key, outcome)
+        self.keeper.keep(key, outcome.record)  # nothing that was measured is lost
+        if reference is not None and first.lacks_reference:
+            return replace(first, outcome=_judged(first.outcome, reference, None))
+        return first
 
     def _submit(
         self, cell: Cell, config: RunConfig, key: str, reference: Reference | None

@@ -8,18 +8,34 @@ _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "ALLOC_FAILED")
 """Substrings of the messages of errors that PyTorch raises as plain RuntimeError."""
 
 
-def is_out_of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
     """Return whether the host or the device had no memory left."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _OUT_OF_MEMORY)
 
 
-def one_line(error: Exception) -> str:
+def cuts_short(error: BaseException) -> bool:
+    """Return whether `error` came from outside: Ctrl-C, a signal, a time limit of another plugin.
+
+    Such a limit raises an outcome of pytest's, also `pytest.exit`, or a `TimeoutError`.
+    """
+    if not isinstance(error, Exception) or isinstance(error, TimeoutError):
+        return True
+    return type(error).__module__.partition(".")[0] in ("_pytest", "pytest")
+
+
+def interrupted_by(error: BaseException) -> str:
+    """Return "interrupted (SIGTERM)", or with what else `error` says in its first line."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return f"interrupted ({lines[0]})"
+
+
+def one_line(error: BaseException) -> str:
     """Return the first line of the error's message; the last line for an error of a data worker."""
     if is_out_of_memory(error):
         return "out of memory; lower batch_size"
-    message = Exception.__str__(error)  # with line breaks, which `EnergybenchError` joins
+    message = BaseException.__str__(error)  # with line breaks, which `EnergybenchError` joins
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     if not lines:
         return type(error).__name__

@@ -5,6 +5,8 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.saved_runs import cell
 
+from energybench.app.cli.main import main
 from energybench.errors import EnergybenchError
 from energybench.records.entry import DamagedLineError, Entry, from_line, to_line
 from energybench.records.journal import Journal
@@ -153,4 +156,79 @@ def test_a_journal_with_anything_in_it(
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "fuzzed.jsonl"
     path.write_bytes(b"\n".join(pieces))
-    assert Journal(path).read().entries == ()
+    found = outcome(lambda: Journal(path).read().entries)
+    assert found == () or str(path) in found
+
+
+def lines_of(entry: Any) -> bytes:
+    """A journal of a whole cell and of `entry`, both with right checksums."""
+    whole = to_line(Entry("whole", cell(), BENCHMARK, "2026"))
+    content = json.dumps(entry).encode()
+    checksum = hashlib.sha256(content).hexdigest().encode()
+    return whole + b'{"sha256":"' + checksum + b'","entry":' + content + b"}\n"
+
+
+NUMBERS: st.SearchStrategy[Any] = st.sampled_from(
+    [1e300, -1e300, 10**400, 10**18, -1, 0, 1e-320, float("nan"), float("inf"), True, "9" * 5000]
+)
+
+
+@given(data=st.data())
+@settings(MANY, max_examples=60)
+def test_commands_on_a_journal_with_anything_under_a_right_checksum(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    entry = changed(ENTRY, ENTRY_PATHS, data) if data.draw(st.booleans()) else data.draw(anything)
+    whole = copy.deepcopy(ENTRY) if data.draw(st.booleans()) else entry
+    if whole is not entry:
+        path = data.draw(st.sampled_from(ENTRY_PATHS))
+        parent: Any = whole
+        for step in path[:-1]:
+            parent = parent[step]
+        parent[path[-1]] = data.draw(NUMBERS)
+    journal = tmp_path_factory.getbasetemp() / "commands.jsonl"
+    journal.write_bytes(lines_of(whole))
+    for command in (["journal"], ["show"], ["compare"], ["export", "-o", f"{journal}.json"]):
+        said = StringIO()
+        with redirect_stdout(said), redirect_stderr(said):
+            status = main([command[0], str(journal), *command[1:]])
+        newer = "upgrade energybench" in said.getvalue()
+        assert status == (2 if newer else 0), said.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "says"),
+    [
+        ("seed", True, "seed: Input should be a valid integer"),
+        ("seed", -1, "seed is -1, not a number of at least 0"),
+        ("phases.finetune.duration_s", 1e300, "duration_s is larger than any measurement"),
+        ("phases.finetune.duration_s", True, "duration_s: Input should be a valid number"),
+        ("phases.finetune.joules.cpu:0", -5.0, "joules.cpu:0 is -5.0, not a number of at least 0"),
+        ("phases.finetune.joules.cpu:0", 1e300, "joules.cpu:0 is larger than any measurement"),
+        ("phases.finetune.joules.cpu:0", 10**400, "joules.cpu:0 is larger than any measurement"),
+        ("epochs.0.items_per_s", 0, "items_per_s is 0.0, not a number above 0"),
+        ("epochs.0.validation_metric", -0.5, "validation_metric is -0.5, not an accuracy, 0 to 1"),
+        ("test.value", 1.5, "test.value is 1.5, not an accuracy, 0 to 1"),
+        ("test.items", True, "test.items: Input should be a valid integer"),
+        ("protocol.pue", 1e308, "protocol.pue is larger than any measurement"),
+        ("protocol.tolerance", "1", "protocol.tolerance: Input should be a valid number"),
+        ("dataset.details.classes", 1e300, "dataset.details.classes is larger than any"),
+    ],
+)
+def test_a_number_that_no_measurement_has_is_refused_by_name(
+    field: str, value: object, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = copy.deepcopy(RECORD)
+    *outer, last = field.split(".")
+    parent: Any = record
+    for step in outer:
+        parent = parent[int(step) if step.isdigit() else step]
+    parent[last] = value
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps({"benchmarks": [{"extra_info": {"energybench": record}}]}))
+    for command in (["show"], ["report", "--markdown"], ["plot", "saving", "-o", "x.svg"]):
+        arguments = [*command[:2], str(path), *command[2:]] if command[0] == "plot" else None
+        assert main(arguments or [*command, str(path)]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith(f"energybench: {path}: not an energybench record: ")
+        assert says in line

@@ -1,9 +1,14 @@
+import bz2
+import gzip
+import lzma
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from support.saved_runs import cell, save
 
 from energybench.errors import UsageError
+from energybench.records.entry import Entry, to_line
 from energybench.records.saved import read_run, read_runs
 
 
@@ -89,3 +94,64 @@ def test_a_truncated_file_is_not_half_read(tmp_path: Path) -> None:
         (tmp_path / "run.json").write_bytes(whole[:size])
         with pytest.raises(UsageError, match="is not JSON"):
             read_run(tmp_path / "run.json")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: b"\xef\xbb\xbf" + data,
+        lambda data: data.decode().encode("utf-16"),
+        lambda data: data.decode().encode("utf-16-le"),
+        lambda data: data.decode().encode("utf-16-be"),
+        gzip.compress,
+        lambda data: gzip.compress(b"\xef\xbb\xbf" + data),
+    ],
+    ids=["mark", "UTF-16", "little-endian", "big-endian", "gzip", "gzip of a mark"],
+)
+@pytest.mark.parametrize("name", ["a.json", "a.json.gz"])
+def test_a_file_that_went_through_other_programs_is_read(
+    tmp_path: Path, change: Callable[[bytes], bytes], name: str
+) -> None:
+    path = Path(save(tmp_path / name, [cell("stego")]))
+    path.write_bytes(change(path.read_bytes()))
+    assert [record.method for record in read_run(path)] == ["stego"]
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (bz2.compress(b"{}"), "is packed by bzip2; unpack it"),
+        (lzma.compress(b"{}"), "is packed by xz; unpack it"),
+        (b"PK\x03\x04rest", "is a ZIP archive; unpack it"),
+        (gzip.compress(b"{}" * 1000)[:-9], "cannot unpack "),
+    ],
+    ids=["bzip2", "xz", "ZIP", "torn gzip"],
+)
+def test_an_archive_is_called_one(tmp_path: Path, data: bytes, says: str) -> None:
+    for name in ("a.json", "a.jsonl"):
+        path = tmp_path / name
+        path.write_bytes(data)
+        with pytest.raises(UsageError, match=says):
+            read_run(path)
+
+
+def test_a_packed_journal_is_a_journal(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl.gz"
+    path.write_bytes(gzip.compress(to_line(Entry("a", cell(), None, "2026"))))
+    assert [record.method for record in read_run(path)] == ["baseline"]
+
+
+def test_a_cell_whose_baseline_does_not_count_is_told(tmp_path: Path) -> None:
+    first, second = cell(joules=1000.0), cell(joules=900.0)
+    judged = cell("stego", joules=500.0, changes={"reference_id": second.id})
+    path = tmp_path / "journal.jsonl"
+    entries = (
+        Entry("a", first, None, ""),
+        Entry("a", second, None, ""),
+        Entry("b", judged, None, ""),
+    )
+    path.write_bytes(b"".join(map(to_line, entries)))
+    (run,) = read_runs([str(path)])
+    assert [record.kwh for record in run.records if record.method == "baseline"] == [first.kwh]
+    (note,) = run.notes
+    assert "resnet18 stego seed 0 has its drop from a second baseline" in note

@@ -112,6 +112,11 @@ def test_there_and_back_through_json() -> None:
         ({"kind": "intensity"}, "not an energybench study"),
         (asdict(intensity()) | {"schema_version": 9}, "upgrade energybench"),
         (asdict(intensity()) | {"seed": "many"}, "not an energybench study: seed"),
+        (asdict(intensity()) | {"seconds_per_step": 0.0}, "seconds_per_step is 0.0, not a number"),
+        (asdict(intensity()) | {"bytes_per_step": 1e300}, "bytes_per_step is larger than any"),
+        (asdict(intensity()) | {"joules_per_step": -1.0}, "joules_per_step is -1.0, not a number"),
+        (asdict(throughput()) | {"ceiling_flops_per_s": True}, "ceiling_flops_per_s: Input should"),
+        (asdict(inference()) | {"points": [asdict(InferencePoint(1, 0.0, 1.0))]}, "is 0.0, not"),
     ],
 )
 def test_what_is_no_study_is_refused(data: Any, says: str) -> None:

@@ -5,6 +5,7 @@ import json
 import logging
 import socket
 from collections.abc import Iterator
+from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,7 @@ from energybench.records.record import (
 from energybench.registry import METHODS
 from energybench.runs.executors.in_process import InProcess
 from energybench.runs.facts import baseline_file, cell_key
+from energybench.runs.jobs import Job, Outcome
 from energybench.runs.references import References
 from energybench.runs.session import Session
 from energybench.training.finetune import finetune
@@ -151,11 +153,34 @@ def test_a_cell_before_its_baseline_is_kept_and_judged_after_it(uncompressed: Se
     assert (late.record.drop, late.record.reference_source) == (0.0, "this run")
     assert run.unclaimed == []
     assert [one.method for one in journal.records] == ["stego", "baseline", "stego"]
-    latest = journal.read().latest.values()
+    latest = journal.read().counted.values()
     assert {entry.record.method: entry.record.drop for entry in latest} == {
         "stego": 0.0,
         "baseline": 0.0,
     }
+
+
+def test_of_two_runs_on_one_journal_the_first_result_of_a_cell_counts(
+    uncompressed: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = MemoryJournal()
+    first, second = (tiny_run(uncompressed, journal, resume=True) for _ in range(2))
+    submit = second.executor.submit
+
+    def meanwhile(job: Job) -> "Future[Outcome]":
+        done = submit(job)
+        if job.cell == CELL.reference:
+            first.keep(first.result(CELL.reference))
+        return done
+
+    monkeypatch.setattr(second.executor, "submit", meanwhile)
+    result = second.result(CELL)
+    second.keep(result)
+    counted = {entry.record.method: entry.record for entry in journal.read().counted.values()}
+    assert [one.method for one in journal.records] == ["baseline", "baseline", "stego"]
+    assert counted["baseline"].id == journal.records[0].id != journal.records[1].id
+    assert result.record.reference_id == counted["stego"].reference_id == counted["baseline"].id
+    assert [one.id for one in second.unclaimed] == [counted["baseline"].id], "of the live table"
 
 
 def test_a_cell_that_waited_when_the_run_ended_is_judged_by_the_next_run(

@@ -18,7 +18,7 @@ from energybench.compression.base import Baseline, Score
 from energybench.config import Cell, FinetuneConfig
 from energybench.energy.readings import EnergyReading, added
 from energybench.energy.windows import MeterSet
-from energybench.records.journal import Keeper
+from energybench.records.keeper import Keeper
 from energybench.records.record import CompressionReport, RunRecord, from_json
 from energybench.registry import METHODS
 from energybench.runs import checkpoints

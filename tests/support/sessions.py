@@ -78,8 +78,12 @@ class ForkedSession:
     def communicate(self, timeout: float | None = None) -> tuple[str, None]:
         """Wait for its end, and return its output."""
         self.wait(timeout)
+        return self.output(), None
+
+    def output(self) -> str:
+        """Return what it has written so far."""
         assert self._kept is not None
-        return Path(self._kept.name).read_text(), None
+        return Path(self._kept.name).read_text()
 
 
 def popen(

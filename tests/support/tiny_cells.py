@@ -15,7 +15,8 @@ from energybench.energy.machine import describe_machine
 from energybench.energy.meters.replay import ReplayMeter
 from energybench.energy.windows import MeterSet
 from energybench.progress import Progress
-from energybench.records.journal import Contents, Entry, Journal, Keeper
+from energybench.records.journal import Contents, Entry, Journal
+from energybench.records.keeper import Keeper
 from energybench.records.record import CompressionReport, RunRecord
 from energybench.registry import METHODS, MODELS
 from energybench.runs.executors.in_process import InProcess
@@ -73,7 +74,7 @@ class MemoryJournal(Journal):
     def append(self, entry: Entry) -> None:
         self.entries.append(entry)
 
-    def read(self) -> Contents:
+    def read(self, known: Contents | None = None) -> Contents:
         return Contents(tuple(self.entries), ())
 
     @property

@@ -4,10 +4,9 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from energybench.errors import UsageError
+from energybench.app.cli.output import JSON, output_path, write_text
 
 if TYPE_CHECKING:
     from energybench.energy.diagnosis import Diagnosis, Inventory, MeterFinding
@@ -45,17 +44,15 @@ def _doctor(options: argparse.Namespace) -> None:
     from energybench.energy.measurement import gpus
     from energybench.energy.opening import open_for_use
 
+    output = output_path(options.json, JSON) if options.json else None
     inventory = take_inventory()
     print(inventory_text(inventory), flush=True)  # before a wait for another measurement
     context = gpus()
     with open_for_use(("auto",), context, options.wait, _say) as automatic:
         found = diagnose(inventory, automatic, context, options.observe, options.idle)
     print(f"\n{findings_text(found)}")
-    if options.json:
-        try:
-            Path(options.json).write_text(json.dumps(found.to_json(), indent=1) + "\n")
-        except OSError as error:
-            raise UsageError(f"cannot write {options.json}: {error.strerror}") from error
+    if output is not None:
+        write_text(output, json.dumps(found.to_json(), indent=1) + "\n")
 
 
 def _say(line: str) -> None:

@@ -1,9 +1,11 @@
 """`energybench init`: write a folder with a first benchmark."""
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from energybench.app.cli.output import write_text
 from energybench.errors import UsageError, legible
 
 TEST_FILE = "test_finetune.py"
@@ -47,12 +49,11 @@ def _init(options: argparse.Namespace) -> None:
     try:
         _refuse_what_exists(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        for name, text in ((TEST_FILE, TEST), (INI_FILE, ini_text())):
-            with open(folder / name, "x", encoding="utf-8") as file:
-                file.write(text)
+        texts = {folder / TEST_FILE: TEST, folder / INI_FILE: ini_text()}
     except OSError as error:
         path = error.filename or folder
         raise UsageError(f"cannot write {path}: {error.strerror}; name another folder") from error
+    _write_all(texts)
     print(legible(f"wrote {folder / TEST_FILE} and {folder / INI_FILE}\n\nnext:"))
     if folder.resolve() != Path.cwd():
         print(legible(f"  cd {folder}"))
@@ -62,6 +63,19 @@ def _init(options: argparse.Namespace) -> None:
         "  pytest --energy-resume            # the other cells\n"
         "  energybench report .energybench/journal.jsonl -o report.html"
     )
+
+
+def _write_all(texts: Mapping[Path, str]) -> None:
+    """Write every file, or none of them."""
+    written: list[Path] = []
+    try:
+        for path, text in texts.items():
+            write_text(path, text)
+            written.append(path)
+    except UsageError:
+        for path in written:
+            path.unlink(missing_ok=True)
+        raise
 
 
 def _refuse_what_exists(folder: Path) -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from energybench.app.cli.arguments import add_options, given_value
-from energybench.config import DEFAULT_JOURNAL
-from energybench.errors import UsageError
+from energybench.app.cli.output import JSON, output_path, write_text
+from energybench.config import DEFAULT_JOURNAL, Cell
+from energybench.errors import UsageError, printable
 
 if TYPE_CHECKING:
-    from energybench.config import Cell
     from energybench.records.journal import Contents
 
 
@@ -44,10 +44,10 @@ def _journal(options: argparse.Namespace) -> None:
     asked = (given_value(options, name) for name in ("models", "methods", "seeds"))
     models, methods, seeds = asked
     contents = _contents(options.journal)
-    print(journal_table(contents.latest.values()))
+    print(journal_table(contents.counted.values()))
     missing = _missing(contents, models, methods, seeds)
     if missing:
-        print(f"\nmissing: {', '.join(map(str, missing))}")
+        print(f"\nmissing: {printable(', '.join(map(str, missing)))}")
 
 
 def _export(options: argparse.Namespace) -> None:
@@ -55,13 +55,11 @@ def _export(options: argparse.Namespace) -> None:
 
     from energybench.records.export import benchmark_json
 
+    path = output_path(options.output, JSON, [Path(options.journal)])
     contents = _contents(options.journal)
-    data = benchmark_json(contents.latest.values(), version("pytest-benchmark"))
-    try:
-        Path(options.output).write_text(json.dumps(data, indent=1) + "\n")
-    except OSError as error:
-        raise UsageError(f"cannot write {options.output}: {error.strerror}") from error
-    print(f"wrote {len(contents.latest)} cells to {options.output}", file=sys.stderr)
+    data = benchmark_json(contents.counted.values(), version("pytest-benchmark"))
+    write_text(path, json.dumps(data, indent=1) + "\n")
+    print(printable(f"wrote {len(contents.counted)} cells to {path}"), file=sys.stderr)
 
 
 def _contents(name: str) -> "Contents":
@@ -70,7 +68,7 @@ def _contents(name: str) -> "Contents":
 
     contents = Journal(Path(name)).read()
     for phrase in contents.damaged:
-        print(f"energybench: {name}, {phrase}", file=sys.stderr)
+        print(printable(f"energybench: {name}, {phrase}"), file=sys.stderr)
     if not contents.entries:
         raise UsageError(f"no finished cell in {name}; name the journal of a run")
     return contents
@@ -81,16 +79,18 @@ def _missing(
     models: Sequence[str] | None,
     methods: Sequence[str] | None,
     seeds: int | None,
-) -> "list[Cell]":
+) -> list[Cell]:
     """The cells of the matrix that the journal lacks, or has as interrupted ones only."""
     from energybench.runs.matrix import cells, check_names
 
-    found = [entry.record for entry in contents.latest.values()]
+    found = [entry.record for entry in contents.counted.values()]
     ended = {(one.model, one.method, one.seed) for one in found if one.status != "interrupted"}
     check_names(models or (), methods or ())  # the journal's own need no registration here
-    wanted = cells(
-        models or list(dict.fromkeys(record.model for record in found)),
-        methods or list(dict.fromkeys(record.method for record in found)),
-        seeds or 1 + max(record.seed for record in found),
-    )
+    names = models or list(dict.fromkeys(record.model for record in found))
+    kinds = methods or list(dict.fromkeys(record.method for record in found))
+    if seeds is not None:
+        wanted = cells(names, kinds, seeds)
+    else:
+        own = sorted({record.seed for record in found})
+        wanted = [Cell(name, kind, seed) for name in names for seed in own for kind in kinds]
     return [cell for cell in wanted if (cell.model, cell.method, cell.seed) not in ended]

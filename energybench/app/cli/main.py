@@ -1,15 +1,16 @@
 """The `energybench` command."""
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from energybench import __version__
 from energybench.app.cli import comparing, doctor, init, journals, reports
 from energybench.app.cli.arguments import add_options, run_config
+from energybench.app.cli.streams import standard_output
 from energybench.energy.lock import InUse
 from energybench.errors import EnergybenchError
 from energybench.registry import DATASETS, EXECUTORS, METERS, METHODS, MODELS
@@ -21,22 +22,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     The status is 0 for success, 1 if `compare` finds a limit exceeded, and 2 for a mistake of the
     user, with one line on standard error.
     """
-    options = _parser().parse_args(arguments)
-    try:
-        status: int | None = options.run(options)
-        sys.stdout.flush()  # not at exit: an error there could not be caught
-    except EnergybenchError as error:
-        flag = " without --no-wait" if isinstance(error, InUse) else ""
-        print(f"energybench: {error}{flag}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:  # the reader, for instance head, has closed the pipe
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    return status or 0
+    with standard_output() as output:
+        options = _parser().parse_args(arguments)
+        try:
+            output.status = options.run(options) or 0
+        except EnergybenchError as error:
+            flag = " without --no-wait" if isinstance(error, InUse) else ""
+            print(f"energybench: {error}{flag}", file=sys.stderr)
+            output.status = 2
+    return output.status
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that does not hide that its help cannot be written."""
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if message:
+            (file or sys.stderr).write(message)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="energybench", description=__doc__)
+    parser = _Parser(prog="energybench", description=__doc__)
     parser.add_argument("--version", action="version", version=f"energybench {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 

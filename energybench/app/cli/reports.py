@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from energybench.errors import UsageError
+from energybench.app.cli.output import MARKDOWN, PAGE, output_path, refuse_runs, write_text
+from energybench.errors import UsageError, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,18 +69,22 @@ def _report(options: argparse.Namespace) -> None:
         return
     if options.output is None and not options.markdown:
         raise UsageError("name the page with -o report.html, or print tables with --markdown")
+    suffixes = MARKDOWN if options.markdown else PAGE
+    given = map(Path, options.runs)
+    output = None if options.output is None else output_path(options.output, suffixes, given)
     runs = _read(options.runs)
     text = markdown(runs) if options.markdown else page(runs)
-    if options.output is None:
+    if output is None:
         print(text, end="")
         return
-    _write(Path(options.output), text)
+    _write(output, text)
 
 
 def _fill(path: Path, names: "Sequence[str]") -> None:
     """Write the results of the runs into their blocks of the page `path`."""
     from energybench.report.readme import fill
 
+    output_path(str(path), MARKDOWN, map(Path, names))
     runs = {name: run for name in names for run in _read([name])}
     try:
         text = path.read_text(encoding="utf-8")
@@ -89,11 +94,8 @@ def _fill(path: Path, names: "Sequence[str]") -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}") from error
-    print(f"wrote {path}", file=sys.stderr)
+    write_text(path, text)
+    print(printable(f"wrote {path}"), file=sys.stderr)
 
 
 def _plot(options: argparse.Namespace) -> None:
@@ -111,6 +113,7 @@ def _plot(options: argparse.Namespace) -> None:
         raise UsageError("name a RUN, and the file with -o figure.svg")
     path = Path(options.output)
     check_figure_path(path)
+    refuse_runs(path, [Path(options.run_name)])
     found = sections(_read([options.run_name]))
     with look(ink="#000000", grid="#d5d8dc"):
         drawn = (FIGURES[options.figure].draw(section) for section in found)
@@ -118,7 +121,7 @@ def _plot(options: argparse.Namespace) -> None:
         if figure is None:
             raise UsageError(f"{options.run_name} has no data for the figure {options.figure!r}")
         save_figure(figure, path)
-    print(f"wrote {path}", file=sys.stderr)
+    print(printable(f"wrote {path}"), file=sys.stderr)
 
 
 def _read(names: "Sequence[str]", need_records: bool = False) -> "list[Run]":

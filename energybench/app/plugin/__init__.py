@@ -6,6 +6,7 @@ module that another one has imported before. So a module comes after those that 
 
 pytest_plugins = [
     "energybench.app.plugin.state",
+    "energybench.app.plugin.hangup",
     "energybench.app.plugin.torchrun",
     "energybench.app.plugin.running",
     "energybench.app.plugin.block",
@@ -13,5 +14,6 @@ pytest_plugins = [
     "energybench.app.plugin.energy",
     "energybench.app.plugin.gating",
     "energybench.app.plugin.machine_info",
+    "energybench.app.plugin.going_on",
     "energybench.app.plugin.xdist",
 ]

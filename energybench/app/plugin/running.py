@@ -43,8 +43,10 @@ def pytest_runtestloop(session: pytest.Session) -> None:
 def _open(
     config: pytest.Config, state: PytestRun, models: Sequence[str], resources: ExitStack
 ) -> None:
+    kept = journal(Path(state.options.journal))
+    kept.check()
     from energybench.progress import Progress
-    from energybench.records.journal import Keeper
+    from energybench.records.keeper import Keeper
     from energybench.registry import EXECUTORS
     from energybench.runs.executors.base import Executor, Locking, Setup
     from energybench.runs.run import Run
@@ -52,7 +54,7 @@ def _open(
     options, terminal = state.options, state.terminal
     reporter = config.pluginmanager.getplugin("terminalreporter")
     say = _sayer(config)
-    keeper = Keeper(journal(Path(options.journal)), options.resume)
+    keeper = Keeper(kept, options.resume)
     setup = Setup(
         config=options.run,
         models=tuple(models),

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -127,4 +128,5 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     if run is not None and run.resources is not None:
         run.resources.close()
     if run is not None and run.terminal is not None:
-        run.terminal.close()
+        with suppress(OSError):  # it has gone
+            run.terminal.close()

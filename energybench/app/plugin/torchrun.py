@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from energybench.app.plugin.hangup import leave, terminals
 from energybench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,6 +23,10 @@ WRITING = ("benchmark_json", "benchmark_save", "benchmark_autosave", "xmlpath")
 """pytest options that make a session write a file."""
 
 
+_HANGUP: signal.Signals | None = getattr(signal, "SIGHUP", None)
+"""The signal of a terminal that has gone; None on Windows."""
+
+
 def rank() -> int | None:
     """Return this process's rank under a launcher; None without a launcher."""
     several = int(os.environ.get("WORLD_SIZE", "1")) > 1
@@ -30,18 +35,24 @@ def rank() -> int | None:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Let SIGTERM end the session like Ctrl-C: with its JSON, its table and its journal.
+    """Let SIGTERM and SIGHUP end the session like Ctrl-C: with its JSON, table and journal.
 
     Launchers send signals to all ranks. Ranks other than 0 ignore them, so that rank 0, which may
-    be waiting for their GPUs, can finish and write.
+    be waiting for their GPUs, can finish and write. SIGHUP stays ignored under `nohup`.
     """
+    shown_on = terminals()
 
     def interrupt(number: int, frame: object) -> None:
+        if number == _HANGUP:
+            leave(shown_on)
         raise KeyboardInterrupt(signal.Signals(number).name)
 
-    wanted: dict[signal.Signals, Any] = {signal.SIGTERM: interrupt}
+    ends: list[signal.Signals] = [signal.SIGTERM]
+    if _HANGUP is not None and signal.getsignal(_HANGUP) is not signal.SIG_IGN:
+        ends.append(_HANGUP)
+    wanted: dict[signal.Signals, Any] = dict.fromkeys(ends, interrupt)
     if rank():
-        wanted = dict.fromkeys((signal.SIGINT, signal.SIGTERM), signal.SIG_IGN)
+        wanted = dict.fromkeys((signal.SIGINT, *ends), signal.SIG_IGN)
     before = {number: signal.signal(number, handler) for number, handler in wanted.items()}
     try:
         yield
@@ -78,7 +89,10 @@ def journal(path: Path) -> "Journal":
         def append(self, entry: Entry) -> None:
             """Keep nothing."""
 
-        def read(self) -> Contents:
+        def check(self) -> None:
+            """Accept any place."""
+
+        def read(self, known: Contents | None = None) -> Contents:
             """Return no cell."""
             return Contents((), ())
 

@@ -4,14 +4,13 @@ from collections.abc import Mapping
 
 from energybench.energy.per_call import PerCall
 from energybench.energy.units import format_joules
+from energybench.report.quoting import text_table
 
 _HEADERS = ("test", "energy per call", "power", "calls", "window", "source", "")
 
 
 def per_call_table(results: Mapping[str, PerCall]) -> str:
     """Return a table as text with one row per test in `results`; a missing reading is "-"."""
-    from tabulate import tabulate
-
     rows = []
     for name, found in results.items():
         reading = found.reading
@@ -29,4 +28,4 @@ def per_call_table(results: Mapping[str, PerCall]) -> str:
             )
         )
     sides = ["left", *["right"] * 4, "left", "left"]
-    return tabulate(rows, headers=_HEADERS, colalign=sides, disable_numparse=True)
+    return text_table(rows, _HEADERS, sides=sides)

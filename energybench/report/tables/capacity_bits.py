@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from energybench.compression.capacity import Capacity
 from energybench.errors import UsageError
 from energybench.records.metric import ACCURACY, Metric
+from energybench.report.quoting import text_table
 from energybench.report.text import setting_ends, size
 
 
@@ -18,8 +19,6 @@ def capacity_table(
     """
     if not curves:
         raise UsageError("no capacity to show; measure one first")
-    from tabulate import tabulate
-
     values = {label: dict(found.curve) for label, found in curves.items()}
     counts = sorted({bits for curve in values.values() for bits in curve})
     by_bits = [
@@ -46,13 +45,13 @@ def capacity_table(
     right = ["right"] * (1 + len(curves))
     sides = [*["left"] * 3, *["right"] * 5, "left"]
     tables = [
-        tabulate(by_bits, ["bits", *curves], layout, colalign=right, disable_numparse=True),
-        tabulate(found, headers, layout, colalign=sides, disable_numparse=True),
+        text_table(by_bits, ["bits", *curves], layout, right),
+        text_table(found, headers, layout, sides),
     ]
     if layers := _bits_by_layer(curves):
         sides = ["left"] + ["right"] * (len(layers[0]) - 1)
         names = ["layer alone", "weights", *(f"{label}, bits" for label in curves)]
-        tables.append(tabulate(layers, names, layout, colalign=sides, disable_numparse=True))
+        tables.append(text_table(layers, names, layout, sides))
     return "\n\n".join(tables)
 
 

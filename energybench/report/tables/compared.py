@@ -6,9 +6,11 @@ import json
 from collections.abc import Callable, Sequence
 
 from energybench.energy.units import format_kwh, format_seconds
+from energybench.errors import printable
 from energybench.records.metric import ACCURACY
 from energybench.report.comparison import Column, ComparedRow, Comparison, to_json
 from energybench.report.factors import NAMES, Factors, factors
+from energybench.report.quoting import markdown_text, spreadsheet_cell, text_table
 from energybench.report.savings import Saving
 from energybench.report.scores import ScoreColumn, score_column
 from energybench.report.stats import Estimate
@@ -38,14 +40,14 @@ def comparison_text(comparison: Comparison, layout: str = "table", boards: bool 
         return json.dumps(to_json(comparison), indent=1)
     if layout == "csv":
         return _csv(comparison)
-    from tabulate import tabulate
-
     headers, table = comparison_rows(comparison, boards)
     sides = ["left", "left", *["right"] * (len(headers) - 2)]
     if any(row.label for row in comparison.rows):
         sides[2] = "left"
-    text = tabulate(table, headers, FORMATS[layout] or "", colalign=sides, disable_numparse=True)
-    return "\n".join([text if table else "no cell is in more than one run", *_notes(comparison)])
+    text = text_table(table, headers, FORMATS[layout] or "", sides)
+    quote = markdown_text if layout == "markdown" else printable
+    notes = map(quote, _notes(comparison))
+    return "\n".join([text if table else "no cell is in more than one run", *notes])
 
 
 def comparison_rows(
@@ -122,7 +124,7 @@ def _csv(comparison: Comparison) -> str:
             numbers = [one.get(key) for one in found for key in ("value", "low", "high")]
             seeds = " ".join(map(str, column["seeds"]))
             writer.writerow(
-                [row.key.model, row.key.method, row.label, run, seeds]
+                [*map(spreadsheet_cell, (row.key.model, row.key.method, row.label, run, seeds))]
                 + [column[name] for name in means]
                 + numbers
             )
@@ -135,8 +137,6 @@ def why_text(comparison: Comparison, layout: str = "simple") -> str:
     Within a run the ratio is method / baseline, and method / strongest control; between runs it is
     the cell's energy / the energy of the same cell in the first run.
     """
-    from tabulate import tabulate
-
     several = len(comparison.runs) > 1
     table = []
     for row in comparison.rows:
@@ -151,7 +151,7 @@ def why_text(comparison: Comparison, layout: str = "simple") -> str:
     sides = ["left"] * (len(headers) - 6) + ["right"] * 5 + ["left"]
     if not table:
         return "nothing to explain: no cell has a baseline or a counterpart with known energy"
-    return tabulate(table, headers, layout, colalign=sides, disable_numparse=True)
+    return text_table(table, headers, layout, sides)
 
 
 def _why_saved(row: ComparedRow, saved: Saving) -> list[list[str]]:

@@ -10,6 +10,7 @@ from energybench.records.record import RunRecord
 from energybench.report.comparison import finetune_s
 from energybench.report.factors import NAMES
 from energybench.report.paper import Judgement
+from energybench.report.quoting import text_table
 from energybench.report.rows import RowKey
 from energybench.report.savings import Saving
 from energybench.report.scores import ScoreColumn, score_column
@@ -28,11 +29,8 @@ class Table:
 
     def markdown(self) -> str:
         """Return the table in Markdown, as for a README."""
-        from tabulate import tabulate
-
         sides = ["right" if i in self.numbers else "left" for i in range(len(self.headers))]
-        rows = [[cell.replace("|", "\\|") for cell in row] for row in self.rows]
-        return tabulate(rows, self.headers, "github", colalign=sides, disable_numparse=True)
+        return text_table(self.rows, self.headers, "github", sides)
 
 
 def result_table(section: Section) -> Table:

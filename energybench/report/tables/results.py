@@ -8,10 +8,11 @@ from energybench.records.record import RunRecord
 from energybench.records.verdict import undecided
 from energybench.registry import METHODS, base_name
 from energybench.report.floor import Floor, floor, shown_saving
+from energybench.report.quoting import text_table
 from energybench.report.rows import BASELINE
 from energybench.report.scores import ScoreColumn, score_column
 from energybench.report.stats import Estimate
-from energybench.report.text import attempt_words, percent
+from energybench.report.text import attempt_words, percent, status_text
 
 _HEADERS = (
     "model",
@@ -50,8 +51,6 @@ def result_table(
     (model, seed); savings against cached baselines are marked. `gate` is the gate of the run: drops
     that are undecided under it are marked.
     """
-    from tabulate import tabulate  # here: only a run that measured something needs it
-
     records = _in_order(records)
     baselines = {
         (record.model, record.seed): record
@@ -76,7 +75,7 @@ def result_table(
         for row, record in zip(rows, records, strict=True):
             row.insert(_AFTER_ENERGY, format_seconds(record.cpu_s))
     sides = [*["left"] * 2, *["right"] * (len(headers) - 3), "left"]
-    return tabulate(rows, headers=headers, tablefmt=layout, colalign=sides, disable_numparse=True)
+    return text_table(rows, headers, layout, sides)
 
 
 def _in_order(records: Iterable[RunRecord]) -> list[RunRecord]:
@@ -137,7 +136,7 @@ def _arithmetic(record: RunRecord) -> str:
 def _source(record: RunRecord) -> str:
     """Return the source of the energy, the flags and the attempt; for a failed cell the error."""
     if record.status != "ok":
-        return f"failed: {record.error}"
+        return status_text(record)
     return ", ".join([record.energy_source, *record.flags, *attempt_words([record])])
 
 

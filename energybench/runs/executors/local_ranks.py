@@ -22,7 +22,7 @@ from energybench.runs.jobs import Job, Outcome
 from energybench.runs.measured import Context, Measured, record_of
 from energybench.runs.startup import check_ranks, open_carbon
 from energybench.training.device import find_device
-from energybench.training.failures import one_line
+from energybench.training.failures import cuts_short, interrupted_by, one_line
 
 log = logging.getLogger(__name__)
 
@@ -98,13 +98,13 @@ class LocalRanks:
     def _run(self, job: Job) -> Outcome:
         try:
             outcome: Outcome = self._ranks.ask(partial(worker.run, job))
-        except Exception as error:
+        except BaseException as error:
+            if cuts_short(error):
+                outcome = self._cut_short(job, "interrupted", interrupted_by(error))
+                return replace(outcome, interruption=error)
             if not isinstance(error, EnergybenchError):
                 log.exception("%s failed", job.cell)
             return self._cut_short(job, "failed", one_line(error))
-        except BaseException as error:
-            reason = f"interrupted ({type(error).__name__})"
-            return replace(self._cut_short(job, "interrupted", reason), interruption=error)
         if outcome.broken:
             self._ranks.close()
         return replace(outcome, broken=False)  # the next job gets new ranks

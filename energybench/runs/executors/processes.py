@@ -63,14 +63,16 @@ class Workers:
         """Send `order` to every rank and return rank 0's answer; sleep meanwhile.
 
         Raises `UsageError` if a rank refuses and `RankDied` if a rank ends. After these, and after
-        Ctrl-C, no rank is left, and `rescued` has the last answer of rank 0.
+        an interruption, no rank is left, and `rescued` has the last answer of rank 0.
         """
         try:
             for connection in self._connections:
                 with suppress(OSError):  # the rank is dead, and `_watch` will say so
                     connection.send(order)
             return self._answer()
-        except KeyboardInterrupt:
+        except (CellError, UsageError):
+            raise
+        except BaseException:
             self._processes[0].send_signal(signal.SIGINT)
             self.rescued = self._last_answer()
             self.close()

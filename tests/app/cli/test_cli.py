@@ -1,4 +1,7 @@
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,8 @@ from energybench.app.cli.main import main
 from energybench.records.record import CompressionReport
 from energybench.registry import MODELS
 from energybench.workloads.images.networks import ModelSpec
+
+GOLDEN = str(Path(__file__).parents[2] / "records" / "golden" / "run-v6.json")
 
 
 class Tiny(ModelSpec):
@@ -109,3 +114,44 @@ def test_capacity_says_in_one_line_what_is_wrong(
     assert main(["capacity", *arguments]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert says in line
+
+
+@pytest.mark.parametrize(
+    ("command", "redirection", "unbuffered", "says"),
+    [
+        (["show", GOLDEN], ">&-", "", "it is closed"),
+        (["show", GOLDEN], ">/dev/full", "", "No space left on device"),
+        (["compare", GOLDEN], ">/dev/full", "1", "No space left on device"),
+        (["--help"], ">/dev/full", "1", "No space left on device"),
+    ],
+    ids=["closed", "full", "full at the first line", "full at the help"],
+)
+def test_a_standard_output_that_cannot_be_written_is_one_line(
+    command: list[str],
+    redirection: str,
+    unbuffered: str,
+    says: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+    shell = ["sh", "-c", f'"$@" {redirection}', "sh", sys.executable, "-m", "energybench"]
+    done = subprocess.run([*shell, *command], stderr=subprocess.PIPE, text=True)
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"energybench: cannot write to standard output: {says}")
+    assert done.returncode == 2, "1 is for an exceeded limit"
+
+
+def test_a_closed_standard_error_puts_no_error_into_the_output(tmp_path: Path) -> None:
+    shell = ["sh", "-c", '"$@" 2>&-', "sh", sys.executable, "-m", "energybench", "show", "gone"]
+    done = subprocess.run(shell, stdout=subprocess.PIPE, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, b"")
+
+
+def test_an_output_of_a_narrow_encoding_shows_what_it_lacks_escaped(tmp_path: Path) -> None:
+    name = tmp_path / "run.json"
+    save(name, record("baseline", 1.0) | {"model": "réseau"})
+    shell = [sys.executable, "-m", "energybench", "show", str(name)]
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(shell, capture_output=True, text=True, env=environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "r\\xe9seau" in done.stdout

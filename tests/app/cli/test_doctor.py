@@ -81,7 +81,7 @@ def test_a_file_that_cannot_be_written_is_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("energybench.registry.METERS._builtin", {})
-    assert main(["doctor", "--idle=0", "--json", str(tmp_path / "no" / "file")]) == 2
+    assert main(["doctor", "--idle=0", "--json", str(tmp_path / "no" / "file.json")]) == 2
     assert "cannot write" in capsys.readouterr().err
 
 

@@ -1,3 +1,4 @@
+import errno
 import os
 import subprocess
 import sys
@@ -25,6 +26,7 @@ def test_report_writes_a_page_or_prints_markdown(
     assert capsys.readouterr().err == f"wrote {out}\n"
     assert main(["report", run, "--markdown"]) == 0
     assert "| resnet18 | stego" in capsys.readouterr().out
+    out = tmp_path / "report.md"
     assert main(["report", run, "--markdown", "-o", str(out)]) == 0
     assert out.read_text().startswith("## run, on a processor")
 
@@ -71,6 +73,11 @@ def test_plot_lists_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
         (["plot", "saving", "RUN", "-o", "nowhere/x.svg"], "its folder does not exist"),
         (["plot", "power", "RUN", "-o", "x.svg"], "has no data for the figure 'power'"),
         (["plot"], "no figure None; known: "),
+        (["report", "RUN", "-o", "RUN"], "run.json does not end in .html or .htm"),
+        (["report", "RUN", "--markdown", "-o", "RUN"], "does not end in .md or .markdown"),
+        (["report", "RUN", "--readme", "RUN"], "does not end in .md or .markdown"),
+        (["report", "RUN", "-o", "report.png"], "report.png does not end in .html"),
+        (["doctor", "--json", "RUN.html"], "RUN.html does not end in .json"),
     ],
 )
 def test_mistakes_are_one_line(
@@ -109,3 +116,61 @@ def test_reports_load_no_torch(run: str, tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_no_output_goes_over_a_run_by_another_name(
+    run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = Path(run).read_bytes()
+    for suffix in (".html", ".svg"):
+        (tmp_path / f"link{suffix}").symlink_to(run)
+        (tmp_path / f"same{suffix}").hardlink_to(run)
+    for name in ("link", "same"):
+        assert main(["report", run, "-o", str(tmp_path / f"{name}.html")]) == 2
+        assert main(["plot", "saving", run, "-o", str(tmp_path / f"{name}.svg")]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 4
+    assert all("is a run that this command reads" in line for line in lines)
+    assert Path(run).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        (("report",), "out.html"),
+        (("report", "--markdown"), "out.md"),
+        (("plot", "saving"), "o.svg"),
+    ],
+)
+def test_a_disk_that_fills_up_leaves_the_file_that_was_there(
+    run: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    command: tuple[str, ...],
+    name: str,
+) -> None:
+    out = tmp_path / "pages" / name
+    out.parent.mkdir()
+    out.write_text("of last week")
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert main([*command, run, "-o", str(out)]) == 2
+    assert "No space left on device" in capsys.readouterr().err
+    assert [(one.name, one.read_text()) for one in out.parent.iterdir()] == [(name, "of last week")]
+
+
+def test_a_file_that_is_replaced_keeps_its_permissions_and_its_link(
+    run: str, tmp_path: Path
+) -> None:
+    out, link = tmp_path / "report.html", tmp_path / "latest.html"
+    assert main(["report", run, "-o", str(out)]) == 0
+    assert out.stat().st_mode & 0o777 == 0o666 & ~os.umask(os.umask(0o022)), "as any new file"
+    out.chmod(0o640)
+    link.symlink_to(out)
+    assert main(["report", run, "-o", str(link)]) == 0
+    assert link.is_symlink()
+    assert out.stat().st_mode & 0o777 == 0o640

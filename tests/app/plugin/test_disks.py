@@ -43,13 +43,14 @@ def test_a_full_disk_costs_the_journal_and_the_checkpoints_only(session: pytest.
     assert all(one["extra_info"]["kwh"] > 0 for one in data["benchmarks"])
 
 
-def test_a_disk_that_is_read_only_costs_the_journal_only(session: pytest.Pytester) -> None:
+def test_a_journal_on_a_disk_that_is_read_only_is_refused_at_once(session: pytest.Pytester) -> None:
     disk = session.path / "disk"
     options = ("--energy-checkpoint", f"--energy-journal={disk / 'journal.jsonl'}")
     done = on_a_disk("ro", disk, sys.executable, "-m", "pytest", *QUICK, *options)
-    assert "2 passed" in done.stdout, done.stdout
-    assert "2 cells are not in the journal: cannot write the journal" in done.stdout
-    assert "Read-only file system" in done.stdout
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR, done.stdout
+    (line,) = (line for line in done.stderr.splitlines() if line.startswith("ERROR: "))
+    assert "cannot write the journal" in line
+    assert line.endswith("(Read-only file system); name another journal")
 
 
 def test_a_cache_that_cannot_be_written_is_named(

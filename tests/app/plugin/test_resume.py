@@ -1,8 +1,10 @@
 """The journal of a session, and sessions that go on where another ended."""
 
+import gzip
 import json
 import os
 import random
+import select
 import signal
 import subprocess
 import sys
@@ -11,8 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.locks import start_holder
+from support.saved_runs import cell
 from support.sessions import ForkedSession
 
+from energybench.app.plugin.torchrun import interruptible
+from energybench.records.entry import to_line
 from energybench.records.journal import Entry, Journal
 from energybench.records.record import RunRecord
 
@@ -34,7 +40,7 @@ def entries(session: pytest.Pytester) -> tuple[Entry, ...]:
 
 def latest(session: pytest.Pytester) -> tuple[Entry, ...]:
     """Each cell as it was journaled last: one that ran before its baseline is there twice."""
-    return tuple(journal(session).read().latest.values())
+    return tuple(journal(session).read().counted.values())
 
 
 def benchmarks(session: pytest.Pytester, name: str = "run.json") -> dict[str, dict[str, Any]]:
@@ -96,6 +102,24 @@ def test_a_session_that_resumes_runs_nothing_again(session: pytest.Pytester) -> 
     assert "tiny-stego-seed0" in done.stdout
 
 
+def test_a_session_that_waited_for_another_takes_what_that_one_measured(
+    session: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, cache: Path
+) -> None:
+    holder = start_holder("cpu", cache)
+    late = ForkedSession(session.path, (*QUICK, "--energy-resume", "--energy-methods=baseline"))
+    while "waiting until it ends" not in late.output() and late.poll() is None:
+        time.sleep(0.05)
+    monkeypatch.setenv("ENERGYBENCH_LOCKS", str(session.path))
+    session.runpytest_subprocess(*QUICK, "--energy-resume").assert_outcomes(passed=2)
+    holder.communicate()
+    output, _ = late.communicate(timeout=60)
+    assert "resumed from .energybench/journal.jsonl: 1 cells" in output
+    baselines = [one.record for one in entries(session) if one.record.method == "baseline"]
+    assert len(baselines) == 1, "it was measured once"
+    (stego,) = [one.record for one in latest(session) if one.record.method == "stego"]
+    assert stego.reference_id == baselines[0].id
+
+
 def test_another_protocol_reuses_nothing(session: pytest.Pytester) -> None:
     session.runpytest_subprocess(*QUICK).assert_outcomes(passed=2)
     for other in ("--energy-batch-size=32", "--energy-pue=1.1", "--energy-trace"):
@@ -114,12 +138,33 @@ def test_a_failure_stays_a_failure_and_an_interruption_runs_again(
     assert len(latest(session)) == 3
 
 
-def test_without_a_place_for_the_journal_the_session_goes_on(session: pytest.Pytester) -> None:
-    Path(session.path, ".energybench").write_text("not a folder")
-    result = session.runpytest_subprocess(*QUICK, "--benchmark-json=run.json")
-    result.assert_outcomes(passed=2)
-    result.stdout.fnmatch_lines(["energybench: 2 cells are not in the journal: cannot write *"])
-    assert len(benchmarks(session)) == 2
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("/", "the journal / is a folder; name a file in it"),
+        ("", "--energy-journal is empty; give it a value"),
+        ("folder", "the journal folder is a folder; name a file in it"),
+        ("/dev/null", "the journal /dev/null is not a plain file; name another one"),
+        ("file/journal.jsonl", "cannot write the journal file/journal.jsonl (*); name another"),
+        ("x" * 300, "(File name too long); name another journal"),
+        ("file", "file is another file than a journal; name another one"),
+        ("packed.jsonl", "the journal packed.jsonl went through another program"),
+    ],
+)
+def test_a_journal_that_cannot_be_written_is_refused_before_the_first_cell(
+    session: pytest.Pytester, name: str, says: str
+) -> None:
+    Path(session.path, "folder").mkdir()
+    Path(session.path, "file").write_text("notes")
+    line = to_line(Entry("key", cell(), None, "2026"))
+    Path(session.path, "packed.jsonl").write_bytes(gzip.compress(line))
+    result = session.runpytest_subprocess(*QUICK, f"--energy-journal={name}")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "passed" not in result.stdout.str()
+    result.stderr.fnmatch_lines([f"ERROR: *{says}*"])
+    assert list(session.path.rglob("*.lock")) == []
+    assert not Path("/.lock").exists()
+    assert not Path("/dev/null.lock").exists()
 
 
 def start(session: pytest.Pytester, *options: str) -> ForkedSession:
@@ -131,7 +176,7 @@ def until_in_journal(session: pytest.Pytester, count: int, process: ForkedSessio
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_session_keeps_what_it_has(session: pytest.Pytester, number: int) -> None:
     process = start(session, "--benchmark-json=run.json", "--energy-max-epochs=50")
     until_in_journal(session, 1, process)
@@ -143,12 +188,90 @@ def test_an_interrupted_session_keeps_what_it_has(session: pytest.Pytester, numb
     assert {one.record.status for one in finished} <= {"ok"}
     assert last.record.status in ("ok", "interrupted")
     assert "energy of fine-tuning" in output
+    assert output.splitlines()[-1] == (
+        "energybench: interrupted; the same command with --energy-resume goes on from "
+        ".energybench/journal.jsonl"
+    )
     data = json.loads(Path(session.path, "run.json").read_text())
     shown = [one["extra_info"]["energybench"] for one in data["benchmarks"]]
     shown += data["energybench"]["records"]
     cells = {(one["model"], one["method"], one["seed"]) for one in shown}
     records = [entry.record for entry in latest(session)]
     assert cells == {(record.model, record.method, record.seed) for record in records}
+
+
+def test_a_lost_connection_costs_neither_the_cell_nor_the_json(session: pytest.Pytester) -> None:
+    ours, theirs = os.openpty()
+    with open(os.ttyname(theirs), "w") as terminal:
+        options = ("--benchmark-json=run.json", "--energy-max-epochs=50")
+        process = ForkedSession(session.path, (*QUICK, *MATRIX, *options), terminal, terminal)
+    while not journal(session).read().entries and process.poll() is None:
+        if select.select([ours], [], [], 0.02)[0]:
+            os.read(ours, 4096)  # as the other side of a connection does
+    os.close(theirs)
+    os.close(ours)  # from here on every write to the terminal fails
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(timeout=120) == pytest.ExitCode.INTERRUPTED
+    data = json.loads(Path(session.path, "run.json").read_text())
+    shown = len(data["benchmarks"]) + len(data["energybench"]["records"])
+    assert shown == len(latest(session)) >= 1
+
+
+def test_under_nohup_a_hangup_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with interruptible():
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+LIMIT = """
+import signal
+import pytest
+
+def end(number, frame):
+    {}
+
+signal.signal(signal.SIGALRM, end)
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    signal.setitimer(signal.ITIMER_REAL, 3.0 if "slow" in item.name else 0.0)
+    try:
+        return (yield)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+"""
+
+
+@pytest.mark.parametrize(
+    ("ends", "status"),
+    [
+        ('pytest.fail("Timeout (>3.0s) from another plugin.")', pytest.ExitCode.TESTS_FAILED),
+        ('raise TimeoutError("too slow")', pytest.ExitCode.TESTS_FAILED),
+        ('pytest.exit("the memory is full")', pytest.ExitCode.INTERRUPTED),
+    ],
+    ids=["pytest.fail", "TimeoutError", "pytest.exit"],
+)
+def test_a_cell_that_another_plugin_cut_short_runs_again_and_saves_nothing(
+    session: pytest.Pytester, ends: str, status: pytest.ExitCode
+) -> None:
+    session.makeconftest(LIMIT.format(ends))
+    options = (*QUICK, "--energy-methods=baseline,slow", "-p", "no:randomly")
+    result = session.runpytest_subprocess(*options)
+    assert result.ret == status
+    (slow,) = [entry.record for entry in latest(session) if entry.record.method == "slow"]
+    assert slow.status == "interrupted"
+    (row,) = [line for line in result.outlines if line.startswith("tiny     slow")]
+    assert "%" not in row.replace("0.0 %", ""), "no saving"
+    assert "interrupted (" in row
+    assert "the same command with --energy-resume" in result.outlines[-1]
+    again = session.runpytest_subprocess(*options, "--energy-resume")
+    assert again.ret == status
+    ran = [entry.record.id for entry in entries(session) if entry.record.method == "slow"]
+    assert len(set(ran)) == 2, "it ran again"
 
 
 def test_a_killed_cell_goes_on_within_its_fine_tuning(session: pytest.Pytester) -> None:
