@@ -111,6 +111,7 @@ class MeasureConfig:
         None,
         "ISO 3166-1 alpha-3 code (FRA, USA) of the grid whose kg CO2e to report, by CodeCarbon's "
         "offline factors",
+        pattern="[A-Za-z]{3}",
     )
     idle_s: float = option(
         5.0,

@@ -56,9 +56,7 @@ def given_options(config: pytest.Config) -> dict[str, Given]:
     `[tool.pytest.ini_options]`, any type of TOML from `[tool.pytest]`. `Config.getini` would
     accept one type only.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of `inicfg`, in favour of `getini`
-        in_files = dict(config.inicfg)
+    in_files = _in_files(config)
     overridden = {text.partition("=")[0] for text in config.getoption("override_ini") or ()}
     given: dict[str, Given] = {}
     for name in map(key, OPTIONS):
@@ -71,6 +69,15 @@ def given_options(config: pytest.Config) -> dict[str, Given]:
         if text is not None:
             given[key(one)] = Given(text, flag(one))
     return given
+
+
+def _in_files(config: pytest.Config) -> dict[str, object]:
+    """Return all values of the configuration file and of `-o`, by name."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of `inicfg`, in favour of `getini`
+        found: Mapping[str, Any] = config.inicfg
+        # pytest 9.0.0 and 9.0.1 have each value within an object that says where it is from
+        return {name: getattr(value, "value", value) for name, value in found.items()}
 
 
 def with_flag(error: EnergybenchError) -> str:

@@ -1,6 +1,8 @@
 """Options of a session: on the command line, in every kind of file, in the table."""
 
+from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from energybench.app.plugin.options import (
     Given,
     Options,
     flag,
+    given_options,
     key,
     option_table,
     read_options,
@@ -176,6 +179,16 @@ energy_trace = true
 energy_batch_size = 32
 energy_weights = ""
 """
+LINES = """
+[pytest]
+energy_models =
+    resnet18
+    vgg16
+energy_seeds = 2
+energy_tolerance = 0.5
+energy_trace = on
+energy_batch_size = 32
+"""
 TEXTS = """
 energy_models = "resnet18,vgg16"
 energy_seeds = "2"
@@ -189,6 +202,7 @@ energy_batch_size = "32"
     ("file", "text"),
     [
         ("pytest.ini", INI),
+        ("pytest.ini", LINES),
         ("tox.ini", INI),
         ("setup.cfg", INI.replace("[pytest]", "[tool:pytest]")),
         ("pyproject.toml", f"[tool.pytest.ini_options]{NATURAL}"),
@@ -227,6 +241,49 @@ def test_a_wrong_value_in_a_file_is_one_line(
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"ERROR: {says}"])
     assert len([line for line in result.stderr.lines if line.strip()]) == 1
+
+
+@pytest.mark.parametrize("section", ["tool.pytest.ini_options", "tool.pytest"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "energy_models = [['resnet18']]",
+        "energy_models = []",
+        "energy_models = {a = 1}",
+        "energy_seeds = []",
+        "energy_seeds = [2]",
+        "energy_trace = ['true']",
+        "energy_country = 2026-01-01",
+    ],
+)
+def test_any_type_of_toml_is_a_value_or_one_line(
+    pytester: pytest.Pytester, section: str, line: str
+) -> None:
+    Path(pytester.path, "pyproject.toml").write_text(f"[{section}]\n{line}\n")
+    given = given_options(pytester.parseconfig())
+    with pytest.raises(UsageError) as caught:
+        read_options(given)
+    assert str(caught.value).startswith(f"{line.split()[0]} in pyproject.toml")
+    assert "\n" not in str(caught.value)
+
+
+@dataclass
+class ConfigValue:
+    """A value as pytest 9.0.0 and 9.0.1 have it in `Config.inicfg`."""
+
+    value: object
+    origin: str = "file"
+    mode: str = "toml"
+
+
+def test_the_first_pytest_9_hides_values_in_objects() -> None:
+    config: Any = SimpleNamespace(
+        inicfg={"energy_seeds": ConfigValue(2), "energy_models": ConfigValue(["vgg16"])},
+        inipath=Path("pytest.toml"),
+        getoption=lambda name: None,
+    )
+    options = read_options(given_options(config))
+    assert (options.seeds, options.models) == (2, ("vgg16",))
 
 
 def test_the_command_line_goes_before_the_file(pytester: pytest.Pytester) -> None:
