@@ -141,10 +141,20 @@ class MeasureConfig:
         at_least=0,
         at_most=100,
     )
+    require: bool | None = option(
+        None,
+        "fail a benchmark whose energy is not known; `-o energy_require=false` lets it pass",
+        default_text="where meters are named",
+    )
     trace: bool = option(False, "sample each cell's power once a second, into its record")
 
     def __post_init__(self) -> None:
         check(self)
+
+    @property
+    def requires_energy(self) -> bool:
+        """Whether a benchmark without energy fails; by default where meters are named."""
+        return self.meters != ("auto",) if self.require is None else self.require
 
     def told_to_meters(self) -> dict[str, Any]:
         """The fields that a meter may need when it is opened, by their names in `MeterContext`."""

@@ -30,8 +30,7 @@ class Measurement:
         reading = self.reading
         seconds = format_seconds(reading.duration_s)
         if reading.it_joules is None:
-            reasons = "; ".join(f"{who}: {why}" for who, why in reading.unavailable.items())
-            return f"<Measurement without energy over {seconds} ({reasons or 'no meter'})>"
+            return f"<Measurement without energy over {seconds} ({reading.why_missing})>"
         watts = "" if reading.watts is None else f", {reading.watts:.3g} W"
         joules = format_joules(reading.it_joules)
         return f"<Measurement {joules} over {seconds}{watts} ({reading.source})>"

@@ -50,14 +50,17 @@ def _add_runs(parser: argparse.ArgumentParser) -> None:
 
 
 def _show(options: argparse.Namespace) -> None:
+    from energybench.report.missing import cells_without_energy
     from energybench.report.sensitivity import estimate_line
     from energybench.report.tables.results import result_table
 
     for run in _read(options.runs, need_records=True):
         print(result_table(run.records, options.format))
-        moved = None if options.format == "tsv" else estimate_line(run.records)
-        if moved is not None:
-            print(f"\n{moved}")
+        if options.format == "tsv":
+            continue
+        moved = estimate_line(run.records)
+        for line in [*cells_without_energy(run.records), *([moved] if moved else [])]:
+            print(f"\n{line}")
 
 
 def _report(options: argparse.Namespace) -> None:

@@ -4,19 +4,22 @@ from collections.abc import Mapping
 
 from energybench.energy.per_call import PerCall
 from energybench.energy.units import format_joules
+from energybench.report.missing import missing_energy
 
 _HEADERS = ("test", "energy per call", "power", "calls", "window", "source", "")
 
 
 def per_call_table(results: Mapping[str, PerCall]) -> str:
-    """Return a table as text with one row per test in `results`; a missing reading is "-"."""
+    """Return a table as text with one row per test in `results`; a missing reading is "-".
+
+    Lines below the table give the reasons for missing energy.
+    """
     from tabulate import tabulate
 
     rows = []
     for name, found in results.items():
         reading = found.reading
         watts = "-" if reading.watts is None else f"{reading.watts:.1f} W"
-        notes = [*reading.flags, *(f"{key}: {why}" for key, why in reading.unavailable.items())]
         rows.append(
             (
                 name,
@@ -25,8 +28,10 @@ def per_call_table(results: Mapping[str, PerCall]) -> str:
                 str(found.calls),
                 f"{reading.duration_s:.2f} s",
                 reading.source,
-                "; ".join(notes) if reading.it_joules is None else ", ".join(reading.flags),
+                ", ".join(reading.flags),
             )
         )
     sides = ["left", *["right"] * 4, "left", "left"]
-    return tabulate(rows, headers=_HEADERS, colalign=sides, disable_numparse=True)
+    table = tabulate(rows, headers=_HEADERS, colalign=sides, disable_numparse=True)
+    readings = {name: found.reading for name, found in results.items()}
+    return "\n".join([table, *missing_energy(readings)])

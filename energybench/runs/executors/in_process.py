@@ -6,8 +6,7 @@ from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from typing import TypeVar
 
-from energybench.energy.readings import Preparation
-from energybench.energy.windows import IDLE
+from energybench.energy.readings import IDLE, Preparation
 from energybench.errors import CellError, EnergybenchError, UsageError
 from energybench.records.record import Dataset
 from energybench.runs.batch_size import largest_batch

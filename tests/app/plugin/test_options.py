@@ -66,6 +66,7 @@ def test_every_option_arrives() -> None:
         busy_share="0.2",
         quiet="600",
         retry="3",
+        require="false",
         trace="true",
         world_size="2",
         journal="j.jsonl",
@@ -92,6 +93,7 @@ def test_every_option_arrives() -> None:
     assert (measure.meters, measure.pue) == (("nvml", "rapl"), 1.0)
     assert (measure.replay, measure.country) == ("trace.json", "FRA")
     assert (measure.idle_s, measure.trace) == (0.0, True)
+    assert not measure.requires_energy
     assert (measure.busy_share, measure.quiet_s, measure.retry) == (0.2, 600.0, 3)
 
 
