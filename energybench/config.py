@@ -8,6 +8,7 @@ all read off these fields.
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from energybench.errors import UsageError
 from energybench.rules import check, option
 
 PRECISIONS = ("fp32", "tf32", "bf16")
@@ -243,6 +244,18 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         check(self)
+
+    def check_ranks(self, ranks: int) -> None:
+        """Raise `UsageError` for options that do not work on several ranks."""
+        size = self.finetune.batch_size
+        if size % ranks and not self.largest_batch:
+            raise UsageError(
+                f"batch_size is {size}, the images of one step on all ranks together; it "
+                f"cannot be split evenly over {ranks}: name a multiple of {ranks}"
+            )
+        for asked, name in ((self.compile, "compile"), (self.largest_batch, "batch_size auto")):
+            if asked:
+                raise UsageError(f"{name} is for one process; leave it out with {ranks} ranks")
 
     def protocol(self) -> dict[str, Any]:
         """The part of the configuration that a record keeps."""

@@ -58,23 +58,10 @@ def open_session(
 
 def open_rank(config: RunConfig, progress: Progress) -> Session:
     """Join the ranks that a launcher such as torchrun has started, and open this rank's session."""
-    check_ranks(config, int(os.environ["WORLD_SIZE"]))
+    config.check_ranks(int(os.environ["WORLD_SIZE"]))
     group = join(partial(find_device, config.device))
     share_threads(group.local_size)
     return open_session(config, progress, group=group)
-
-
-def check_ranks(config: RunConfig, ranks: int) -> None:
-    """Raise `UsageError` for options that do not work on several ranks."""
-    size = config.finetune.batch_size
-    if size % ranks:
-        raise UsageError(
-            f"batch_size is {size}, the images of one step on all ranks together; it "
-            f"cannot be split evenly over {ranks}: name a multiple of {ranks}"
-        )
-    for asked, option in ((config.compile, "compile"), (config.largest_batch, "batch_size auto")):
-        if asked:
-            raise UsageError(f"{option} is for one process; leave it out with {ranks} ranks")
 
 
 def _source(config: RunConfig) -> Source:

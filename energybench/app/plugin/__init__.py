@@ -7,6 +7,7 @@ module that another one has imported before. So a module comes after those that 
 pytest_plugins = [
     "energybench.app.plugin.state",
     "energybench.app.plugin.torchrun",
+    "energybench.app.plugin.together",
     "energybench.app.plugin.running",
     "energybench.app.plugin.block",
     "energybench.app.plugin.cells",

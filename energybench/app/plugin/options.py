@@ -101,9 +101,26 @@ def read_options(given: Mapping[str, Given]) -> Options:
         del values[_BATCH_SIZE]
         values[_LARGEST_BATCH] = True
     options = build(Options, values)
-    if "replay" in options.run.measure.meters and options.run.measure.replay is None:
-        raise UsageError("--energy-meter=replay plays a trace; name it with --energy-replay=FILE")
+    _check_together(options)
     return options
+
+
+def _check_together(options: Options) -> None:
+    """Raise `UsageError` for options that contradict each other."""
+    measure = options.run.measure
+    if "replay" in measure.meters and measure.replay is None:
+        raise UsageError("--energy-meter=replay plays a trace; name it with --energy-replay=FILE")
+    if measure.replay is not None and "replay" not in measure.meters:
+        raise UsageError(
+            "--energy-replay is the trace of the meter replay; name that one, too, with "
+            "--energy-meter=replay"
+        )
+    if "auto" in measure.meters and len(measure.meters) > 1:
+        raise UsageError(
+            "--energy-meter: auto chooses the meters itself; name it alone, or name meters"
+        )
+    if options.world_size > 1:
+        options.run.check_ranks(options.world_size)
 
 
 def option_table() -> str:

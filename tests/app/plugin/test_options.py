@@ -18,6 +18,7 @@ from energybench.app.plugin.options import (
     option_table,
     read_options,
 )
+from energybench.app.plugin.state import RUN
 from energybench.errors import UsageError
 
 FLAGS = {key(option): flag(option) for option in OPTIONS}
@@ -314,6 +315,39 @@ def test_a_wrong_option_is_refused_though_nothing_is_selected(
     result = pytester.runpytest_subprocess(given, "-k", "nothing")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"ERROR: {given.partition('=')[0]}*"])
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("--energy-dataset=folder", "the data set folder needs a path: folder:PATH"),
+        ("--energy-dataset=folder:no/where", "no/where is not a folder; name one with train/"),
+        ("--energy-dataset=digits:5", "digits is installed with energybench and takes no path"),
+        ("--energy-weights=no/where", "no weights at no/where; give a file, or a folder"),
+        ("--energy-meter=replay --energy-replay=no.json", "cannot read the trace no.json: No"),
+        ("--energy-replay=no.json", "--energy-replay is the trace of the meter replay"),
+        ("--energy-meter=auto,rapl", "auto chooses the meters itself"),
+        ("--energy-country=X1", "--energy-country is X1; use ISO 3166-1"),
+        ("--energy-methods=stego@32", "bits must be 1 to 31"),
+        ("--energy-executor=cloud", "unknown executor 'cloud'"),
+        ("--energy-world-size=3", "it cannot be split evenly over 3: name a multiple of 3"),
+        ("--energy-world-size=2 --energy-compile", "compile is for one process"),
+        ("--energy-world-size=2 --energy-checkpoint", "--energy-checkpoint is for one process"),
+        ("--energy-compare-fail=kwh:5%", "--energy-compare-fail needs --energy-compare=RUN"),
+    ],
+)
+def test_what_the_command_line_alone_decides_is_refused_before_anything_is_collected(
+    pytester: pytest.Pytester, given: str, says: str
+) -> None:
+    with pytest.raises(pytest.UsageError) as caught:
+        pytester.parseconfigure(*given.split())
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_may_name_data_that_this_machine_lacks(pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\nenergy_dataset = folder:no/where\nenergy_weights = no/where\n")
+    assert pytester.parseconfigure().stash[RUN].options.run.weights == "no/where"
 
 
 MATRIX = """
