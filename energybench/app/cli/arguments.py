@@ -1,6 +1,8 @@
 """Options of a session in the shell's commands: `--dataset`, `--device`, `--seeds`."""
 
 import argparse
+import shutil
+import sys
 from typing import Any
 
 from energybench.app.declared import build, options_of
@@ -35,3 +37,8 @@ def run_config(given: argparse.Namespace) -> RunConfig:
     for name, option in _BY_NAME.items():
         check_path(name, set_ones.get(option.path), f"--{name}")
     return build(Options, set_ones).run
+
+
+def terminal_width() -> int | None:
+    """Return the width of the terminal that is the standard output; None for a file or a pipe."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None

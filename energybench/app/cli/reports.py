@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from energybench.app.cli.arguments import terminal_width
 from energybench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -55,7 +56,8 @@ def _show(options: argparse.Namespace) -> None:
     from energybench.report.tables.results import result_table
 
     for run in _read(options.runs, need_records=True):
-        print(result_table(run.records, options.format))
+        width = terminal_width() if options.format == "simple" else None
+        print(result_table(run.records, options.format, width=width))
         if options.format == "tsv":
             continue
         moved = estimate_line(run.records)

@@ -12,6 +12,7 @@ from energybench.report.factors import NAMES, Factors, factors
 from energybench.report.savings import Saving
 from energybench.report.scores import ScoreColumn, score_column
 from energybench.report.stats import Estimate
+from energybench.report.tables.fitted import fitted, said
 from energybench.report.text import number, times
 
 FORMATS = {"table": "simple", "markdown": "github", "csv": None, "json": None}
@@ -28,24 +29,35 @@ _COLUMNS: tuple[tuple[str, Callable[[Column], str]], ...] = (
 )
 
 
-def comparison_text(comparison: Comparison, layout: str = "table", boards: bool = False) -> str:
+def comparison_text(
+    comparison: Comparison,
+    layout: str = "table",
+    boards: bool = False,
+    width: int | None = None,
+) -> str:
     """Return the comparison in one of `FORMATS`; notes follow a table, and are in the JSON.
 
     With `boards`, a ratio between two boards that `SENSOR_ERROR` may explain is replaced by
-    "within sensor error".
+    "within sensor error". A table wider than `width` characters has fewer columns, and a line that
+    names them.
     """
     if layout == "json":
         return json.dumps(to_json(comparison), indent=1)
     if layout == "csv":
         return _csv(comparison)
-    from tabulate import tabulate
-
     headers, table = comparison_rows(comparison, boards)
     sides = ["left", "left", *["right"] * (len(headers) - 2)]
     if any(row.label for row in comparison.rows):
         sides[2] = "left"
-    text = tabulate(table, headers, FORMATS[layout] or "", colalign=sides, disable_numparse=True)
-    return "\n".join([text if table else "no cell is in more than one run", *_notes(comparison)])
+    score = _score_column(comparison).header
+    least = ["watts", "time", score, "epochs", "energy", "drop"]
+    if len(comparison.runs) > 1:
+        least.append("saving")
+    else:
+        least.remove("energy")
+    text, left_out = fitted(headers, table, sides, FORMATS[layout] or "", width, least)
+    shown = [text, *said(left_out, width)] if table else ["no cell is in more than one run"]
+    return "\n".join([*shown, *_notes(comparison)])
 
 
 def comparison_rows(
@@ -129,14 +141,13 @@ def _csv(comparison: Comparison) -> str:
     return out.getvalue().rstrip("\n")
 
 
-def why_text(comparison: Comparison, layout: str = "simple") -> str:
+def why_text(comparison: Comparison, layout: str = "simple", width: int | None = None) -> str:
     """Return every ratio of energies as a product of factors, each with its share of the log ratio.
 
     Within a run the ratio is method / baseline, and method / strongest control; between runs it is
-    the cell's energy / the energy of the same cell in the first run.
+    the cell's energy / the energy of the same cell in the first run. `width` is as in
+    `comparison_text`.
     """
-    from tabulate import tabulate
-
     several = len(comparison.runs) > 1
     table = []
     for row in comparison.rows:
@@ -151,7 +162,8 @@ def why_text(comparison: Comparison, layout: str = "simple") -> str:
     sides = ["left"] * (len(headers) - 6) + ["right"] * 5 + ["left"]
     if not table:
         return "nothing to explain: no cell has a baseline or a counterpart with known energy"
-    return tabulate(table, headers, layout, colalign=sides, disable_numparse=True)
+    text, left_out = fitted(headers, table, sides, layout, width, ["note", "over", *NAMES[::-1]])
+    return "\n".join([text, *said(left_out, width)])
 
 
 def _why_saved(row: ComparedRow, saved: Saving) -> list[list[str]]:

@@ -5,12 +5,13 @@ from collections.abc import Iterable, Mapping
 from energybench.config import OBSERVED
 from energybench.energy.units import format_co2e, format_kwh, format_seconds
 from energybench.records.record import RunRecord
-from energybench.records.verdict import undecided
+from energybench.records.verdict import failure_text, undecided
 from energybench.registry import METHODS, base_name
 from energybench.report.floor import Floor, floor
 from energybench.report.rows import BASELINE
 from energybench.report.scores import ScoreColumn, score_column
 from energybench.report.stats import Estimate
+from energybench.report.tables.fitted import fitted, said
 from energybench.report.text import attempt_words, percent
 
 _HEADERS = (
@@ -31,6 +32,8 @@ _CARBON = "CO2e"
 _AFTER_ENERGY = _HEADERS.index("energy") + 1
 _METRIC = _HEADERS.index("metric")
 _CPU = "CPU time"
+_LEAST = ("freed", "with search", _CPU, _CARBON, "epochs", "time", "drop", "source")
+"""Columns that a narrow terminal can do without, the least important first."""
 
 
 def result_table(
@@ -38,6 +41,7 @@ def result_table(
     layout: str = "simple",
     cached: Mapping[tuple[str, int], RunRecord] | None = None,
     gate: str = OBSERVED,
+    width: int | None = None,
 ) -> str:
     """Return a table as text with one row per record, models in the order of `records`.
 
@@ -48,10 +52,9 @@ def result_table(
     time" stands beside energies that are estimates. `layout` is one of tabulate's table formats:
     `simple`, `github`, `tsv`... `cached` are baselines of earlier runs by (model, seed); savings
     against cached baselines are marked. `gate` is the gate of the run: drops that are undecided
-    under it are marked.
+    under it are marked. A table that would be wider than `width` characters has fewer columns, and
+    a line that names them; with a `width`, errors of cells stand below the table.
     """
-    from tabulate import tabulate  # here: only a run that measured something needs it
-
     records = _in_order(records)
     baselines = {
         (record.model, record.seed): record
@@ -65,6 +68,8 @@ def result_table(
         key = record.model, record.seed
         baseline = baselines.get(key) or earlier.get(key)
         rows.append(_row(record, score, noise, baseline, key not in baselines, gate))
+        if width is not None and record.status != "ok":
+            rows[-1][-1] = record.status
     headers = list(_HEADERS)
     headers[_METRIC] = score.header
     if any(record.carbon for record in records):
@@ -76,7 +81,13 @@ def result_table(
         for row, record in zip(rows, records, strict=True):
             row.insert(_AFTER_ENERGY, format_seconds(record.cpu_s))
     sides = [*["left"] * 2, *["right"] * (len(headers) - 3), "left"]
-    return tabulate(rows, headers=headers, tablefmt=layout, colalign=sides, disable_numparse=True)
+    least = [*_LEAST, *(["seed"] if len({one.seed for one in records}) == 1 else [])]
+    least.insert(least.index("time"), score.header)
+    text, left_out = fitted(headers, rows, sides, layout, width, least)
+    lines = [failure_text(one) or "" for one in records if one.status != "ok" and width]
+    if "source" in left_out:
+        lines.append(f"source: {', '.join(sorted({one.energy_source for one in records}))}")
+    return "\n".join([text, *lines, *said(left_out, width)])
 
 
 def _in_order(records: Iterable[RunRecord]) -> list[RunRecord]:
