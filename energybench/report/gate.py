@@ -84,6 +84,8 @@ def _limit(text: str) -> Limit:
     name, value, unit = found[1], found[2], found[3] or ""
     try:
         limit = Limit(name, float(value), unit)
+        if not math.isfinite(limit.allowed):
+            raise ValueError
     except ValueError:
         raise UsageError(f"{value!r} in {text!r} is not a number") from None
     if unit == "%" and name not in COSTS and name != ACCURACY.name:
