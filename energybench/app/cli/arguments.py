@@ -7,7 +7,8 @@ from typing import Any
 
 from energybench.app.declared import build, options_of
 from energybench.app.paths import check_path
-from energybench.config import Options, RunConfig
+from energybench.app.session_options import Options
+from energybench.config import RunConfig
 
 _BY_NAME = {option.name: option for option in options_of(Options).values()}
 

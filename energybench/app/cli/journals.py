@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from energybench.app.cli.arguments import add_options, given_value
-from energybench.config import DEFAULT_JOURNAL
+from energybench.app.session_options import DEFAULT_JOURNAL
 from energybench.errors import UsageError
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from energybench.app.declared import Option, build, options_of
-from energybench.config import Options as Options
+from energybench.app.session_options import Options as Options
 from energybench.errors import EnergybenchError, UsageError
 
 OPTIONS = tuple(options_of(Options).values())

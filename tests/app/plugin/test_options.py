@@ -59,7 +59,7 @@ def test_every_option_arrives() -> None:
         max_epochs="7",
         batch_size="32",
         budget="equal",
-        meter="nvml,rapl",
+        meter="rapl,replay",
         replay="trace.json",
         pue="1",
         country="FRA",
@@ -69,7 +69,6 @@ def test_every_option_arrives() -> None:
         retry="3",
         require="false",
         trace="true",
-        world_size="2",
         journal="j.jsonl",
         resume="true",
         checkpoint="true",
@@ -80,7 +79,8 @@ def test_every_option_arrives() -> None:
     assert options.models == ("resnet18", "vgg16")
     assert options.methods == ("lowrank+stego",)
     assert options.seeds == 3
-    assert (options.world_size, options.journal) == (2, "j.jsonl")
+    assert options.journal == "j.jsonl"
+    assert read(world_size="2").world_size == 2
     assert (options.resume, options.checkpoint, options.wait) == (True, True, False)
     assert (options.compare, options.compare_fail) == ("0001", "kwh:5%")
     run = options.run
@@ -91,7 +91,7 @@ def test_every_option_arrives() -> None:
     tuning = run.finetune
     assert (tuning.max_epochs, tuning.batch_size, tuning.budget) == (7, 32, "equal")
     measure = run.measure
-    assert (measure.meters, measure.pue) == (("nvml", "rapl"), 1.0)
+    assert (measure.meters, measure.pue) == (("rapl", "replay"), 1.0)
     assert (measure.replay, measure.country) == ("trace.json", "FRA")
     assert (measure.idle_s, measure.trace) == (0.0, True)
     assert not measure.requires_energy
