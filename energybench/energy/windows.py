@@ -92,6 +92,11 @@ class MeterSet:
         return {domain: source.name for domain, source in self.sources.items()}
 
     @property
+    def why_unavailable(self) -> str:
+        """The reasons in `unavailable`, in one line."""
+        return "; ".join(f"{name}: {why}" for name, why in self.unavailable.items())
+
+    @property
     def assumptions(self) -> Assumptions | None:
         """The assumptions behind the first estimated domain; None where none is known."""
         for name in dict.fromkeys(self._reader.values()):

@@ -103,8 +103,9 @@ def _checked(
     meters = open_meters(config.measure.meters, context)
     if for_energy and config.measure.require and not meters.sources:
         meters.close()
-        reasons = "; ".join(f"{name}: {why}" for name, why in meters.unavailable.items())
-        raise UsageError(f"energy is required, and no meter reads any here: {reasons}")
+        raise UsageError(
+            f"energy is required, and no meter reads any here: {meters.why_unavailable}"
+        )
     gpu_is_read = any(kind_of(domain) == "gpu" for domain in meters.sources)
     unread = device.type == "cuda" and not gpu_is_read
     if for_energy and unread and config.measure.meters == ("auto",):

@@ -32,8 +32,13 @@ class InProcess:
         self._prepared: dict[str, Prepared] = {}
 
     def prepare(self, models: Sequence[str]) -> list[Prepared]:
-        """Measure idle power once, then prepare the models that are new; see `Executor.prepare`."""
+        """Measure idle power once, then prepare the models that are new; see `Executor.prepare`.
+
+        Where no meter reads, a line says so before any work.
+        """
         if not self._idle_is_known:
+            if not self.session.sources:
+                self._say(f"no meter reads any energy: {self.session.meters.why_unavailable}")
             self.session = self.session.with_idle_watts()
             self._idle_is_known = True
             refused = self.session.meters.unavailable.get(IDLE)

@@ -140,6 +140,7 @@ def test_without_any_meter_the_reason_is_one_line_below_the_table(
     )
     result.stdout.fnmatch_lines_random(
         [
+            f"no meter reads any energy: {reason}",
             f"no energy of tiny baseline seed 0, tiny stego seed 0: {reason}",
             f"no energy of test_calls.py::test_sum: {reason}",
         ]
