@@ -2,12 +2,13 @@
 
 A field that a user can set is declared by `option`, once: its default, bounds, choices and help.
 The flags of pytest, the keys of ini files, the flags of the shell and the table in the manual are
-all read off these fields.
+all read off these fields, and off those of `app.session_options`.
 """
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from energybench.errors import UsageError
 from energybench.rules import check, option
 
 PRECISIONS = ("fp32", "tf32", "bf16")
@@ -25,8 +26,6 @@ LINKS = ("refuse", "follow")
 """Answers to links that lead out of an image folder: end the run, or use what they lead to."""
 VARY = ("order", "all")
 """What a seed changes: the order of the batches; or pretraining and splits as well."""
-DEFAULT_JOURNAL = ".energybench/journal.jsonl"
-"""File of finished cells, relative to the folder of the run."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +112,7 @@ class MeasureConfig:
         None,
         "ISO 3166-1 alpha-3 code (FRA, USA) of the grid whose kg CO2e to report, by CodeCarbon's "
         "offline factors",
+        pattern="[A-Za-z]{3}",
     )
     idle_s: float = option(
         5.0,
@@ -142,10 +142,20 @@ class MeasureConfig:
         at_least=0,
         at_most=100,
     )
+    require: bool | None = option(
+        None,
+        "fail a benchmark whose energy is not known; `-o energy_require=false` lets it pass",
+        default_text="where meters are named",
+    )
     trace: bool = option(False, "sample each cell's power once a second, into its record")
 
     def __post_init__(self) -> None:
         check(self)
+
+    @property
+    def requires_energy(self) -> bool:
+        """Whether a benchmark without energy fails; by default where meters are named."""
+        return self.meters != ("auto",) if self.require is None else self.require
 
     def told_to_meters(self) -> dict[str, Any]:
         """The fields that a meter may need when it is opened, by their names in `MeterContext`."""
@@ -241,6 +251,18 @@ class RunConfig:
     def __post_init__(self) -> None:
         check(self)
 
+    def check_ranks(self, ranks: int) -> None:
+        """Raise `UsageError` for options that do not work on several ranks."""
+        size = self.finetune.batch_size
+        if size % ranks and not self.largest_batch:
+            raise UsageError(
+                f"batch_size is {size}, the images of one step on all ranks together; it "
+                f"cannot be split evenly over {ranks}: name a multiple of {ranks}"
+            )
+        for asked, name in ((self.compile, "compile"), (self.largest_batch, "batch_size auto")):
+            if asked:
+                raise UsageError(f"{name} is for one process; leave it out with {ranks} ranks")
+
     def protocol(self) -> dict[str, Any]:
         """The part of the configuration that a record keeps."""
         return {
@@ -251,67 +273,3 @@ class RunConfig:
             "recalibrate_bn": self.recalibrate_bn,
             "pue": self.measure.pue,
         }
-
-
-@dataclass(frozen=True)
-class Options:
-    """Everything that a user asks of one session: its cells, how they run, what is kept of them."""
-
-    models: tuple[str, ...] | None = option(
-        None, "models to run, comma-separated", default_text="as marked"
-    )
-    methods: tuple[str, ...] | None = option(
-        None,
-        "methods to run, comma-separated; `a+b` composes: `lowrank+stego`; `stego@12`, `prune@0.5` "
-        "give a setting instead of searching it",
-        default_text="as marked",
-    )
-    seeds: int = option(1, "number of seeds per model and method", at_least=1, at_most=10_000)
-    floor: int | None = option(
-        None,
-        "repeated baselines (`baseline-again`) per model and seed; they show how far two equal "
-        "cells lie apart, the noise floor of every saving",
-        default_text="as marked",
-        at_least=0,
-        at_most=100,
-    )
-    run: RunConfig = field(default_factory=RunConfig)
-    world_size: int = option(
-        1,
-        "processes that run each cell together, one per GPU; each batch is split among them",
-        at_least=1,
-        at_most=10_000,
-    )
-    executor: str = option(
-        "auto",
-        "hardware that runs the cells: `auto` for this process or its ranks, or an executor of "
-        "another package, by name",
-    )
-    journal: str = option(DEFAULT_JOURNAL, "file that keeps each cell as soon as it is finished")
-    resume: bool = option(False, "skip the cells that the journal has")
-    checkpoint: bool = option(
-        False, "save each cell after every epoch, so that `--energy-resume` continues within it"
-    )
-    compare: str | None = option(
-        None, "saved run to compare this one with: a file, or an id in `.benchmarks/`"
-    )
-    compare_fail: str | None = option(
-        None, "fail where this run is worse than the saved one by more: `kwh:5%,accuracy:1pp`"
-    )
-    gate: str = option(
-        OBSERVED,
-        "what fails a cell: `observed`, a drop beyond the tolerance, or `confident`, only a drop "
-        "whose 95 % interval is beyond it; the rest is reported as undecided",
-        choices=GATES,
-    )
-    no_wait: bool = option(
-        False, "fail at once while another measurement runs on this machine, instead of waiting"
-    )
-
-    def __post_init__(self) -> None:
-        check(self)
-
-    @property
-    def wait(self) -> bool:
-        """Whether to wait while another measurement runs on this machine."""
-        return not self.no_wait

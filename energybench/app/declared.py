@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound="DataclassInstance")
 
-ANSWERS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-"""Text -> the boolean that it stands for."""
+ANSWERS = {
+    **dict.fromkeys(("true", "t", "yes", "y", "on", "1"), True),
+    **dict.fromkeys(("false", "f", "no", "n", "off", "0"), False),
+}
+"""Text -> the boolean that it stands for, as in pytest's own options."""
 
 
 def _dataset(text: str) -> str:
@@ -41,7 +44,7 @@ class Option:
     path: tuple[str, ...]
     """Fields from the outermost dataclass to this one: ("finetune", "batch_size")."""
     kind: type
-    """One of bool, int, float and str; tuple for names, which are comma-separated in text."""
+    """One of bool, int, float and str; tuple for names, which commas or lines separate in text."""
     rule: Rule
     default: Any
 
@@ -124,7 +127,8 @@ def _names(given: object) -> tuple[tuple[str, ...], str | None]:
     listed = given.split(",") if isinstance(given, str) else given
     if not isinstance(listed, list) or not all(isinstance(one, str) for one in listed):
         return (), 'it must be names: "a,b" or ["a", "b"]'
-    names = tuple(name for part in listed for one in part.split(",") if (name := one.strip()))
+    parts = (one for part in listed for line in part.splitlines() for one in line.split(","))
+    names = tuple(name for part in parts if (name := part.strip()))
     return names, None if names else "name at least one"
 
 

@@ -14,7 +14,8 @@ from energybench.energy.meters.base import Meter, MeterContext, MeterUnavailable
 from energybench.energy.meters.nvml.devices import all_gpus, initialized
 from energybench.energy.neighbours import Busyness, observe
 from energybench.energy.opening import open_meter
-from energybench.energy.windows import IDLE, MeterSet
+from energybench.energy.readings import IDLE
+from energybench.energy.windows import MeterSet
 from energybench.registry import METERS
 
 WINDOWS = 200

@@ -107,7 +107,10 @@ def _enter(path: Path) -> bool:
             if path.is_symlink():
                 raise UsageError(_not_plain(path)) from error
             reason = error.strerror or error
-            raise UsageError(f"cannot lock {path}: {reason}; check its permissions") from error
+            raise UsageError(
+                f"cannot lock {path}: {reason}; check its permissions, or name another folder in "
+                "ENERGYBENCH_LOCKS"
+            ) from error
         if release is None:
             return False
         _held[path] = _Held(release)

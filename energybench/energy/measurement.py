@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace as changed
 
+from energybench.config import MeasureConfig
 from energybench.energy.meters.base import MeterContext
 from energybench.energy.opening import open_for_use, open_meters
 from energybench.energy.readings import EnergyReading
 from energybench.energy.units import format_joules, format_seconds, kwh
 from energybench.energy.windows import Window
-from energybench.errors import UsageError
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +30,7 @@ class Measurement:
         reading = self.reading
         seconds = format_seconds(reading.duration_s)
         if reading.it_joules is None:
-            reasons = "; ".join(f"{who}: {why}" for who, why in reading.unavailable.items())
-            return f"<Measurement without energy over {seconds} ({reasons or 'no meter'})>"
+            return f"<Measurement without energy over {seconds} ({reading.why_missing})>"
         watts = "" if reading.watts is None else f", {reading.watts:.3g} W"
         joules = format_joules(reading.it_joules)
         return f"<Measurement {joules} over {seconds}{watts} ({reading.source})>"
@@ -98,11 +97,10 @@ def measure(
     Blocks of one process may be nested, also inside a run of the suite. `exclusive=False` measures
     without regard to others.
 
-    Raises `UsageError` for an unknown name, a named meter that is not available, and a `pue` under
-    1.
+    Raises `UsageError` for an unknown name, a named meter that is not available, and a `pue` that
+    is not 1 to 100.
     """
-    if not pue >= 1.0:
-        raise UsageError(f"pue is {pue:g}; it must be at least 1")
+    MeasureConfig(pue=pue)  # refuses a wrong one
     names = (meters,) if isinstance(meters, str) else meters
     context = changed(gpus(gpu_uuids), replay=replay)
     with ExitStack() as stack:

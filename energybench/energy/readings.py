@@ -10,6 +10,8 @@ from functools import cached_property
 from energybench.energy.source import Kind, kind_of_source
 from energybench.energy.units import format_joules, format_seconds
 
+IDLE = "idle power"
+"""Key in `EnergyReading.unavailable` of the reason why idle power is not known."""
 SHORT_SHARE = 0.01
 """The share of the time of several windows that may lie in windows too short for their meters."""
 _SHORT = "short_window"
@@ -89,6 +91,16 @@ class EnergyReading:
         """Sum over the domains; None without domains, or if one could not be read."""
         known = [value for value in self.joules.values() if value is not None]
         return sum(known) if known and len(known) == len(self.joules) else None
+
+    @property
+    def why_missing(self) -> str | None:
+        """Why `it_joules` is None, in one line; None where it is known."""
+        if self.it_joules is not None:
+            return None
+        unread = [domain for domain, value in self.joules.items() if value is None]
+        names = unread or [name for name in self.unavailable if name != IDLE]
+        reasons = (f"{name}: {self.unavailable.get(name, 'not read')}" for name in names)
+        return "; ".join(reasons) or "no meter"
 
     @property
     def net_it_joules(self) -> float | None:

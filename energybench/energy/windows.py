@@ -12,15 +12,13 @@ from typing import Any, Self, TypeGuard
 from energybench.energy.assumptions import Assumptions
 from energybench.energy.cpu_use import BUSY_SHARE, CpuWatch, is_contaminated, is_idle, use_text
 from energybench.energy.meters.base import Meter, MeterUnavailable, kind_of, read_sources
-from energybench.energy.readings import CpuUse, DeviceState, EnergyReading
+from energybench.energy.readings import IDLE, CpuUse, DeviceState, EnergyReading
 from energybench.energy.source import Source, kind_of_source
 
 MARGIN = 1.05
 """Factor on the shortest window that the meters resolve, so that rounding does not matter."""
 THROTTLED_SHARE = 0.01
 """A window is marked `throttled` if clocks were held down for more than this share of it."""
-IDLE = "idle power"
-"""Key in `EnergyReading.unavailable` of the reason why idle power is not known."""
 _IDLE_ATTEMPTS = 3
 
 
@@ -92,6 +90,11 @@ class MeterSet:
     def source_names(self) -> dict[str, str]:
         """Domain -> the name of its source, as records have it."""
         return {domain: source.name for domain, source in self.sources.items()}
+
+    @property
+    def why_unavailable(self) -> str:
+        """The reasons in `unavailable`, in one line."""
+        return "; ".join(f"{name}: {why}" for name, why in self.unavailable.items())
 
     @property
     def assumptions(self) -> Assumptions | None:
@@ -200,12 +203,15 @@ class MeterSet:
         read: Mapping[str, Any]
         try:
             read = dict(meter.read_joules())
+        except MeterUnavailable as error:
+            read = dict.fromkeys(wanted, error)
         except Exception as error:  # whatever a meter does, hours of training go on
-            read = dict.fromkeys(wanted, MeterUnavailable(str(error) or type(error).__name__))
+            told = ": ".join(filter(None, (type(error).__name__, str(error))))
+            read = dict.fromkeys(wanted, MeterUnavailable(f"its meter failed with {told}"))
         for domain in wanted:
             value = read.get(domain)
             if isinstance(value, MeterUnavailable):
-                self._failed[domain] = str(value)
+                self._failed[domain] = " ".join(str(value).split())
             elif not _is_number(value):
                 reasons[domain] = f"its meter gave {'nothing' if value is None else repr(value)}"
             elif value < self._latest.get(domain, value):

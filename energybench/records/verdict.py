@@ -50,6 +50,15 @@ def failure_text(record: RunRecord, gate: str = OBSERVED) -> str | None:
     )
 
 
+def without_energy(record: RunRecord) -> str | None:
+    """One line that says why the energy of fine-tuning is not known; None where it is."""
+    reading = record.phases.get("finetune")
+    if reading is None or reading.why_missing is None:
+        return None
+    cell = f"{record.model} {record.method} seed {record.seed}"
+    return f"{cell} has no energy: {reading.why_missing}"
+
+
 def _paired(record: RunRecord, metric: Metric) -> str:
     """ "; drop 1.50 pp [0.20, 2.90], p = 0.08"."""
     paired = record.paired_drop

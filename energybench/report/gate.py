@@ -13,6 +13,7 @@ from energybench.report.likeness import other_watts
 from energybench.report.savings import Pair
 from energybench.report.stats import TAIL, Estimate, holm, means, p_beyond, ratios
 from energybench.report.text import interval
+from energybench.rules import shown
 
 COSTS: dict[str, Callable[[RunRecord], float | None]] = {
     "kwh": lambda record: record.kwh,
@@ -84,8 +85,10 @@ def _limit(text: str) -> Limit:
     name, value, unit = found[1], found[2], found[3] or ""
     try:
         limit = Limit(name, float(value), unit)
+        if not math.isfinite(limit.allowed):
+            raise ValueError
     except ValueError:
-        raise UsageError(f"{value!r} in {text!r} is not a number") from None
+        raise UsageError(f"{shown(value)!r} in {shown(text)!r} is not a number") from None
     if unit == "%" and name not in COSTS and name != ACCURACY.name:
         known = ", ".join((*COSTS, ACCURACY.name))
         raise UsageError(f"no metric {name!r} in {text!r}; known: {known}")

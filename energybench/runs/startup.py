@@ -70,22 +70,9 @@ def open_rank(
     config: RunConfig, progress: Progress, say: Callable[[str], None] = log.info
 ) -> Session:
     """Join the ranks that a launcher such as torchrun has started, and open this rank's session."""
-    check_ranks(config, int(os.environ["WORLD_SIZE"]))
+    config.check_ranks(int(os.environ["WORLD_SIZE"]))
     group = join(partial(find_device, config.device))
     return open_session(config, progress, group=group, say=say)
-
-
-def check_ranks(config: RunConfig, ranks: int) -> None:
-    """Raise `UsageError` for options that do not work on several ranks."""
-    size = config.finetune.batch_size
-    if size % ranks:
-        raise UsageError(
-            f"batch_size is {size}, the images of one step on all ranks together; it "
-            f"cannot be split evenly over {ranks}: name a multiple of {ranks}"
-        )
-    for asked, option in ((config.compile, "compile"), (config.largest_batch, "batch_size auto")):
-        if asked:
-            raise UsageError(f"{option} is for one process; leave it out with {ranks} ranks")
 
 
 def _source(config: RunConfig) -> Source:
@@ -125,6 +112,11 @@ def _checked(
     if group.local_rank > 0:
         return source, data, MeterSet({})
     meters = open_meters(config.measure.meters, context)
+    if for_energy and config.measure.require and not meters.sources:
+        meters.close()
+        raise UsageError(
+            f"energy is required, and no meter reads any here: {meters.why_unavailable}"
+        )
     gpu_is_read = any(kind_of(domain) == "gpu" for domain in meters.sources)
     unread = device.type == "cuda" and not gpu_is_read
     if for_energy and unread and config.measure.meters == ("auto",):

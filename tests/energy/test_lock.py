@@ -1,11 +1,13 @@
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -246,6 +248,61 @@ def test_the_default_lock_is_open_to_every_user(
     assert folder.stat().st_mode & 0o7777 == 0o1777
     assert (folder / "cpu.lock").stat().st_mode & 0o777 == 0o666
     assert int((folder / "cpu.lock").read_text()) == os.getpid()
+
+
+@pytest.mark.skipif(os.name != "posix" or os.getuid() != 0, reason="only root can be two users")
+def test_two_users_share_the_folder_and_neither_can_remove_the_others_lock(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    root = Path(tempfile.mkdtemp())  # pytest's own folders are closed to other users
+    root.chmod(0o1777)
+    folder = root / "locks"
+    monkeypatch.setenv("ENERGYBENCH_LOCKS", str(folder))
+
+    def hold(inside: Callable[[], None] = lambda: None) -> str:
+        try:
+            with exclusive_use(["cpu"], wait=False, say=print):
+                inside()
+        except UsageError as error:
+            return str(error)
+        return "held"
+
+    def remove() -> str:
+        with suppress(PermissionError):
+            (folder / "cpu.lock").unlink()
+            return "removed"
+        return "kept"
+
+    try:
+        assert as_user(1001, hold) == "held"
+        assert as_user(1002, hold) == "held"
+        assert as_user(1002, remove) == "kept"
+        told: list[str] = []
+        assert hold(lambda: told.append(as_user(1002, hold))) == "held"
+        assert f"runs on this machine's cpu (process {os.getpid()})" in told[0]
+    finally:
+        shutil.rmtree(root)
+
+
+def as_user(uid: int, act: Callable[[], str]) -> str:
+    """What `act` returns in a process of the user `uid`, with the strictest umask."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            os.setgroups([])
+            os.setgid(uid)
+            os.setuid(uid)
+            os.umask(0o077)
+            lock._held.clear()
+            os.write(writing, act().encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as answer:
+        said = answer.read()
+    os.waitpid(child, 0)
+    return said
 
 
 @pytest.mark.parametrize("owned", [True, False])

@@ -58,9 +58,9 @@ def test_nothing_read_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     assert energy.reading.unavailable == {"nvml": "no GPU in use"}
 
 
-@pytest.mark.parametrize("pue", [0.5, float("nan")])
+@pytest.mark.parametrize("pue", [0.5, float("nan"), 1e308])
 def test_an_impossible_pue(pue: float) -> None:
-    with pytest.raises(UsageError, match="must be at least 1"), energybench.measure(pue=pue):
+    with pytest.raises(UsageError, match="must be at"), energybench.measure(pue=pue):
         pass
 
 

@@ -159,7 +159,10 @@ def test_a_device_that_fails_at_the_end_is_heard_of_and_the_reading_is_there() -
 
 @pytest.mark.parametrize(
     ("error", "reason"),
-    [(MeterUnavailable("GPU is lost"), "GPU is lost"), (ValueError(), "ValueError")],
+    [
+        (MeterUnavailable("GPU is lost"), "GPU is lost"),
+        (ValueError(), "its meter failed with ValueError"),
+    ],
 )
 def test_a_meter_that_dies_takes_only_its_own_domains(error: Exception, reason: str) -> None:
     gpu, cpu = FakeMeter({"gpu:0": 0.0}), FakeMeter({"cpu:0": 0.0})
@@ -189,7 +192,7 @@ def test_a_meter_that_dies_takes_only_its_own_domains(error: Exception, reason: 
         ({"cpu:0": "7 J"}, "its meter gave '7 J'"),
         ({"cpu:0": None}, "its meter gave nothing"),
         ({}, "its meter gave nothing"),
-        (None, "'NoneType' object is not iterable"),
+        (None, "its meter failed with TypeError: 'NoneType' object is not iterable"),
     ],
 )
 def test_an_invalid_reading_is_none_with_a_reason(joules: Any, reason: str) -> None:

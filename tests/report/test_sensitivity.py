@@ -12,7 +12,7 @@ from support.saved_runs import ASSUMED, cell, estimated, save
 from energybench.app.cli.main import main
 from energybench.app.plugin.cells import _write_table
 from energybench.app.plugin.state import PytestRun
-from energybench.config import Options
+from energybench.app.session_options import Options
 from energybench.records.record import RunRecord
 from energybench.records.saved import read_runs
 from energybench.report.caveats import caveats, facts

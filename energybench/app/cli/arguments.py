@@ -1,10 +1,14 @@
 """Options of a session in the shell's commands: `--dataset`, `--device`, `--seeds`."""
 
 import argparse
+import shutil
+import sys
 from typing import Any
 
 from energybench.app.declared import build, options_of
-from energybench.config import Options, RunConfig
+from energybench.app.paths import check_path
+from energybench.app.session_options import Options
+from energybench.config import RunConfig
 
 _BY_NAME = {option.name: option for option in options_of(Options).values()}
 
@@ -25,7 +29,17 @@ def given_value(given: argparse.Namespace, name: str) -> Any:
 
 
 def run_config(given: argparse.Namespace) -> RunConfig:
-    """Return the configuration from a command's options; raises `UsageError` for a wrong value."""
+    """Return the configuration from a command's options.
+
+    Raises `UsageError` for a wrong value, and for a path at which there is nothing.
+    """
     values = {option.path: given_value(given, name) for name, option in _BY_NAME.items()}
     set_ones = {path: value for path, value in values.items() if value is not None}
+    for name, option in _BY_NAME.items():
+        check_path(name, set_ones.get(option.path), f"--{name}")
     return build(Options, set_ones).run
+
+
+def terminal_width() -> int | None:
+    """Return the width of the terminal that is the standard output; None for a file or a pipe."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from energybench.app.cli.arguments import terminal_width
 from energybench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -61,9 +62,10 @@ def _compare(options: argparse.Namespace) -> int:
         noun = "machines" if options.by == "machine" else "runs"
         raise UsageError(f"--fail-on needs two {noun} to compare; name another RUN")
     found = compare(groups, across)
-    print(comparison_text(found, options.format, boards=options.by == "machine"))
+    width = terminal_width() if options.format == "table" else None
+    print(comparison_text(found, options.format, options.by == "machine", width))
     if options.why:
-        _print_why(found, options.format)
+        _print_why(found, options.format, width)
     if not limits:
         return 0
     if not found.comparable:
@@ -93,10 +95,11 @@ def _across(text: str) -> frozenset[str]:
     return names
 
 
-def _print_why(found: "Comparison", layout: str) -> None:
+def _print_why(found: "Comparison", layout: str, width: int | None) -> None:
     from energybench.report.tables.compared import FORMATS, why_text
 
     table = FORMATS[layout]
     if table is None:
         raise UsageError(f"--why prints a table; leave out --format={layout}")
-    print(f"\nwhy, each factor with its share of the log ratio:\n{why_text(found, table)}")
+    text = why_text(found, table, width)
+    print(f"\nwhy, each factor with its share of the log ratio:\n{text}")

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from energybench.app.cli.arguments import add_options, given_value
 from energybench.app.cli.output import JSON, output_path, write_text
-from energybench.config import DEFAULT_JOURNAL, Cell
+from energybench.app.session_options import DEFAULT_JOURNAL
+from energybench.config import Cell
 from energybench.errors import UsageError, printable
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Any
 
 from energybench import __version__
 from energybench.app.cli import comparing, doctor, init, journals, reports
-from energybench.app.cli.arguments import add_options, run_config
+from energybench.app.cli.arguments import add_options, given_value, run_config
 from energybench.app.cli.streams import standard_output
 from energybench.energy.lock import InUse
 from energybench.errors import EnergybenchError
@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
         "pretrain", help="pretrain networks for the embedded data, where the cache lacks them"
     )
     pretrain.add_argument("models", nargs="*", metavar="MODEL", help="default: all")
-    add_options(pretrain, "device")
+    add_options(pretrain, "seeds", "device")
     _add_no_wait(pretrain)
     pretrain.set_defaults(run=_pretrain)
     return parser
@@ -92,6 +92,10 @@ def _list(options: argparse.Namespace) -> None:
 
 
 def _capacity(options: argparse.Namespace) -> None:
+    names = MODELS.names() if options.model == "all" else options.model.split(",")
+    names = [MODELS.check(name.strip()) for name in names]
+    config = run_config(options)  # before the imports, which take seconds
+
     from energybench.compression.capacity import Capacity
     from energybench.progress import Progress
     from energybench.report.figures.capacities import save_capacities
@@ -103,9 +107,6 @@ def _capacity(options: argparse.Namespace) -> None:
     output = Path(options.output) if options.output else None
     if output is not None:
         check_figure_path(output)
-    names = MODELS.names() if options.model == "all" else options.model.split(",")
-    names = [MODELS.check(name.strip()) for name in names]
-    config = run_config(options)
     kind = {"scope": options.scope, "strategy": options.strategy, "per_layer": options.per_layer}
     curves: dict[str, Capacity] = {}
     with (
@@ -129,12 +130,17 @@ def _say(line: str) -> None:
 
 
 def _pretrain(options: argparse.Namespace) -> None:
+    names = [MODELS.check(name) for name in options.models or MODELS.names()]
+    config = run_config(options)  # before the imports, which take seconds
+    seeds = given_value(options, "seeds") or 1
+
     from energybench.progress import Progress
     from energybench.runs.startup import open_session
 
-    names = [MODELS.check(name) for name in options.models or MODELS.names()]
-    session = open_session(run_config(options), Progress(sys.stderr), for_energy=False, say=_say)
+    session = open_session(config, Progress(sys.stderr), for_energy=False, say=_say)
     with closing(session), session.exclusive_use(options.wait, say=_say):
         for name in names:
-            found = session.pretrained(name)
-            print(f"{name:<14}{found.facts['test_accuracy']:8.2%}  {found.path}", flush=True)
+            for seed in range(seeds):
+                found = session.of_seed(seed).pretrained(name)
+                label = name if seeds == 1 else f"{name} seed {seed}"
+                print(f"{label:<20}{found.facts['test_accuracy']:8.2%}  {found.path}", flush=True)

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from energybench.app.cli.arguments import terminal_width
 from energybench.app.cli.output import MARKDOWN, PAGE, output_path, refuse_runs, write_text
 from energybench.errors import UsageError, printable
 
@@ -51,14 +52,18 @@ def _add_runs(parser: argparse.ArgumentParser) -> None:
 
 
 def _show(options: argparse.Namespace) -> None:
+    from energybench.report.missing import cells_without_energy
     from energybench.report.sensitivity import estimate_line
     from energybench.report.tables.results import result_table
 
     for run in _read(options.runs, need_records=True):
-        print(result_table(run.records, options.format))
-        moved = None if options.format == "tsv" else estimate_line(run.records)
-        if moved is not None:
-            print(f"\n{moved}")
+        width = terminal_width() if options.format == "simple" else None
+        print(result_table(run.records, options.format, width=width))
+        if options.format == "tsv":
+            continue
+        moved = estimate_line(run.records)
+        for line in [*cells_without_energy(run.records), *([moved] if moved else [])]:
+            print(f"\n{line}")
 
 
 def _report(options: argparse.Namespace) -> None:

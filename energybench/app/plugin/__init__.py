@@ -8,6 +8,7 @@ pytest_plugins = [
     "energybench.app.plugin.state",
     "energybench.app.plugin.hangup",
     "energybench.app.plugin.torchrun",
+    "energybench.app.plugin.together",
     "energybench.app.plugin.running",
     "energybench.app.plugin.block",
     "energybench.app.plugin.cells",

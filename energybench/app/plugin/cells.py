@@ -95,7 +95,7 @@ def _cell_runner(
     def run_cell(
         cell: Cell, tolerance: float | None = None, budget: str | None = None
     ) -> "RunRecord":
-        from energybench.records.verdict import failure_text
+        from energybench.records.verdict import failure_text, without_energy
 
         benchmark.group = cell.model
         try:
@@ -115,6 +115,8 @@ def _cell_runner(
                 f"{record.error}; --energy-resume continues with the next cell"
             )
         failure = failure_text(record, state.options.gate)
+        if failure is None and state.options.run.measure.requires_energy:
+            failure = without_energy(record)
         if failure is not None:
             pytest.fail(failure, pytrace=False)
         return record
@@ -206,6 +208,7 @@ def _write_table(terminalreporter: pytest.TerminalReporter, state: PytestRun) ->
     if run is None or not state.records:
         return
     from energybench.report.floor import floor, wide_floor_line
+    from energybench.report.missing import cells_without_energy
     from energybench.report.sensitivity import estimate_line
     from energybench.report.tables.results import result_table
 
@@ -213,6 +216,8 @@ def _write_table(terminalreporter: pytest.TerminalReporter, state: PytestRun) ->
     cached = run.references.cached
     gate = state.options.gate
     terminalreporter.write_line(result_table(state.measured, cached=cached, gate=gate))
+    for line in cells_without_energy(state.measured):
+        terminalreporter.write_line(line, yellow=True)
     notes = (
         wide_floor_line(floor(state.measured)),
         estimate_line([*cached.values(), *state.measured]),

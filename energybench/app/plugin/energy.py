@@ -38,7 +38,8 @@ def energy(pytestconfig: pytest.Config) -> Callable[..., Any]:
     `energy(benchmark, fn, *args, **kwargs)` is `benchmark(fn, *args, **kwargs)`, and then calls
     `fn` again until the window is long enough for the meters (see `--energy-meter`). Joules per
     call are in the benchmark's `extra_info["energy"]` and in a table of their own. Returns what
-    `fn` returns. Under `--benchmark-disable` nothing is measured.
+    `fn` returns. A test without energy fails where `--energy-require` holds. Under
+    `--benchmark-disable` nothing is measured.
     """
 
     def run(
@@ -66,6 +67,9 @@ def energy(pytestconfig: pytest.Config) -> Callable[..., Any]:
             "unavailable": found.reading.unavailable,
         }
         session.results[benchmark.fullname] = found
+        why = found.reading.why_missing
+        if why is not None and pytestconfig.stash[RUN].options.run.measure.requires_energy:
+            pytest.fail(f"no energy: {why}", pytrace=False)
         return result
 
     return run

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from energybench.app.declared import Option, build, options_of
-from energybench.config import Options as Options
+from energybench.app.session_options import Options as Options
 from energybench.errors import EnergybenchError, UsageError
 
 OPTIONS = tuple(options_of(Options).values())
@@ -56,9 +56,7 @@ def given_options(config: pytest.Config) -> dict[str, Given]:
     `[tool.pytest.ini_options]`, any type of TOML from `[tool.pytest]`. `Config.getini` would
     accept one type only.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of `inicfg`, in favour of `getini`
-        in_files = dict(config.inicfg)
+    in_files = _in_files(config)
     overridden = {text.partition("=")[0] for text in config.getoption("override_ini") or ()}
     given: dict[str, Given] = {}
     for name in map(key, OPTIONS):
@@ -71,6 +69,15 @@ def given_options(config: pytest.Config) -> dict[str, Given]:
         if text is not None:
             given[key(one)] = Given(text, flag(one))
     return given
+
+
+def _in_files(config: pytest.Config) -> dict[str, object]:
+    """Return all values of the configuration file and of `-o`, by name."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of `inicfg`, in favour of `getini`
+        found: Mapping[str, Any] = config.inicfg
+        # pytest 9.0.0 and 9.0.1 have each value within an object that says where it is from
+        return {name: getattr(value, "value", value) for name, value in found.items()}
 
 
 def with_flag(error: EnergybenchError) -> str:
@@ -94,9 +101,26 @@ def read_options(given: Mapping[str, Given]) -> Options:
         del values[_BATCH_SIZE]
         values[_LARGEST_BATCH] = True
     options = build(Options, values)
-    if "replay" in options.run.measure.meters and options.run.measure.replay is None:
-        raise UsageError("--energy-meter=replay plays a trace; name it with --energy-replay=FILE")
+    _check_together(options)
     return options
+
+
+def _check_together(options: Options) -> None:
+    """Raise `UsageError` for options that contradict each other."""
+    measure = options.run.measure
+    if "replay" in measure.meters and measure.replay is None:
+        raise UsageError("--energy-meter=replay plays a trace; name it with --energy-replay=FILE")
+    if measure.replay is not None and "replay" not in measure.meters:
+        raise UsageError(
+            "--energy-replay is the trace of the meter replay; name that one, too, with "
+            "--energy-meter=replay"
+        )
+    if "auto" in measure.meters and len(measure.meters) > 1:
+        raise UsageError(
+            "--energy-meter: auto chooses the meters itself; name it alone, or name meters"
+        )
+    if options.world_size > 1:
+        options.run.check_ranks(options.world_size)
 
 
 def option_table() -> str:

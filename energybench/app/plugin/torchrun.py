@@ -28,9 +28,12 @@ _HANGUP: signal.Signals | None = getattr(signal, "SIGHUP", None)
 
 
 def rank() -> int | None:
-    """Return this process's rank under a launcher; None without a launcher."""
-    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
-    return int(os.environ["RANK"]) if several and "RANK" in os.environ else None
+    """Return this process's rank under a launcher; None without a launcher.
+
+    Other programs may use these variables for something else than numbers.
+    """
+    size, own = os.environ.get("WORLD_SIZE", ""), os.environ.get("RANK", "")
+    return int(own) if size.isdecimal() and own.isdecimal() and int(size) > 1 else None
 
 
 @contextmanager

@@ -28,6 +28,10 @@ from energybench.energy.source import CODECARBON, DECLARED, Source
 from energybench.energy.units import JOULES_PER_KWH
 
 KINDS = ("cpu", "dram")
+CONFIG = ".codecarbon.config"
+"""Name of CodeCarbon's configuration, in the home folder and in the present one."""
+MOST_WATTS = 100_000
+"""The most watts that a user may declare for a part of a machine."""
 NEVER_S = 1e6
 """Interval of CodeCarbon's own measurements, which would race with ours; about 12 days."""
 
@@ -225,6 +229,7 @@ def _started_tracker(totals: _Totals, cpu_watts: float | None, ram_watts: float 
         allow_multiple_runs=True,  # otherwise a lock file and signal handlers
         pue=1.0,
     )
+    _check_declared(tracker)
     try:
         tracker.start()
     except Exception as error:
@@ -232,12 +237,25 @@ def _started_tracker(totals: _Totals, cpu_watts: float | None, ram_watts: float 
     return tracker
 
 
+def _check_declared(tracker: Any) -> None:
+    """Raise `MeterUnavailable` for watts in CodeCarbon's configuration that no part can use."""
+    for name in ("force_cpu_power", "force_ram_power"):
+        watts = getattr(tracker, f"_{name}")
+        if watts is not None and not 0 <= watts <= MOST_WATTS:
+            raise MeterUnavailable(
+                f"{name} is {watts:g} in CodeCarbon's configuration ({CONFIG} or "
+                f"CODECARBON_{name.upper()}); it must be watts, 0 to {MOST_WATTS:,}"
+            )
+
+
 def _check_configuration() -> None:
     """Raise `MeterUnavailable` for a file that CodeCarbon cannot read and would not report."""
-    from codecarbon.core.config import CONFIG_FILE_NAME, read_config_file
+    from codecarbon.core.config import read_config_file
 
     for folder in (Path("~").expanduser(), Path()):
-        path = folder.resolve() / CONFIG_FILE_NAME
+        path = folder.resolve() / CONFIG
+        if path.exists() and not path.is_file():
+            raise MeterUnavailable(f"CodeCarbon cannot read {path}: it is not a file; remove it")
         try:
             read_config_file(str(path))
         except (ValueError, configparser.Error) as error:  # not text, or not such a file

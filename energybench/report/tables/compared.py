@@ -10,10 +10,11 @@ from energybench.errors import printable
 from energybench.records.metric import ACCURACY
 from energybench.report.comparison import Column, ComparedRow, Comparison, to_json
 from energybench.report.factors import NAMES, Factors, factors
-from energybench.report.quoting import markdown_text, spreadsheet_cell, text_table
+from energybench.report.quoting import markdown_text, spreadsheet_cell
 from energybench.report.savings import Saving
 from energybench.report.scores import ScoreColumn, score_column
 from energybench.report.stats import Estimate
+from energybench.report.tables.fitted import fitted, said
 from energybench.report.text import number, times
 
 FORMATS = {"table": "simple", "markdown": "github", "csv": None, "json": None}
@@ -30,11 +31,17 @@ _COLUMNS: tuple[tuple[str, Callable[[Column], str]], ...] = (
 )
 
 
-def comparison_text(comparison: Comparison, layout: str = "table", boards: bool = False) -> str:
+def comparison_text(
+    comparison: Comparison,
+    layout: str = "table",
+    boards: bool = False,
+    width: int | None = None,
+) -> str:
     """Return the comparison in one of `FORMATS`; notes follow a table, and are in the JSON.
 
     With `boards`, a ratio between two boards that `SENSOR_ERROR` may explain is replaced by
-    "within sensor error".
+    "within sensor error". A table wider than `width` characters has fewer columns, and a line that
+    names them.
     """
     if layout == "json":
         return json.dumps(to_json(comparison), indent=1)
@@ -44,10 +51,16 @@ def comparison_text(comparison: Comparison, layout: str = "table", boards: bool 
     sides = ["left", "left", *["right"] * (len(headers) - 2)]
     if any(row.label for row in comparison.rows):
         sides[2] = "left"
-    text = text_table(table, headers, FORMATS[layout] or "", sides)
+    score = _score_column(comparison).header
+    least = ["watts", "time", score, "epochs", "energy", "drop"]
+    if len(comparison.runs) > 1:
+        least.append("saving")
+    else:
+        least.remove("energy")
+    text, left_out = fitted(headers, table, sides, FORMATS[layout] or "", width, least)
+    shown = [text, *said(left_out, width)] if table else ["no cell is in more than one run"]
     quote = markdown_text if layout == "markdown" else printable
-    notes = map(quote, _notes(comparison))
-    return "\n".join([text if table else "no cell is in more than one run", *notes])
+    return "\n".join([*shown, *map(quote, _notes(comparison))])
 
 
 def comparison_rows(
@@ -131,11 +144,12 @@ def _csv(comparison: Comparison) -> str:
     return out.getvalue().rstrip("\n")
 
 
-def why_text(comparison: Comparison, layout: str = "simple") -> str:
+def why_text(comparison: Comparison, layout: str = "simple", width: int | None = None) -> str:
     """Return every ratio of energies as a product of factors, each with its share of the log ratio.
 
     Within a run the ratio is method / baseline, and method / strongest control; between runs it is
-    the cell's energy / the energy of the same cell in the first run.
+    the cell's energy / the energy of the same cell in the first run. `width` is as in
+    `comparison_text`.
     """
     several = len(comparison.runs) > 1
     table = []
@@ -151,7 +165,8 @@ def why_text(comparison: Comparison, layout: str = "simple") -> str:
     sides = ["left"] * (len(headers) - 6) + ["right"] * 5 + ["left"]
     if not table:
         return "nothing to explain: no cell has a baseline or a counterpart with known energy"
-    return text_table(table, headers, layout, sides)
+    text, left_out = fitted(headers, table, sides, layout, width, ["note", "over", *NAMES[::-1]])
+    return "\n".join([text, *said(left_out, width)])
 
 
 def _why_saved(row: ComparedRow, saved: Saving) -> list[list[str]]:

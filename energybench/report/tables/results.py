@@ -5,13 +5,13 @@ from collections.abc import Iterable, Mapping
 from energybench.config import OBSERVED
 from energybench.energy.units import format_co2e, format_kwh, format_seconds
 from energybench.records.record import RunRecord
-from energybench.records.verdict import undecided
+from energybench.records.verdict import failure_text, undecided
 from energybench.registry import METHODS, base_name
 from energybench.report.floor import Floor, floor, shown_saving
-from energybench.report.quoting import text_table
 from energybench.report.rows import BASELINE
 from energybench.report.scores import ScoreColumn, score_column
 from energybench.report.stats import Estimate
+from energybench.report.tables.fitted import fitted, said
 from energybench.report.text import attempt_words, percent, status_text
 
 _HEADERS = (
@@ -32,6 +32,8 @@ _CARBON = "CO2e"
 _AFTER_ENERGY = _HEADERS.index("energy") + 1
 _METRIC = _HEADERS.index("metric")
 _CPU = "CPU time"
+_LEAST = ("freed", "with search", _CPU, _CARBON, "epochs", "time", "drop", "source")
+"""Columns that a narrow terminal can do without, the least important first."""
 
 
 def result_table(
@@ -39,6 +41,7 @@ def result_table(
     layout: str = "simple",
     cached: Mapping[tuple[str, int], RunRecord] | None = None,
     gate: str = OBSERVED,
+    width: int | None = None,
 ) -> str:
     """Return a table as text with one row per record, models in the order of `records`.
 
@@ -49,7 +52,8 @@ def result_table(
     `floor.shown_saving`. "CPU time" stands beside energies that are estimates. `layout` is one of
     tabulate's table formats: `simple`, `github`, `tsv`... `cached` are baselines of earlier runs by
     (model, seed); savings against cached baselines are marked. `gate` is the gate of the run: drops
-    that are undecided under it are marked.
+    that are undecided under it are marked. A table that would be wider than `width` characters has
+    fewer columns, and a line that names them; with a `width`, errors stand below the table.
     """
     records = _in_order(records)
     baselines = {
@@ -64,6 +68,8 @@ def result_table(
         key = record.model, record.seed
         baseline = baselines.get(key) or earlier.get(key)
         rows.append(_row(record, score, noise, baseline, key not in baselines, gate))
+        if width is not None and record.status != "ok":
+            rows[-1][-1] = record.status
     headers = list(_HEADERS)
     headers[_METRIC] = score.header
     if any(record.carbon for record in records):
@@ -75,7 +81,13 @@ def result_table(
         for row, record in zip(rows, records, strict=True):
             row.insert(_AFTER_ENERGY, format_seconds(record.cpu_s))
     sides = [*["left"] * 2, *["right"] * (len(headers) - 3), "left"]
-    return text_table(rows, headers, layout, sides)
+    least = [*_LEAST, *(["seed"] if len({one.seed for one in records}) == 1 else [])]
+    least.insert(least.index("time"), score.header)
+    text, left_out = fitted(headers, rows, sides, layout, width, least)
+    lines = [failure_text(one) or "" for one in records if one.status != "ok" and width]
+    if "source" in left_out:
+        lines.append(f"source: {', '.join(sorted({one.energy_source for one in records}))}")
+    return "\n".join([text, *lines, *said(left_out, width)])
 
 
 def _in_order(records: Iterable[RunRecord]) -> list[RunRecord]:

@@ -6,8 +6,7 @@ from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from typing import TypeVar
 
-from energybench.energy.readings import Preparation
-from energybench.energy.windows import IDLE
+from energybench.energy.readings import IDLE, Preparation
 from energybench.errors import CellError, EnergybenchError, UsageError
 from energybench.records.record import Dataset
 from energybench.runs.batch_size import largest_batch
@@ -32,8 +31,13 @@ class InProcess:
         self._prepared: dict[str, Prepared] = {}
 
     def prepare(self, models: Sequence[str]) -> list[Prepared]:
-        """Measure idle power once, then prepare the models that are new; see `Executor.prepare`."""
+        """Measure idle power once, then prepare the models that are new; see `Executor.prepare`.
+
+        Where no meter reads, a line says so before any work.
+        """
         if not self._idle_is_known:
+            if not self.session.sources:
+                self._say(f"no meter reads any energy: {self.session.meters.why_unavailable}")
             self.session = self.session.with_idle_watts()
             self._idle_is_known = True
             refused = self.session.meters.unavailable.get(IDLE)

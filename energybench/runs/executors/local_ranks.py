@@ -20,7 +20,7 @@ from energybench.runs.executors.processes import RankDied, Workers
 from energybench.runs.facts import Facts, Prepared
 from energybench.runs.jobs import Job, Outcome
 from energybench.runs.measured import Context, Measured, record_of
-from energybench.runs.startup import check_ranks, open_carbon
+from energybench.runs.startup import open_carbon
 from energybench.training.device import find_device
 from energybench.training.failures import cuts_short, interrupted_by, one_line
 
@@ -129,7 +129,7 @@ def _is_of(outcome: Outcome, cell: Cell) -> bool:
 
 def open_local_ranks(setup: Setup) -> LocalRanks:
     """Start the ranks on this machine; raises `UsageError` for options that ranks do not know."""
-    check_ranks(setup.config, setup.world_size)
+    setup.config.check_ranks(setup.world_size)
     find_device(setup.config.device, 0, setup.world_size, use=False)
     ranks = _Ranks(setup.config, setup.models, setup.world_size, setup.terminal, setup.say)
     try:

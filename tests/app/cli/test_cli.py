@@ -98,6 +98,22 @@ def test_capacity_of_a_network_as_table_and_graph(
         assert f"resnet18, {way}" in graph.read_text()
 
 
+def test_pretrain_makes_the_weights_of_every_seed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = Tiny("tiny", 0, "1", small_image_size=8)
+    monkeypatch.setattr(MODELS, "get", lambda name: spec)
+    monkeypatch.setenv("ENERGYBENCH_CACHE", str(tmp_path))
+    paths = []
+    for arguments in (["--seeds=2"], []):
+        assert main(["pretrain", "resnet18", "--device=cpu", *arguments]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        paths.append([line.split("%")[-1].strip() for line in lines])
+    assert len(set(paths[0])) == 2
+    assert all(Path(path).exists() for path in paths[0])
+    assert paths[1] == paths[0][:1], "a single seed is seed 0"
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -105,6 +121,9 @@ def test_capacity_of_a_network_as_table_and_graph(
         (["-o", "graph.pdf"], "neither .svg nor .png"),
         (["-o", "no/such/graph.svg"], "its folder does not exist"),
         (["--dataset=digit"], "did you mean digits"),
+        (["--dataset=folder:no/where"], "--dataset: no/where is not a folder"),
+        (["--weights=no/where"], "--weights: no weights at no/where"),
+        (["--device=tpu"], "--device is tpu"),
         (["--tolerance=-1"], "at least 0"),
     ],
 )

@@ -41,6 +41,24 @@ def test_one_run_is_each_method_beside_its_baseline(
     assert "0.60 (100 %)" in out
 
 
+@pytest.mark.parametrize("command", ["show", "compare"])
+def test_a_narrow_terminal_gets_fewer_columns_and_a_file_all(
+    old: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    assert main([command, old]) == 0
+    whole = capsys.readouterr().out
+    assert max(map(len, whole.splitlines())) > 70
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert main([command, old]) == 0
+    narrow = capsys.readouterr().out
+    table = [line for line in narrow.splitlines() if "  " in line]
+    assert max(map(len, table)) <= 40
+    assert "+40.0 %" in narrow
+    assert "left out, to fit 40 columns: " in narrow
+    assert "left out" not in whole
+
+
 def test_limits_end_with_status_1_and_the_offending_rows(
     old: str, new: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -58,6 +76,7 @@ def test_limits_end_with_status_1_and_the_offending_rows(
     [
         (["--fail-on", "kwh:5%"], "--fail-on needs two runs to compare; name another RUN"),
         (["--fail-on", "kwh:x"], "'kwh:x' is no limit; write METRIC:N% or accuracy:Npp"),
+        (["--fail-on", f"kwh:{'9' * 400}%"], f"'{'9' * 100}...' in 'kwh:{'9' * 96}...' is not"),
         (["--by", "machine", "--fail-on", "kwh:5%"], "--fail-on needs two machines"),
         (["--across", "pue"], "--across=pue: energies under different PUE are not comparable"),
         (["--why", "--format", "csv"], "--why prints a table; leave out --format=csv"),

@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,17 @@ def test_it_says_what_needs_no_lock_before_it_is_refused_one(
     assert told.err.endswith(
         f"(process {holder}); let it end first, or wait for it without --no-wait\n"
     )
+
+
+def test_a_fifo_among_the_locks_does_not_keep_it_waiting(
+    locks: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.mkfifo(locks / "cpu.lock")
+    assert main(["doctor"]) == 2
+    told = capsys.readouterr()
+    assert "logical cores" in told.out
+    (line,) = told.err.splitlines()
+    assert line.endswith("cpu.lock: it is not a plain file; remove it")
 
 
 @pytest.mark.parametrize("command", ["capacity", "pretrain"])

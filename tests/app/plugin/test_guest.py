@@ -62,6 +62,16 @@ def test_parallel_tests_with_ids_like_ours_run(pytester: pytest.Pytester) -> Non
     pytester.runpytest_subprocess("-n", "2").assert_outcomes(passed=2)
 
 
+@pytest.mark.parametrize(("size", "rank"), [("", "0"), ("large", "0"), ("2", "general")])
+def test_variables_of_other_programs_are_no_launcher(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, size: str, rank: str
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", size)
+    monkeypatch.setenv("RANK", rank)
+    pytester.makepyfile(FOREIGN)
+    pytester.runpytest_subprocess().assert_outcomes(passed=2)
+
+
 def test_a_matrix_is_refused_in_parallel_before_any_cell(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(MIXED)
     result = pytester.runpytest_subprocess("-n", "2")

@@ -1,6 +1,8 @@
 """Options of a session: on the command line, in every kind of file, in the table."""
 
+from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,10 +13,12 @@ from energybench.app.plugin.options import (
     Given,
     Options,
     flag,
+    given_options,
     key,
     option_table,
     read_options,
 )
+from energybench.app.plugin.state import RUN
 from energybench.errors import UsageError
 
 FLAGS = {key(option): flag(option) for option in OPTIONS}
@@ -56,7 +60,7 @@ def test_every_option_arrives() -> None:
         max_epochs="7",
         batch_size="32",
         budget="equal",
-        meter="nvml,rapl",
+        meter="rapl,replay",
         replay="trace.json",
         pue="1",
         country="FRA",
@@ -64,8 +68,8 @@ def test_every_option_arrives() -> None:
         busy_share="0.2",
         quiet="600",
         retry="3",
+        require="false",
         trace="true",
-        world_size="2",
         journal="j.jsonl",
         resume="true",
         checkpoint="true",
@@ -76,7 +80,8 @@ def test_every_option_arrives() -> None:
     assert options.models == ("resnet18", "vgg16")
     assert options.methods == ("lowrank+stego",)
     assert options.seeds == 3
-    assert (options.world_size, options.journal) == (2, "j.jsonl")
+    assert options.journal == "j.jsonl"
+    assert read(world_size="2").world_size == 2
     assert (options.resume, options.checkpoint, options.wait) == (True, True, False)
     assert (options.compare, options.compare_fail) == ("0001", "kwh:5%")
     run = options.run
@@ -87,9 +92,10 @@ def test_every_option_arrives() -> None:
     tuning = run.finetune
     assert (tuning.max_epochs, tuning.batch_size, tuning.budget) == (7, 32, "equal")
     measure = run.measure
-    assert (measure.meters, measure.pue) == (("nvml", "rapl"), 1.0)
+    assert (measure.meters, measure.pue) == (("rapl", "replay"), 1.0)
     assert (measure.replay, measure.country) == ("trace.json", "FRA")
     assert (measure.idle_s, measure.trace) == (0.0, True)
+    assert not measure.requires_energy
     assert (measure.busy_share, measure.quiet_s, measure.retry) == (0.2, 600.0, 3)
 
 
@@ -177,6 +183,16 @@ energy_trace = true
 energy_batch_size = 32
 energy_weights = ""
 """
+LINES = """
+[pytest]
+energy_models =
+    resnet18
+    vgg16
+energy_seeds = 2
+energy_tolerance = 0.5
+energy_trace = on
+energy_batch_size = 32
+"""
 TEXTS = """
 energy_models = "resnet18,vgg16"
 energy_seeds = "2"
@@ -190,6 +206,7 @@ energy_batch_size = "32"
     ("file", "text"),
     [
         ("pytest.ini", INI),
+        ("pytest.ini", LINES),
         ("tox.ini", INI),
         ("setup.cfg", INI.replace("[pytest]", "[tool:pytest]")),
         ("pyproject.toml", f"[tool.pytest.ini_options]{NATURAL}"),
@@ -230,6 +247,49 @@ def test_a_wrong_value_in_a_file_is_one_line(
     assert len([line for line in result.stderr.lines if line.strip()]) == 1
 
 
+@pytest.mark.parametrize("section", ["tool.pytest.ini_options", "tool.pytest"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "energy_models = [['resnet18']]",
+        "energy_models = []",
+        "energy_models = {a = 1}",
+        "energy_seeds = []",
+        "energy_seeds = [2]",
+        "energy_trace = ['true']",
+        "energy_country = 2026-01-01",
+    ],
+)
+def test_any_type_of_toml_is_a_value_or_one_line(
+    pytester: pytest.Pytester, section: str, line: str
+) -> None:
+    Path(pytester.path, "pyproject.toml").write_text(f"[{section}]\n{line}\n")
+    given = given_options(pytester.parseconfig())
+    with pytest.raises(UsageError) as caught:
+        read_options(given)
+    assert str(caught.value).startswith(f"{line.split()[0]} in pyproject.toml")
+    assert "\n" not in str(caught.value)
+
+
+@dataclass
+class ConfigValue:
+    """A value as pytest 9.0.0 and 9.0.1 have it in `Config.inicfg`."""
+
+    value: object
+    origin: str = "file"
+    mode: str = "toml"
+
+
+def test_the_first_pytest_9_hides_values_in_objects() -> None:
+    config: Any = SimpleNamespace(
+        inicfg={"energy_seeds": ConfigValue(2), "energy_models": ConfigValue(["vgg16"])},
+        inipath=Path("pytest.toml"),
+        getoption=lambda name: None,
+    )
+    options = read_options(given_options(config))
+    assert (options.seeds, options.models) == (2, ("vgg16",))
+
+
 def test_the_command_line_goes_before_the_file(pytester: pytest.Pytester) -> None:
     pytester.makeini("[pytest]\nenergy_seeds = 7\nenergy_tolerance = 3\n")
     pytester.makepyfile(SEEN)
@@ -256,6 +316,39 @@ def test_a_wrong_option_is_refused_though_nothing_is_selected(
     result = pytester.runpytest_subprocess(given, "-k", "nothing")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"ERROR: {given.partition('=')[0]}*"])
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("--energy-dataset=folder", "the data set folder needs a path: folder:PATH"),
+        ("--energy-dataset=folder:no/where", "no/where is not a folder; name one with train/"),
+        ("--energy-dataset=digits:5", "digits is installed with energybench and takes no path"),
+        ("--energy-weights=no/where", "no weights at no/where; give a file, or a folder"),
+        ("--energy-meter=replay --energy-replay=no.json", "cannot read the trace no.json: No"),
+        ("--energy-replay=no.json", "--energy-replay is the trace of the meter replay"),
+        ("--energy-meter=auto,rapl", "auto chooses the meters itself"),
+        ("--energy-country=X1", "--energy-country is X1; use ISO 3166-1"),
+        ("--energy-methods=stego@32", "bits must be 1 to 31"),
+        ("--energy-executor=cloud", "unknown executor 'cloud'"),
+        ("--energy-world-size=3", "it cannot be split evenly over 3: name a multiple of 3"),
+        ("--energy-world-size=2 --energy-compile", "compile is for one process"),
+        ("--energy-world-size=2 --energy-checkpoint", "--energy-checkpoint is for one process"),
+        ("--energy-compare-fail=kwh:5%", "--energy-compare-fail needs --energy-compare=RUN"),
+    ],
+)
+def test_what_the_command_line_alone_decides_is_refused_before_anything_is_collected(
+    pytester: pytest.Pytester, given: str, says: str
+) -> None:
+    with pytest.raises(pytest.UsageError) as caught:
+        pytester.parseconfigure(*given.split())
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_may_name_data_that_this_machine_lacks(pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\nenergy_dataset = folder:no/where\nenergy_weights = no/where\n")
+    assert pytester.parseconfigure().stash[RUN].options.run.weights == "no/where"
 
 
 MATRIX = """

@@ -169,6 +169,22 @@ def test_a_configuration_that_codecarbon_cannot_read_is_named(
     assert "\n" not in reason
 
 
+@pytest.mark.parametrize("kind", ["folder", "fifo"])
+def test_a_configuration_that_is_no_file_is_named(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / ".codecarbon.config"
+    path.mkdir() if kind == "folder" else os.mkfifo(path)
+    says = r"\.codecarbon\.config: it is not a file; remove it"
+    with pytest.raises(MeterUnavailable, match=says):
+        CodeCarbonMeter()
+
+
+@pytest.mark.parametrize("watts", ["-5", "nan", "1e300"])
+def test_watts_in_the_configuration_that_are_none_are_refused(tmp_path: Path, watts: str) -> None:
+    (tmp_path / ".codecarbon.config").write_text(f"[codecarbon]\nforce_ram_power = {watts}\n")
+    with pytest.raises(MeterUnavailable, match=r"force_ram_power is .*; it must be watts, 0 to"):
+        CodeCarbonMeter()
+
+
 def test_a_configuration_in_the_home_folder_is_looked_at_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
