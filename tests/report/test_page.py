@@ -65,7 +65,7 @@ def test_the_page_of_the_matrix_stands_alone(matrix_page: str) -> None:
     text = matrix_page
     found = Reader(text)
     assert found.tags["script"] == 0
-    assert found.tags["svg"] == 5
+    assert found.tags["svg"] == 10
     assert found.tags["link"] == found.tags["img"] == found.tags["iframe"] == 0
     addresses = [value for name, value in found.attributes if name in ("href", "src", "xlink:href")]
     assert [one for one in addresses if not one.startswith("#")] == [
