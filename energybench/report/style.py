@@ -197,7 +197,7 @@ def inline_svg(figure: "Figure", name: str, description: str) -> str:
     svg = re.sub(r"url\(#", f"url(#{name}-", svg)
     svg = re.sub(r'href="#', f'href="#{name}-', svg)
     svg = svg.replace(_INK, "currentColor").replace(_GRID, "var(--faint)")
-    svg = re.sub(r"(font: [^;\"]*?[0-9.]+px) 'DejaVu Sans'", rf"\1 {_FONTS}", svg)
+    svg = re.sub(r"((?:font-family:|px) )'DejaVu Sans'", rf"\1{_FONTS}", svg)
     width = re.search(r'<svg[^>]*? width="([0-9.]+)pt"', svg)
     points = float(width.group(1)) if width else 500.0
     head, rest = svg.split(">", 1)

@@ -125,7 +125,7 @@ def _width(svg: str) -> float:
 
 
 def _smallest_label(svg: str) -> float:
-    return min(float(one) for one in re.findall(r"font: (?:\d+ )?([0-9.]+)px", svg))
+    return min(float(one) for one in re.findall(r"font(?:-size)?: (?:\d+ )?([0-9.]+)px", svg))
 
 
 def test_tables_of_numbers_say_that_they_scroll_and_those_of_words_need_not(

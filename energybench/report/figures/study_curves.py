@@ -202,6 +202,7 @@ def _savings_and_drops(section: Section, savings: list[Saving], width: float) ->
     else:
         figure = new_figure(width, height)
         left, right = figure.subplots(1, 2, sharey=True)
+        right.tick_params(axis="y", length=0)
     if is_narrow(width):
         name_lines(right, lines)
     _draw_drops(right, lines)
