@@ -1,5 +1,6 @@
 """A report of saved runs: one HTML page without other files, or Markdown."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -15,10 +16,11 @@ from energybench.report.paper import CANNOT, Judgement, judgements, paper
 from energybench.report.quoting import markdown_text
 from energybench.report.savings import Saving
 from energybench.report.sections import Section, sections
-from energybench.report.style import inline_svg, look
+from energybench.report.style import PAGE_WIDTH, PHONE_WIDTH, inline_svg, look
 from energybench.report.tables.before_after import before_after_table
 from energybench.report.tables.bits_or_arithmetic import arithmetic_table
 from energybench.report.tables.compared import comparison_rows
+from energybench.report.tables.laid_out import lay_out
 from energybench.report.tables.matrix_rows import (
     Table,
     claim_table,
@@ -27,13 +29,16 @@ from energybench.report.tables.matrix_rows import (
     why_table,
 )
 from energybench.report.tables.other_watts import estimate_tables
+from energybench.report.text import BEYOND, BEYOND_LEGEND
 
 
 @dataclass(frozen=True)
 class _Drawn:
+    id: str
     title: str
     caption: str
-    svg: str
+    desk: str
+    phone: str
     finding: str
 
 
@@ -51,11 +56,13 @@ def page(runs: Sequence[Run]) -> str:
     comparison, notes = _side_by_side(runs)
     return template.render(
         sections=[_section(number, section) for number, section in enumerate(found)],
-        comparison=comparison,
+        comparison=None if comparison is None else lay_out(comparison),
         notes=notes,
         paper=paper(),
         judged=judged,
-        claims=claim_table(claims),
+        claims=lay_out(claim_table(claims)),
+        mark=BEYOND,
+        legend=BEYOND_LEGEND,
     )
 
 
@@ -67,9 +74,10 @@ def markdown(runs: Sequence[Run]) -> str:
         where = markdown_text(f"{section.label}, on {section.machine}")
         parts += [f"## {where}", markdown_text(headline(section))]
         if section.rows:
-            parts += [result_table(section).markdown()]
-        for title, table in _tables(section):
-            parts += [f"### {title}", table.markdown()]
+            table = result_table(section)
+            parts += [table.markdown(), BEYOND_LEGEND if lay_out(table).marked else ""]
+        for title, other in _tables(section):
+            parts += [f"### {title}", other.markdown()]
         figures = FIGURES.items()
         found_by = [
             (kind.named(section.metric, section.items).title, finding(name, section))
@@ -90,26 +98,57 @@ def markdown(runs: Sequence[Run]) -> str:
 
 
 def _section(number: int, section: Section) -> dict[str, Any]:
-    drawn = []
-    with look():
-        for name, kind in FIGURES.items():
-            figure = kind.draw(section)
-            if figure is not None:
-                words = kind.named(section.metric, section.items)
-                description = f"{words.title}. {words.caption}"
-                svg = inline_svg(figure, f"s{number}-{name}", description)
-                drawn.append(_Drawn(words.title, words.caption, svg, finding(name, section)))
-    return {
+    own = f"s{number}"
+    tables = [_titled(own, *one) for one in [("Results", result_table(section)), *_tables(section)]]
+    reasons = [_titled(own, "Why, in numbers", why_table(section))]
+    found = {
+        "id": own,
         "label": section.label,
         "machine": section.machine,
         "headline": headline(section),
-        "results": result_table(section),
-        "tables": [{"title": title, "table": table} for title, table in _tables(section)],
-        "figures": drawn,
-        "why": why_table(section),
+        "tables": [one for one in tables if one["table"].groups],
+        "figures": _drawn(own, section),
+        "reasons": [one for one in reasons if one["table"].groups],
         "caveats": caveats(section),
         "facts": facts(section),
     }
+    return found | {"contents": _contents(found)}
+
+
+def _titled(section: str, title: str, table: Table) -> dict[str, Any]:
+    name = re.sub(r"[^a-z]+", "-", title.lower()).strip("-")
+    return {"id": f"{section}-{name}-table", "title": title, "table": lay_out(table)}
+
+
+def _drawn(section_id: str, section: Section) -> list[_Drawn]:
+    """Return every figure twice, as wide as the page's text and as a phone."""
+    drawn = []
+    with look():
+        for name, kind in FIGURES.items():
+            own = f"{section_id}-{name}"
+            words = kind.named(section.metric, section.items)
+            caption = " ".join([words.caption, *(kind.marks(section) if kind.marks else ())])
+            svgs = [
+                inline_svg(figure, f"{own}-{shape}", f"{words.title}. {caption}")
+                for shape, width in (("desk", PAGE_WIDTH), ("phone", PHONE_WIDTH))
+                if (figure := kind.draw(section, width)) is not None
+            ]
+            if svgs:
+                drawn.append(_Drawn(own, words.title, caption, *svgs, finding(name, section)))
+    return drawn
+
+
+def _contents(section: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return (id, title) of all parts of a section, in the order of the page."""
+    parts = [
+        *((one["id"], one["title"]) for one in section["tables"]),
+        *((one.id, one.title) for one in section["figures"]),
+        *((one["id"], one["title"]) for one in section["reasons"]),
+        (f"{section['id']}-caveats", "What to know before believing it"),
+    ]
+    if section["facts"]:
+        parts.append((f"{section['id']}-facts", "Machine, meters, data and protocol"))
+    return parts
 
 
 def _tables(section: Section) -> list[tuple[str, Table]]:

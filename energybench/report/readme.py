@@ -24,7 +24,7 @@ from energybench.report.rows import BASELINE, RowKey
 from energybench.report.scores import score_column
 from energybench.report.sections import Section, sections
 from energybench.report.tables.matrix_rows import Table
-from energybench.report.text import number
+from energybench.report.text import BEYOND, BEYOND_LEGEND, number
 
 END = "<!-- end of results -->"
 _BLOCK = re.compile(
@@ -70,7 +70,7 @@ def summary(run: Run) -> str:
 
 _LEGEND = (
     "Baseline: energy, epochs and the test's result. Methods: energy saved against it, epochs, and "
-    "the drop; ✗ marks a drop beyond the tolerance."
+    f"the drop; {BEYOND_LEGEND}"
 )
 
 
@@ -102,7 +102,7 @@ def _cell(section: Section, key: RowKey | None) -> str:
         value = score.value(metric, fmean(known) if len(known) == len(records) else None)
         return f"{energy}, {epochs} epochs, {value}"
     drop = score.drop(metric, saving.drop.value if saving.drop else None)
-    return f"{saving.text}, {epochs} epochs, {drop}{' ✗' if saving.beyond else ''}"
+    return f"{saving.text}, {epochs} epochs, {drop}{f' {BEYOND}' if saving.beyond else ''}"
 
 
 def _origin(section: Section) -> str:

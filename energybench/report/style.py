@@ -1,8 +1,9 @@
-"""The look of all figures: colours, markers, and SVG that takes the colours of its page."""
+"""The look of all figures: colours, markers, sizes, and SVG that takes the colours of its page."""
 
 import io
 import re
-from collections.abc import Iterable, Sequence
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -26,6 +27,17 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 """Seven colours and nine markers make 63 distinct pairs."""
 _COMPOSED_MARKERS = ("<", ">", "p", "h", "*", "d")
 SUFFIXES = (".svg", ".png")
+WIDTH = 7.2
+"""Inches of a figure in a file of its own."""
+PAGE_WIDTH, PHONE_WIDTH = 11.0, 3.7
+"""Inches of a figure in the page: as wide as its text, and as a phone; 96 pixels are an inch."""
+SMALL = 9
+"""Points of the smallest text in a figure."""
+_PANEL = 2.4
+"""Inches that a panel of a grid needs at least."""
+_CHARACTER = 0.075
+"""Inches of a character of the usual size, about."""
+_LEGEND_LINE = 0.19
 
 _INK, _GRID = "#123457", "#c1c2c3"
 """Placeholders for the page's text and faint lines; no palette has these colours."""
@@ -38,7 +50,7 @@ _STYLE: dict[Any, Any] = {
     "axes.axisbelow": True,
     "axes.grid": True,
     "legend.frameon": False,
-    "legend.fontsize": 9,
+    "legend.fontsize": SMALL,
     "figure.constrained_layout.use": True,
     "svg.fonttype": "none",  # text stays text
     "svg.hashsalt": "energybench",  # the same file from the same numbers
@@ -62,16 +74,58 @@ def new_figure(width: float, height: float) -> "Figure":
     return Figure(figsize=(width, height))
 
 
-def panels(count: int, columns: int, height: float = 2.3) -> "tuple[Figure, list[Axes]]":
-    """Return a figure of `count` small panels, row by row, with the same kind of axes."""
-    columns = min(columns, count)
+def panels(
+    count: int, width: float = WIDTH, height: float = 2.3, columns: int = 3
+) -> "tuple[Figure, list[Axes]]":
+    """Return a figure of `count` panels, row by row, each `height` inches.
+
+    `columns` is the largest number of panels side by side; fewer stand so where `width`, in inches,
+    has no room.
+    """
+    columns = max(1, min(columns, int(width / _PANEL), count))
     rows = -(-count // columns)
-    figure = new_figure(max(4.5, 3.0 * columns), 0.6 + height * rows)
+    figure = new_figure(width, 0.2 + (height + 0.3) * rows)
+    figure.set_layout_engine("constrained", h_pad=0.1)
     grid = figure.subplots(rows, columns, squeeze=False)
     axes = list(grid.flat)
     for unused in axes[count:]:
         unused.remove()
     return figure, axes[:count]
+
+
+def columns_of(places: "Sequence[Axes]") -> int:
+    """Return the number of panels side by side in a figure of `panels`."""
+    spec = places[0].get_subplotspec()
+    return 1 if spec is None else int(spec.get_gridspec().ncols)
+
+
+def name_axes(places: "Sequence[Axes]", below: str, beside: str) -> None:
+    """Label the x axes of the lowest panels and the y axes of the first of each row."""
+    columns = columns_of(places)
+    for place, axes in enumerate(places):
+        if place % columns == 0:
+            axes.set_ylabel(beside)
+        if place >= len(places) - columns:
+            label_below(axes, below, columns)
+
+
+def label_below(axes: "Axes", text: str, columns: int = 1) -> None:
+    """Write the label of the x axis, in lines that fit below one of `columns` panels."""
+    figure = axes.get_figure(root=True)
+    width = figure.get_figwidth() if figure is not None else WIDTH
+    names = [text.get_text() for text in axes.get_yticklabels()]
+    beside = _CHARACTER * max(map(len, names), default=0)
+    axes.set_xlabel(wrapped(text, width / columns - 0.3 - beside))
+
+
+def is_narrow(width: float) -> bool:
+    """Return whether a figure of `width` inches has no room for two panels with labels."""
+    return width < 2 * _PANEL
+
+
+def wrapped(text: str, inches: float) -> str:
+    """Return `text` in lines that fit into `inches`."""
+    return textwrap.fill(text, max(12, int(inches / _CHARACTER)), break_long_words=False)
 
 
 @cache
@@ -108,17 +162,27 @@ def _place(method: str) -> int:
     return sum(map(ord, method)) if known is None else len(_ORDER) + known
 
 
-def legend_below(figure: "Figure", axes: "Iterable[Axes]", columns: int = 4) -> None:
-    """Draw one legend under all panels, each label once, in at most `columns` columns."""
+def legend_below(figure: "Figure", axes: "Iterable[Axes]", columns: int = 6) -> None:
+    """Draw one legend under all panels, each label once, in at most `columns` columns.
+
+    The figure grows by the height of the legend.
+    """
     found: dict[str, Any] = {}
     for one in axes:
         for handle, label in zip(*one.get_legend_handles_labels(), strict=True):
             found.setdefault(str(label), handle)
+    legend_of(figure, found, columns)
+
+
+def legend_of(figure: "Figure", found: Mapping[str, Any], columns: int = 6) -> None:
+    """Draw a legend of label -> artist, as `legend_below` does."""
     if not found:
         return
-    inches = 0.55 + 0.075 * max(map(len, found))
-    room = max(1, min(columns, int(figure.get_figwidth() / inches)))
+    inches = 0.55 + _CHARACTER * max(map(len, found))
+    room = max(1, min(columns, len(found), int(figure.get_figwidth() / inches)))
     figure.legend(list(found.values()), list(found), loc="outside lower center", ncols=room)
+    lines = -(-len(found) // room)
+    figure.set_figheight(figure.get_figheight() + 0.1 + _LEGEND_LINE * lines)
 
 
 def inline_svg(figure: "Figure", name: str, description: str) -> str:
@@ -134,7 +198,7 @@ def inline_svg(figure: "Figure", name: str, description: str) -> str:
     svg = re.sub(r"url\(#", f"url(#{name}-", svg)
     svg = re.sub(r'href="#', f'href="#{name}-', svg)
     svg = svg.replace(_INK, "currentColor").replace(_GRID, "var(--faint)")
-    svg = re.sub(r"font: ([0-9.]+)px 'DejaVu Sans'", rf"font: \1px {_FONTS}", svg)
+    svg = re.sub(r"((?:font-family:|px) )'DejaVu Sans'", rf"\1{_FONTS}", svg)
     width = re.search(r'<svg[^>]*? width="([0-9.]+)pt"', svg)
     points = float(width.group(1)) if width else 500.0
     head, rest = svg.split(">", 1)

@@ -8,6 +8,9 @@ from energybench.report.stats import Estimate
 
 TOO_FEW = "too few for an interval"
 """Stands beside every mean of two to four seeds."""
+BEYOND = "✗"
+"""Stands after a drop beyond the tolerance."""
+BEYOND_LEGEND = f"{BEYOND} marks a drop beyond the tolerance."
 
 
 def percent(share: float | None, digits: int = 1) -> str:

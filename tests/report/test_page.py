@@ -65,7 +65,7 @@ def test_the_page_of_the_matrix_stands_alone(matrix_page: str) -> None:
     text = matrix_page
     found = Reader(text)
     assert found.tags["script"] == 0
-    assert found.tags["svg"] == 5
+    assert found.tags["svg"] == 10
     assert found.tags["link"] == found.tags["img"] == found.tags["iframe"] == 0
     addresses = [value for name, value in found.attributes if name in ("href", "src", "xlink:href")]
     assert [one for one in addresses if not one.startswith("#")] == [
@@ -110,10 +110,13 @@ def test_every_figure_has_a_name_for_those_who_cannot_see_it(matrix_page: str) -
         assert " width=" not in svg  # as wide as its column
 
 
-def test_the_text_of_figures_takes_the_colour_of_the_page(matrix_page: str) -> None:
+def test_the_text_of_figures_takes_the_colour_and_font_of_the_page(matrix_page: str) -> None:
     assert "currentColor" in matrix_page
     assert "#123457" not in matrix_page
     assert re.search(r"<text[^>]*>[^<]*resnet18[^<]*</text>", matrix_page)
+    texts = re.findall(r"<text([^>]*)>", matrix_page)
+    assert texts
+    assert all("system-ui, 'DejaVu Sans'" in one for one in texts)
 
 
 def test_figures_are_there_where_there_is_something_to_draw(tmp_path: Path) -> None:

@@ -102,8 +102,8 @@ def test_the_page_has_the_savings_the_line_and_the_watts(tmp_path: Path) -> None
     section = _section(tmp_path, PAIR)
     ((title, table),) = estimate_tables(section)
     assert title == "Savings under other watts"
-    assert table.headers == ("saving of", "as estimated", "memory 0 W", "processor x2")
-    assert table.rows == (("stego", "+30.0 %", "+50.0 %", "+35.7 %"),)
+    assert table.headers == ("model", "method", "as estimated", "memory 0 W", "processor x2")
+    assert table.rows == (("resnet18", "stego", "+30.0 %", "+50.0 %", "+35.7 %"),)
     assert LINE in caveats(section)
     assert dict(facts(section))["estimated with"] == str(ASSUMED)
     measured = _section(tmp_path, [cell(), cell("stego")])

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from energybench.records.metric import ACCURACY
+from energybench.report.figures.drops import pareto_figure, pareto_marks
 from energybench.report.figures.epochs import (
     capacity_figure,
     epoch_figure,
@@ -12,7 +13,7 @@ from energybench.report.figures.epochs import (
     target_figure,
 )
 from energybench.report.figures.hardware import inference_figure, roofline_figure
-from energybench.report.figures.saved_energy import factor_figure, pareto_figure, saving_figure
+from energybench.report.figures.saved_energy import factor_figure, saving_figure
 from energybench.report.figures.study_curves import (
     budget_figure,
     composition_figure,
@@ -25,6 +26,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+class Draw(Protocol):
+    """Draws a figure, or returns None for a section without data; called within `style.look()`."""
+
+    def __call__(self, section: Section, width: float = ...) -> "Figure | None":
+        """Draw `section`, `width` inches wide."""
+
+
 @dataclass(frozen=True)
 class FigureKind:
     """One kind of figure; `named` fills in "{metric}" and "{items}" in its texts."""
@@ -32,8 +40,9 @@ class FigureKind:
     title: str
     caption: str
     """One or two sentences on how to read the figure."""
-    draw: "Callable[[Section], Figure | None]"
-    """Draws the figure, or returns None for a section without data; call within `style.look()`."""
+    draw: Draw
+    marks: Callable[[Section], list[str]] | None = None
+    """Returns sentences on marks that only some sections have; they follow the caption."""
 
     def named(self, metric: str = ACCURACY.name, items: str = "images") -> "FigureKind":
         """Return the figure with the names of a metric and of the data's items in its texts."""
@@ -45,16 +54,14 @@ class FigureKind:
 FIGURES: dict[str, FigureKind] = {
     "saving": FigureKind(
         "Energy saved",
-        "Each method against the same model's baseline, facility energy of fine-tuning. A bar is "
-        "the 95 % interval over seeds, where there are five or more; an arrow marks an interval "
-        "that is cut off. A hollow mark dropped beyond the tolerance. A grey bar is the noise "
-        "floor, where it is known.",
+        "Each method against the same model's baseline, facility energy of fine-tuning.",
         saving_figure,
     ),
     "pareto": FigureKind(
         "Energy against {metric}",
-        "Up saves energy, right loses {metric}. No point beats one on the dashed front in both.",
+        "Up saves energy, right loses {metric}; each model's methods beside its own baseline.",
         pareto_figure,
+        pareto_marks,
     ),
     "factors": FigureKind(
         "Why",
@@ -85,8 +92,8 @@ FIGURES: dict[str, FigureKind] = {
     ),
     "tolerance": FigureKind(
         "What a tolerance buys",
-        "Left: energy saved at each tolerance. Right: the {metric} lost on test {items}; the "
-        "search saw validation {items} only.",
+        "The energy saved at each tolerance, and the {metric} lost on test {items}; the search saw "
+        "validation {items} only.",
         tolerance_figure,
     ),
     "compositions": FigureKind(

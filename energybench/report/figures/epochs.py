@@ -9,20 +9,27 @@ from energybench.records.metric import ACCURACY
 from energybench.records.record import RunRecord
 from energybench.report.scores import metric_of, value_axis, worst_within
 from energybench.report.sections import Section
-from energybench.report.style import colour, legend_below, marker, panels
+from energybench.report.style import (
+    WIDTH,
+    colour,
+    columns_of,
+    legend_below,
+    marker,
+    name_axes,
+    panels,
+    wrapped,
+)
 from energybench.report.text import setting_ends
-
-COLUMNS = 3
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
-def epoch_figure(section: Section) -> "Figure | None":
+def epoch_figure(section: Section, width: float = WIDTH) -> "Figure | None":
     """Draw the joules per epoch of the first seed's cells."""
     found = _first_seeds(section, lambda record: any(e.joules is not None for e in record.epochs))
-    return _per_model(found, _draw_epochs, "epoch", "joules per epoch (IT)")
+    return _per_model(found, width, _draw_epochs, "epoch", "joules per epoch (IT)")
 
 
 def _draw_epochs(axes: "Axes", record: RunRecord, label: str) -> None:
@@ -43,14 +50,16 @@ def _draw_epochs(axes: "Axes", record: RunRecord, label: str) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
-def target_figure(section: Section) -> "Figure | None":
+def target_figure(section: Section, width: float = WIDTH) -> "Figure | None":
     """Draw the validation metric over the facility energy of fine-tuning, for the first seed.
 
     Cells with another metric than the first cell's, or an epoch of unknown energy, are left out.
     """
     metric = metric_of(one for row in section.rows.values() for one in row.values())
     found = _first_seeds(section, lambda one: _has_course(one) and one.metric == metric)
-    return _per_model(found, _draw_target, "Wh of fine-tuning", f"validation {value_axis(metric)}")
+    return _per_model(
+        found, width, _draw_target, "Wh of fine-tuning", f"validation {value_axis(metric)}"
+    )
 
 
 def _has_course(record: RunRecord) -> bool:
@@ -82,7 +91,7 @@ def _draw_target(axes: "Axes", record: RunRecord, label: str) -> None:
     axes.set_xlim(left=0)
 
 
-def capacity_figure(section: Section) -> "Figure | None":
+def capacity_figure(section: Section, width: float = WIDTH) -> "Figure | None":
     """Draw the validation score against the bits that a search cleared, for the first seed.
 
     Cells with another metric than the first cell's are left out.
@@ -90,12 +99,24 @@ def capacity_figure(section: Section) -> "Figure | None":
     metric = metric_of(one for row in section.rows.values() for one in row.values())
     found = _first_seeds(section, lambda one: _has_bits(one) and (one.metric or ACCURACY) == metric)
     beside = f"validation {value_axis(metric)}"
-    return _per_model(found, _draw_capacity, "low-order bits cleared", beside)
+    return _per_model(found, width, _draw_capacity, "low-order bits cleared", beside, _cleared)
 
 
 def _has_bits(record: RunRecord) -> bool:
     report = record.compression
     return bool(report and report.curve and "bits" in report.settings)
+
+
+def _cleared(cells: "list[tuple[str, RunRecord]]") -> str:
+    """Return the bits that the searches cleared: "19 [18, 20] bits cleared", by method if many."""
+    found = {
+        label: f"{report.settings['bits']:g}{setting_ends(report.interval)}"
+        for label, record in cells
+        if (report := record.compression) is not None
+    }
+    if len(set(found.values())) == 1:
+        return f"{next(iter(found.values()))} bits cleared"
+    return f"{', '.join(f'{label} {bits}' for label, bits in found.items())} bits cleared"
 
 
 def _draw_capacity(axes: "Axes", record: RunRecord, label: str) -> None:
@@ -114,8 +135,7 @@ def _draw_capacity(axes: "Axes", record: RunRecord, label: str) -> None:
         label=label,
     )
     chosen = float(report.settings["bits"])
-    cleared = f"{label}: {chosen:g}{setting_ends(report.interval)} bits cleared"
-    axes.axvline(chosen, color=own, linestyle=":", linewidth=1.4, label=cleared)
+    axes.axvline(chosen, color=own, linestyle=":", linewidth=1.4)
     if report.reference_score is not None:
         worst = worst_within(metric, report.reference_score, record.tolerance)
         ink = axes.xaxis.label.get_color()
@@ -125,10 +145,10 @@ def _draw_capacity(axes: "Axes", record: RunRecord, label: str) -> None:
         axes.set_ylim(0, 103)
 
 
-def power_figure(section: Section) -> "Figure | None":
+def power_figure(section: Section, width: float = WIDTH) -> "Figure | None":
     """Draw power over time for the cells whose power was sampled."""
     found = _first_seeds(section, lambda record: record.trace is not None)
-    return _per_model(found, _draw_power, "seconds", "watts (IT)")
+    return _per_model(found, width, _draw_power, "seconds", "watts (IT)")
 
 
 def _draw_power(axes: "Axes", record: RunRecord, label: str) -> None:
@@ -168,20 +188,22 @@ def _first_seeds(
 
 def _per_model(
     found: dict[str, list[tuple[str, RunRecord]]],
+    width: float,
     draw: "Callable[[Axes, RunRecord, str], None]",
     below: str,
     beside: str,
+    about: Callable[[list[tuple[str, RunRecord]]], str] | None = None,
 ) -> "Figure | None":
-    """Draw one panel per model, with one curve per cell."""
+    """Draw one panel per model, with one curve per cell; `about` adds a line to its title."""
     if not found:
         return None
-    figure, places = panels(len(found), COLUMNS)
+    figure, places = panels(len(found), width)
     for axes, (model, cells) in zip(places, found.items(), strict=True):
         for label, record in cells:
             draw(axes, record, label)
-        axes.set_title(model, fontsize=10)
-    for axes in places[-min(len(places), COLUMNS) :]:
-        axes.set_xlabel(below)
-    figure.supylabel(beside, fontsize=10)
+        title = [model] if about is None else [model, about(cells)]
+        room = width / columns_of(places) - 0.7
+        axes.set_title("\n".join(wrapped(one, room) for one in title), fontsize=10)
+    name_axes(places, below, beside)
     legend_below(figure, places)
     return figure

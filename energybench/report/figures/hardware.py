@@ -3,8 +3,19 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from energybench.report.figures.labels import name_points
+from energybench.report.rows import BASELINE
 from energybench.report.sections import Section
-from energybench.report.style import colour, legend_below, marker, new_figure, panels
+from energybench.report.style import (
+    WIDTH,
+    colour,
+    label_below,
+    legend_below,
+    marker,
+    name_axes,
+    new_figure,
+    panels,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -12,19 +23,16 @@ if TYPE_CHECKING:
 
     from energybench.records.studies import InferencePoint, Intensity
 
-COLUMNS = 3
 
-
-def roofline_figure(section: Section) -> "Figure | None":
+def roofline_figure(section: Section, width: float = WIDTH) -> "Figure | None":
     """Draw achieved FLOP/s against FLOP per byte, under the device's measured ceilings."""
     found = section.intensities
     if not found:
         return None
     from matplotlib.ticker import LogFormatter
 
-    figure = new_figure(7.2, 4.6)
+    figure = new_figure(width, 4.0)
     axes = figure.subplots()
-    several = len({one.model for one in found}) > 1
     for one in found:
         axes.plot(
             [one.intensity],
@@ -35,18 +43,24 @@ def roofline_figure(section: Section) -> "Figure | None":
             color=colour(one.method),
             label=f"{one.method} [{one.precision}]",
         )
-        if several and one.method == "baseline":
-            place = (one.intensity, one.flops_per_s / 1e9)
-            axes.annotate(one.model, place, xytext=(6, -10), textcoords="offset points", fontsize=8)
     axes.set_xscale("log")
     axes.set_yscale("log")
     _draw_roofs(axes, found)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter("{x:g}")
         axis.set_minor_formatter(LogFormatter(minor_thresholds=(1, 0.4)))
-    axes.set_xlabel("floating-point operations per byte (bytes are an estimate)")
+    label_below(axes, "floating-point operations per byte (bytes are an estimate)")
     axes.set_ylabel("GFLOP/s")
-    legend_below(figure, [axes], columns=3)
+    legend_below(figure, [axes])
+    figure.draw_without_rendering()  # the layout that the names need
+    figure.set_layout_engine("none")
+    several = len({one.model for one in found}) > 1
+    names = [
+        (one.intensity, one.flops_per_s / 1e9, one.model if several else one.method)
+        for one in found
+        if not several or one.method == BASELINE
+    ]
+    name_points(axes, names)
     return figure
 
 
@@ -73,13 +87,13 @@ def _draw_roofs(axes: "Axes", found: "Sequence[Intensity]") -> None:
     axes.set_xlim(left, right)
 
 
-def inference_figure(section: Section) -> "Figure | None":
+def inference_figure(section: Section, width: float = WIDTH) -> "Figure | None":
     """Draw joules per 1,000 images against the batch size."""
     known = [one for one in section.inferences if _known(one.points)]
     if not known:
         return None
     models = list(dict.fromkeys(one.model for one in known))
-    figure, places = panels(len(models), COLUMNS, height=2.8)
+    figure, places = panels(len(models), width, height=2.6)
     for axes, model in zip(places, models, strict=True):
         for one in (each for each in known if each.model == model):
             axes.plot(
@@ -97,9 +111,8 @@ def inference_figure(section: Section) -> "Figure | None":
         axes.minorticks_off()
         axes.set_ylim(0, None)
         axes.set_title(model, fontsize=10)
-        axes.set_xlabel("batch size")
-    figure.supylabel("joules per 1,000 images (IT)", fontsize=10)
-    legend_below(figure, places, columns=2 if len(places) == 1 else 3)
+    name_axes(places, "batch size", "joules per 1,000 images (IT)")
+    legend_below(figure, places)
     return figure
 
 

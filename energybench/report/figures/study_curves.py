@@ -4,11 +4,32 @@ from typing import TYPE_CHECKING, Any
 
 from energybench.records.metric import ACCURACY
 from energybench.registry import base_name
-from energybench.report.figures.dots import LINE, draw_dots, ends, lines_of, saving_limits
+from energybench.report.figures.dots import (
+    LINE,
+    Line,
+    draw_dots,
+    ends,
+    lines_of,
+    marks_of,
+    name_lines,
+    saving_limits,
+)
 from energybench.report.savings import Saving
 from energybench.report.scores import of_one_metric, unit_in_words, with_unit
 from energybench.report.sections import Section
-from energybench.report.style import colour, legend_below, marker, new_figure
+from energybench.report.style import (
+    WIDTH,
+    colour,
+    columns_of,
+    is_narrow,
+    label_below,
+    legend_below,
+    legend_of,
+    marker,
+    new_figure,
+    panels,
+    wrapped,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,15 +41,15 @@ ZEROS = ("prune", "prune-once")
 CONTROLS = (*BITS, *ZEROS)
 
 
-def tolerance_figure(section: Section) -> "Figure | None":
+def tolerance_figure(section: Section, width: float = WIDTH) -> "Figure | None":
     """Draw energy saved and drop on the test split, by tolerance."""
     curves = by_tolerance(section)
     if not curves:
         return None
     models = list(dict.fromkeys(model for model, _ in curves))
-    figure = new_figure(7.6, 0.7 + 2.8 * len(models))
-    grid = figure.subplots(len(models), 2, squeeze=False)
-    for (left, right), model in zip(grid, models, strict=True):
+    figure, places = panels(2 * len(models), width, height=2.6, columns=2)
+    pairs = zip(places[::2], places[1::2], strict=True)
+    for (left, right), model in zip(pairs, models, strict=True):
         own = {method: savings for (name, method), savings in curves.items() if name == model}
         for number, (method, savings) in enumerate(own.items()):
             aside = 1.05 ** (number - (len(own) - 1) / 2)
@@ -36,7 +57,7 @@ def tolerance_figure(section: Section) -> "Figure | None":
         together = [one for savings in own.values() for one in savings]
         left.set_ylim(*saving_limits(together))
         _label_tolerances(left, right, together, model if len(models) > 1 else "")
-    legend_below(figure, grid.flat)
+    legend_below(figure, places)
     return figure
 
 
@@ -90,16 +111,16 @@ def _label_tolerances(left: "Axes", right: "Axes", savings: list[Saving], title:
         axes.set_xscale("log")
         axes.set_xticks(ticks, [f"{one:g}" for one in ticks])
         axes.minorticks_off()
-        axes.set_xlabel(with_unit("tolerance", unit_in_words(metric)))
+        label_below(axes, with_unit("tolerance", unit_in_words(metric)), columns_of([axes]))
         axes.axhline(0.0, color=ink, linewidth=1.0)
         axes.set_title(title, fontsize=10)
     left.set_ylabel("energy saved, %")
     items = savings[0].pairs[0][0].dataset.items
-    right.set_ylabel(with_unit(f"{metric.name} drop on test {items}", metric.unit))
+    right.set_ylabel(wrapped(with_unit(f"{metric.name} drop on test {items}", metric.unit), 2.1))
     right.plot(ticks, ticks, color=ink, linestyle="--", linewidth=1.0, label="all of the tolerance")
 
 
-def composition_figure(section: Section) -> "Figure | None":
+def composition_figure(section: Section, width: float = WIDTH) -> "Figure | None":
     """Draw every method and combination, best first, and the best single method as a line."""
     models = [
         model
@@ -117,7 +138,7 @@ def composition_figure(section: Section) -> "Figure | None":
         for model in models
     }
     heights = [0.9 + LINE * len(savings) for savings in ranked.values()]
-    figure = new_figure(7.2, 0.4 + sum(heights))
+    figure = new_figure(width, 0.2 + sum(heights))
     grid = figure.subplots(len(models), 1, squeeze=False, height_ratios=heights)[:, 0]
     for axes, (model, savings) in zip(grid, ranked.items(), strict=True):
         draw_dots(axes, lines_of(savings, section.labels))
@@ -127,7 +148,11 @@ def composition_figure(section: Section) -> "Figure | None":
             best = 100 * max(single)
             axes.axvline(best, color=ink, linestyle="--", linewidth=1.0, label="best single method")
         axes.set_title(model if len(models) > 1 else "", fontsize=10)
-    legend_below(figure, grid)
+    marks = marks_of(grid[0], [one for savings in ranked.values() for one in savings])
+    for axes in grid:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            marks.setdefault(str(label), handle)
+    legend_of(figure, marks)
     return figure
 
 
@@ -137,16 +162,16 @@ def equalized(section: Section) -> list[Saving]:
     return of_one_metric([one for one in savings if one.drop is not None])
 
 
-def budget_figure(section: Section) -> "Figure | None":
+def budget_figure(section: Section, width: float = WIDTH) -> "Figure | None":
     """Draw energy saved and drop after exactly the baseline's epochs."""
     savings = equalized(section)
-    return _savings_and_drops(section, savings) if savings else None
+    return _savings_and_drops(section, savings, width) if savings else None
 
 
-def control_figure(section: Section) -> "Figure | None":
+def control_figure(section: Section, width: float = WIDTH) -> "Figure | None":
     """Draw bits held and overwritten once, arithmetic without them, zeros held and set once."""
     savings = compared_controls(section)
-    return _savings_and_drops(section, savings) if savings else None
+    return _savings_and_drops(section, savings, width) if savings else None
 
 
 def compared_controls(section: Section) -> list[Saving]:
@@ -167,29 +192,48 @@ def compared_controls(section: Section) -> list[Saving]:
     return of_one_metric(found)
 
 
-def _savings_and_drops(section: Section, savings: list[Saving]) -> "Figure":
+def _savings_and_drops(section: Section, savings: list[Saving], width: float) -> "Figure":
     """Draw two panels with one line per method: energy saved, and drop."""
     lines = lines_of(savings, section.labels)
-    figure = new_figure(7.6, 0.9 + max(1.2, 0.3 * len(lines)))
-    left, right = figure.subplots(1, 2, sharey=True)
-    _draw_drops(right, savings)
+    height = 0.9 + max(0.9, 0.28 * len(lines))
+    if is_narrow(width):
+        figure = new_figure(width, 2 * height)
+        left, right = figure.subplots(2, 1)
+    else:
+        figure = new_figure(width, height)
+        left, right = figure.subplots(1, 2, sharey=True)
+        right.tick_params(axis="y", length=0)
+    if is_narrow(width):
+        name_lines(right, lines)
+    _draw_drops(right, lines)
     draw_dots(left, lines)
+    legend_of(figure, marks_of(left, savings))
     return figure
 
 
-def _draw_drops(axes: "Axes", savings: list[Saving]) -> None:
+def _draw_drops(axes: "Axes", lines: list[Line]) -> None:
     ink = axes.xaxis.label.get_color()
-    for place, saving in enumerate(savings):
-        drop = saving.drop
-        if drop is None:
+    metric = ACCURACY
+    for place, (_, saving) in enumerate(lines):
+        drop = saving.drop if saving is not None else None
+        if saving is None or drop is None:
             continue
-        own = colour(saving.method)
+        metric, own = saving.metric or ACCURACY, colour(saving.method)
         if drop.low is not None and drop.high is not None:
             axes.plot([drop.low, drop.high], [place, place], color=own, linewidth=1.8)
-        axes.plot([drop.value], [place], marker=marker(saving.method), markersize=7, color=own)
+        face = "none" if saving.beyond else own
+        axes.plot(
+            [drop.value],
+            [place],
+            marker=marker(saving.method),
+            markersize=7,
+            markerfacecolor=face,
+            markeredgewidth=1.5,
+            color=own,
+        )
         limit = saving.pairs[0][0].tolerance
         axes.plot([limit] * 2, [place - 0.4, place + 0.4], color=ink, linestyle="--", linewidth=1.0)
     axes.axvline(0.0, color=ink, linewidth=1.0)
-    metric = savings[0].metric or ACCURACY
-    axes.set_xlabel(f"{with_unit(f'{metric.name} drop', metric.unit)} (dashed: tolerance)")
+    below = f"{with_unit(f'{metric.name} drop', metric.unit)} (dashed: tolerance)"
+    label_below(axes, below, columns_of([axes]))
     axes.grid(axis="y", visible=False)

@@ -15,7 +15,7 @@ from energybench.report.rows import RowKey
 from energybench.report.savings import Saving
 from energybench.report.scores import ScoreColumn, score_column
 from energybench.report.sections import Section
-from energybench.report.text import attempt_words, number, percent, times
+from energybench.report.text import BEYOND, attempt_words, number, percent, times
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,8 @@ def _result(
         number(fmean(len(record.epochs) for record in records)),
         format_seconds(_mean([finetune_s(record) for record in records])),
         score.value(metric, _mean([record.value for record in records])),
-        score.mean_drop(metric, found.drop if found else None),
+        score.mean_drop(metric, found.drop if found else None)
+        + (f" {BEYOND}" if found and found.beyond else ""),
         percent(fmean(rates)) if rates else "-",
         "; ".join(_notes(records, found)),
     )
@@ -145,7 +146,7 @@ def study_tables(section: Section) -> list[tuple[str, Table]]:
     if section.intensities:
         found.append(("Steps against the device's ceilings", _intensity_table(section)))
     if section.inferences:
-        found.append(("Answers", _inference_table(section)))
+        found.append(("Answers, in numbers", _inference_table(section)))
     return found
 
 
