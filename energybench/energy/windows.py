@@ -11,14 +11,13 @@ from typing import Any, Self, TypeGuard
 
 from energybench.energy.assumptions import Assumptions
 from energybench.energy.cpu_use import BUSY_SHARE, CpuWatch, is_contaminated, is_idle, use_text
+from energybench.energy.device_flags import device_flags, paired
 from energybench.energy.meters.base import Meter, MeterUnavailable, kind_of, read_sources
 from energybench.energy.readings import IDLE, CpuUse, DeviceState, EnergyReading
 from energybench.energy.source import Source, kind_of_source
 
 MARGIN = 1.05
 """Factor on the shortest window that the meters resolve, so that rounding does not matter."""
-THROTTLED_SHARE = 0.01
-"""A window is marked `throttled` if clocks were held down for more than this share of it."""
 _IDLE_ATTEMPTS = 3
 
 
@@ -132,7 +131,7 @@ class MeterSet:
             end = self._moment()
             cpu = self._cpu.since(used) if self._cpu else None
             after = self._states() if states and closing else {}
-            return self._reading(start, end, _paired(before, after), cpu)
+            return self._reading(start, end, paired(before, after), cpu)
 
         window = Window(read)
         try:
@@ -276,33 +275,6 @@ class MeterSet:
             },
             cpu=cpu,
         )
-
-
-def device_flags(devices: Mapping[str, Mapping[str, DeviceState]], duration_s: float) -> list[str]:
-    """The flags `throttled` and `contaminated`, from the states of all devices at both ends.
-
-    `throttled` means a lack of power or cooling at either end, or for over 1 % of the time between.
-    `contaminated` means that other processes computed on a device.
-    """
-    states = [state for ends in devices.values() for state in ends.values()]
-    throttled = any(state.throttle_reasons for state in states) or any(
-        _throttled_s(ends["start"], ends["end"]) > THROTTLED_SHARE * duration_s
-        for ends in devices.values()
-    )
-    contaminated = any(state.other_processes for state in states)
-    return [*(["throttled"] if throttled else []), *(["contaminated"] if contaminated else [])]
-
-
-def _throttled_s(start: DeviceState, end: DeviceState) -> float:
-    if start.throttled_s is None or end.throttled_s is None:
-        return 0.0
-    return end.throttled_s - start.throttled_s
-
-
-def _paired(
-    before: Mapping[str, DeviceState], after: Mapping[str, DeviceState]
-) -> dict[str, dict[str, DeviceState]]:
-    return {d: {"start": before[d], "end": after[d]} for d in before.keys() & after.keys()}
 
 
 def _difference(domain: str, start: _Moment, end: _Moment) -> float | None:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.fake_hardware import A100, OTHER, FakeGpu, FakeNvml
 
+from energybench.energy.device_flags import device_flags
 from energybench.energy.machine import gpu_id
 from energybench.energy.meters.base import MeterUnavailable
 from energybench.energy.meters.nvml import state as nvml_state
@@ -17,7 +18,7 @@ from energybench.energy.meters.nvml.devices import all_gpus, in_use, visible_uui
 from energybench.energy.meters.nvml.meter import NvmlMeter
 from energybench.energy.readings import DeviceState
 from energybench.energy.source import NVML_COUNTER, NVML_POWER
-from energybench.energy.windows import MeterSet, device_flags
+from energybench.energy.windows import MeterSet
 
 FIRST = f"gpu:{gpu_id(A100)}"
 SECOND = f"gpu:{gpu_id(OTHER)}"
