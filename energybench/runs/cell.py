@@ -2,40 +2,31 @@
 
 import logging
 import traceback
-from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 from torch import nn
 
 from energybench.compression.base import (
-    Baseline,
-    Compression,
     notes_after_training,
     required_precision,
 )
 from energybench.compression.compose import build
 from energybench.errors import EnergybenchError
-from energybench.records.record import EpochRecord, RunRecord, TestResult
+from energybench.records.record import RunRecord, TestResult
 from energybench.records.record import Weights as WeightsRecord
 from energybench.runs.checkpoints import Checkpoint
 from energybench.runs.epoch_zero import EpochZero
 from energybench.runs.facts import Facts, Prepared
+from energybench.runs.fine_tuning import FineTuning
 from energybench.runs.jobs import Job, Outcome
 from energybench.runs.measured import Context, Measured, record_of
 from energybench.runs.phases import Phases
 from energybench.runs.resuming import Resuming
 from energybench.runs.session import Session
-from energybench.training.calibrate import calibrate
-from energybench.training.compiled import compiled
-from energybench.training.course import Course, best_epoch
 from energybench.training.device import free_memory
 from energybench.training.evaluate import evaluate
 from energybench.training.failures import cuts_short, interrupted_by, is_out_of_memory, one_line
-from energybench.training.finetune import finetune
-from energybench.training.memory_format import lay_out, memory_format
-from energybench.training.plan import Finetuning, Forward
 from energybench.training.warm_up import kept_random_state, warm_up
 from energybench.workloads.base import Batches, Split, Weights
 
@@ -80,6 +71,9 @@ class _RunningCell:
         self.measured = Measured(precision=session.config.precision)
         self.phases = Phases(session, self.measured)
         self.resuming = Resuming(self._checkpoint(), self.measured, self.phases.window)
+        self.fine_tuning = FineTuning(
+            job, session, self.measured, self.phases, self.resuming, self.record
+        )
         self._context = Context(
             job.cell, job.config, facts, prepared.dataset, session.idle_watts, session.carbon
         )
@@ -103,7 +97,7 @@ class _RunningCell:
 
     def record(self) -> RunRecord:
         """Make the record of the measurements so far."""
-        self.measured.memory_format = self._memory_format()
+        self.measured.memory_format = self.fine_tuning.memory_format()
         return record_of(self._context, self.measured, self.job.reference)
 
     def _fail(self, error: BaseException) -> None:
@@ -142,7 +136,7 @@ class _RunningCell:
         try:
             with kept_random_state(session.device):
                 model, _ = weights.load(session.device, cell.seed)
-                warm_up(model, replace(self._plan(), precision=precision))
+                warm_up(model, replace(self.fine_tuning.plan(), precision=precision))
         except Exception as error:
             if session.group.world_size > 1 or not is_out_of_memory(error):
                 raise
@@ -166,28 +160,28 @@ class _RunningCell:
         measured.compression = report
         measured.parameters = _trainable_parameters(model)
         candidates = session.precisions(compression)
-        forward = self._compiled(model, compression, candidates)
+        forward = self.fine_tuning.compiled(model, compression, candidates)
         if not self.resuming.find(model, report):
-            self._choose_precision(model, compression, candidates, forward)
-        self._lay_out(model)
-        start.compressed(model, self._precision())
+            self.fine_tuning.choose_precision(model, compression, candidates, forward)
+        self.fine_tuning.lay_out(model)
+        start.compressed(model, self.fine_tuning.precision())
         try:
-            self._finetune(model, compression, forward)
+            self.fine_tuning.run(model, compression, forward)
         finally:
             if "finetune" in measured.phases:
                 self.finetune_seconds = measured.phases["finetune"].duration_s
         compression.finalize(model)
         measured.add_notes(notes_after_training(compression, model))
         self._test(model)
-        start.test(model, self._precision())
+        start.test(model, self.fine_tuning.precision())
 
     def _load(self, weights: Weights) -> nn.Module:
         with self.phases.phase("load"):
             model, facts = weights.load(self.session.device, self.job.cell.seed)
             model = self.session.group.broadcast_unless_equal(model, model)
-            self._lay_out(model)
+            self.fine_tuning.lay_out(model)
             if facts["head_replaced"]:
-                self._fit_head(model, self.session.task(self.job.cell.model).head)
+                self.fine_tuning.fit_head(model, self.session.task(self.job.cell.model).head)
         self.measured.weights = WeightsRecord(
             source=facts["source"],
             key=facts.get("key"),
@@ -196,130 +190,18 @@ class _RunningCell:
         )
         return model
 
-    def _fit_head(self, model: nn.Module, head: str) -> None:
-        """Train only the new head, by the same protocol, before everything is trained.
-
-        A search would accept any change of a model at chance level. Training the head first follows
-        A. Kumar et al., arXiv 2202.10054.
-        """
-        model.requires_grad_(False)
-        model.get_submodule(head).requires_grad_(True)
-        finetune(model, Baseline(), self._plan())
-        model.requires_grad_(True)
-
-    def _compiled(
-        self, model: nn.Module, compression: Compression, candidates: Sequence[str]
-    ) -> Forward | None:
-        """Compile the model for its candidate arithmetics, if `config.compile` asks for it."""
-        if not self.session.config.compile:
-            return None
-        with self.phases.phase("compile"):
-            return compiled(model, compression, candidates, self._plan())
-
-    def _choose_precision(
-        self,
-        model: nn.Module,
-        compression: Compression,
-        candidates: Sequence[str],
-        forward: Forward | None,
-    ) -> None:
-        """Choose the arithmetic of fine-tuning by a few measured steps in each candidate."""
-        if len(candidates) == 1:
-            (self.measured.precision,) = candidates
-            return
-        with self.phases.phase("calibrate"):
-            run = replace(self._plan(), forward=forward)
-            calibration = calibrate(model, compression, candidates, run)
-        self.measured.precision = calibration.chosen
-        self.measured.calibration = asdict(calibration)
-
-    def _finetune(
-        self, model: nn.Module, compression: Compression, forward: Forward | None
-    ) -> None:
-        cell, measured = self.job.cell, self.measured
-        epochs = self._equal_epochs()
-        most = epochs or self.session.config.finetune.max_epochs
-        with (
-            self.session.progress.bar(f"{cell.model} {cell.method}", most) as step,
-            ExitStack() as phase,
-        ):
-
-            def show(epoch: EpochRecord) -> None:
-                watts = "" if epoch.joules is None else f", {epoch.joules / epoch.duration_s:.0f} W"
-                step(f"loss {epoch.train_loss:.3f}, validation {epoch.validation_loss:.3f}{watts}")
-
-            def watch(epoch: EpochRecord) -> None:
-                measured.epochs.append(epoch)
-                show(epoch)
-
-            def save(course: Course) -> None:
-                phase.close()
-                self.resuming.save(self.record(), course)
-                phase.enter_context(self.phases.phase("finetune"))
-
-            for epoch in measured.epochs:  # epochs of the run that this one continues
-                show(epoch)
-            run = replace(
-                self._plan(),
-                watch=watch,
-                forward=forward,
-                epochs=epochs,
-                resume=self.resuming.restore,
-            )
-            if self.resuming.saves:
-                run = replace(run, checkpoint=save)
-            phase.enter_context(self.phases.phase("finetune"))
-            finetune(model, compression, run)
-        measured.best_epoch = best_epoch(measured.epochs)
-
-    def _equal_epochs(self) -> int | None:
-        """Return the exact number of epochs under the budget `equal`, which is the reference's."""
-        if self.session.config.finetune.budget != "equal" or self.job.reference is None:
-            return None
-        return len(self.job.reference.record.epochs)
-
     def _test(self, model: nn.Module) -> None:
         session = self.session
         with self.phases.phase("evaluate"):
             task, batches = session.task(self.job.cell.model), self._batches("test")
-            precision = self._precision()
+            precision = self.fine_tuning.precision()
             test = evaluate(model, task, batches, session.device, precision, session.group)
         outcomes = " ".join(map(str, test.outcomes.tolist()))
         right = None if test.right is None else "".join(map(str, test.right.int().tolist()))
         self.measured.test = TestResult(task.metric, test.value, test.items, outcomes, right)
 
-    def _plan(self) -> Finetuning:
-        """Describe how this cell's model is trained, without a watcher of its epochs."""
-        session = self.session
-        train = self._batches("train")
-        train.skip(len(self.measured.epochs))
-        return Finetuning(
-            task=session.task(self.job.cell.model),
-            train=train,
-            validation=self._batches("validation"),
-            config=session.config.finetune,
-            seed=self.job.cell.seed,
-            device=session.device,
-            precision=self._precision(),
-            window=self.phases.window,
-            watch=lambda epoch: None,
-            memory_format=session.config.memory_format,
-            group=session.group,
-        )
-
     def _batches(self, split: Split) -> Batches:
         return self.session.batches(split, self.job.cell.model, self.job.cell.seed)
-
-    def _precision(self) -> str:
-        return self.measured.precision or self.session.config.precision
-
-    def _memory_format(self) -> str:
-        asked = self.session.config.memory_format
-        return memory_format(asked, self._precision(), self.session.device)
-
-    def _lay_out(self, model: nn.Module) -> None:
-        """Give the model's weights the memory format of its arithmetic."""
-        lay_out(model.parameters(), self._memory_format())
 
 
 def _trainable_parameters(model: nn.Module) -> int:

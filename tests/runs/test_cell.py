@@ -376,7 +376,7 @@ def test_a_control_trains_in_its_own_arithmetic(
         seen.append(run.precision)
         return finetune(model, InBf16(), run)
 
-    monkeypatch.setattr("energybench.runs.cell.finetune", remember)
+    monkeypatch.setattr("energybench.runs.fine_tuning.finetune", remember)
     record = run_cell(CELL, session)
     assert (record.status, record.precision) == ("ok", "bf16")
     assert "calibrate" not in record.phases
