@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from energybench.errors import UsageError
+from energybench.errors import UsageError, printable
 from energybench.records.encoding import decoded
 from energybench.records.entry import (
     HEAD,
@@ -179,7 +179,7 @@ class Journal:
         try:
             entries.append(from_line(line))
         except DamagedLineError as error:
-            damaged.append(f"line {number}: {error}")
+            damaged.append(printable(f"line {number}: {error}"))
             return False
         except UsageError as error:
             raise UsageError(f"{self.path}, line {number}: {error}") from error

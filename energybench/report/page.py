@@ -37,9 +37,9 @@ class _Drawn:
     id: str
     title: str
     caption: str
+    finding: str
     desk: str
     phone: str
-    finding: str
 
 
 def page(runs: Sequence[Run]) -> str:
@@ -128,13 +128,13 @@ def _drawn(section_id: str, section: Section) -> list[_Drawn]:
             own = f"{section_id}-{name}"
             words = kind.named(section.metric, section.items)
             caption = " ".join([words.caption, *(kind.marks(section) if kind.marks else ())])
-            svgs = [
-                inline_svg(figure, f"{own}-{shape}", f"{words.title}. {caption}")
-                for shape, width in (("desk", PAGE_WIDTH), ("phone", PHONE_WIDTH))
-                if (figure := kind.draw(section, width)) is not None
-            ]
-            if svgs:
-                drawn.append(_Drawn(own, words.title, caption, *svgs, finding(name, section)))
+            desk, phone = kind.draw(section, PAGE_WIDTH), kind.draw(section, PHONE_WIDTH)
+            if desk is not None and phone is not None:
+                said = f"{words.title}. {caption}"
+                wide = inline_svg(desk, f"{own}-desk", said)
+                narrow = inline_svg(phone, f"{own}-phone", said)
+                texts = words.title, caption, finding(name, section)
+                drawn.append(_Drawn(own, *texts, wide, narrow))
     return drawn
 
 

@@ -306,3 +306,14 @@ def test_a_full_disk_leaves_the_journal_as_it_was(tmp_path: Path) -> None:
     )
     assert "cannot write the journal" in done.stdout
     assert journal.path.read_bytes() == before
+
+
+def test_a_damaged_line_says_so_in_one_printable_line(journal: Journal) -> None:
+    record = json.loads(json.dumps(cell().to_json()))
+    record["phases"]["\x1b[2J\n"] = {"duration_s": "long"}
+    journal.append(entry("a"))
+    with journal.path.open("ab") as file:
+        file.write(line_of(payload(record=record)))
+    (phrase,) = journal.read().damaged
+    assert "\\x1b[2J" in phrase
+    assert phrase.isprintable()

@@ -69,7 +69,7 @@ def _contents(name: str) -> "Contents":
 
     contents = Journal(Path(name)).read()
     for phrase in contents.damaged:
-        print(printable(f"energybench: {name}, {phrase}"), file=sys.stderr)
+        print(f"energybench: {printable(name)}, {phrase}", file=sys.stderr)
     if not contents.entries:
         raise UsageError(f"no finished cell in {name}; name the journal of a run")
     return contents

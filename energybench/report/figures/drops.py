@@ -154,9 +154,9 @@ def _draw(axes: "Axes", points: Sequence[Point]) -> None:
     metric = points[0][2].metric or ACCURACY
     axes.margins(0.16)
     axes.autoscale_view()
-    drops = [drop for drop, _, _ in points]
-    if metric.is_share and max(map(abs, drops)) > _FAR_PP:
-        _compress_far_drops(axes, drops)
+    far = [drop for drop, _, _ in points]
+    if metric.is_share and max(map(abs, far)) > _FAR_PP:
+        _compress_far_drops(axes, far)
     _shade(axes, points)
 
 

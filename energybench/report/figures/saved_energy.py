@@ -97,13 +97,16 @@ def _stack(axes: "Axes", place: int, saving: Saving) -> None:
 
 def _name_visible(axes: "Axes") -> None:
     """Take the names from the bars of factors that are too short to be seen in any line."""
+    from matplotlib.container import BarContainer
+
     low, high = axes.get_xlim()
+    drawn = [one for one in axes.containers if isinstance(one, BarContainer)]
     longest: dict[str, float] = {}
-    for bars in axes.containers:
+    for bars in drawn:
         name = str(bars.get_label())
         widths = [abs(bar.get_width()) for bar in bars.patches]
         longest[name] = max(longest.get(name, 0.0), *widths)
-    for bars in axes.containers:
+    for bars in drawn:
         if longest[str(bars.get_label())] < _VISIBLE * (high - low):
             bars.set_label("_nolegend_")
 

@@ -2,6 +2,7 @@
 
 from itertools import combinations, pairwise
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -54,8 +55,8 @@ def test_each_model_has_its_own_panel_and_no_front_joins_two() -> None:
     assert [axes.get_title() for axes in figure.axes] == ["alexnet", "vgg16"]
     for axes in figure.axes:
         (front,) = [line for line in axes.get_lines() if line.get_label() == FRONT]
-        points = list(zip(front.get_xdata(), front.get_ydata(), strict=True))
-        assert points == [pytest.approx(one) for one in ((-0.5, -40), (0, 0), (0.5, 40))]
+        points = np.asarray(front.get_xydata())
+        assert points == pytest.approx(np.array([(-0.5, -40), (0, 0), (0.5, 40)]))
 
 
 def test_what_costs_more_and_what_drops_too_far_is_shaded_and_named() -> None:
