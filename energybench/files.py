@@ -83,12 +83,12 @@ def expanded(path: str) -> Path:
 def publish(path: Path, write: Callable[[Path], object], advice: str = _CACHE) -> None:
     """Let `write` fill a temporary file beside `path`, then rename it to `path` in one step.
 
-    The contents are on the disk before the name is. The temporary file has the suffix of `path`, a
+    The contents are on the disk before the name is. The temporary file has a name of no format. A
     file that is replaced leaves its permissions, and a link stays one. Raises `UsageError`, which
     ends in `advice`, where that fails; what was at `path` is then unchanged.
     """
     target = Path(os.path.realpath(path))
-    temporary = target.with_name(f".{target.stem[:60]}.{token_hex(4)}{target.suffix}")
+    temporary = target.with_name(f".{target.name[:60]}.{token_hex(4)}")
     try:
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         os.close(handle)

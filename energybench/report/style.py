@@ -219,10 +219,11 @@ def check_figure_path(path: Path) -> None:
 def save_figure(figure: "Figure", path: Path) -> None:
     """Write an SVG or PNG; raises `UsageError` if the file cannot be written."""
     check_figure_path(path)
-    metadata = {"Date": None} if path.suffix.lower() == ".svg" else None
+    kind = path.suffix.lower().removeprefix(".")
+    metadata = {"Date": None} if kind == "svg" else None
     publish(
         path,
-        lambda file: figure.savefig(file, dpi=150, metadata=metadata),
+        lambda file: figure.savefig(file, dpi=150, metadata=metadata, format=kind),
         "name another file, or free some space there",
     )
 
