@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from energybench.records.metric import Metric
 from energybench.records.record import CompressionReport
 
-STRUCTURE, MASK, BITS = 0, 1, 2
+STRUCTURE, TRAINED, MASK, BITS = 0, 1, 2, 3
 """Stages, in the order in which a composition applies them."""
 
 

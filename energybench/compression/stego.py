@@ -119,10 +119,15 @@ class Stego:
 
     @torch.no_grad()
     def after_step(self, model: nn.Module) -> None:
-        """Add the remainders to the weights, round, and keep the rounding errors as remainders."""
+        """Add the remainders to the weights, round, and keep the rounding errors as remainders.
+
+        A frozen weight has kept its clear bits, and needs no remainder.
+        """
         if not self._bits:
             return
         for name, weight in covered_weights(model).items():
+            if not weight.requires_grad:
+                continue
             if name not in self._remainders:
                 self._remainders[name] = torch.zeros_like(weight)
             self._remainders[name] = laid_out_like(weight, self._remainders[name])

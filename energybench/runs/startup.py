@@ -69,7 +69,7 @@ def check_ranks(config: RunConfig, ranks: int) -> None:
     size = config.finetune.batch_size
     if size % ranks:
         raise UsageError(
-            f"batch_size is {size}, the images of one step on all ranks together; it "
+            f"batch_size is {size}, the batch of one step on all ranks together; it "
             f"cannot be split evenly over {ranks}: name a multiple of {ranks}"
         )
     for asked, option in ((config.compile, "compile"), (config.largest_batch, "batch_size auto")):
@@ -103,10 +103,10 @@ def _checked(
             f"vary is all, and every seed starts from the same weights of {data.name}; leave vary "
             "out, or take a data set that pretrains its networks, without weights"
         )
-    images = data.split_sizes["train"]
-    if images < config.finetune.batch_size and images % group.world_size:
+    items = data.split_sizes["train"]
+    if items < config.finetune.batch_size and items % group.world_size:
         raise UsageError(
-            f"one batch of all {images} training images cannot be split evenly over "
+            f"one batch of all {items} training items cannot be split evenly over "
             f"{group.world_size} ranks; lower batch_size"
         )
     if config.measure.trace and len(set(group.nodes)) > 1:

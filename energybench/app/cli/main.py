@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from energybench import __version__
@@ -12,7 +13,7 @@ from energybench.app.cli import comparing, doctor, init, journals, reports
 from energybench.app.cli.arguments import add_options, run_config
 from energybench.energy.lock import InUse
 from energybench.errors import EnergybenchError
-from energybench.registry import DATASETS, EXECUTORS, METERS, METHODS, MODELS
+from energybench.registry import DATASETS, EXECUTORS, METERS, METHODS, MODELS, image_models
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -97,7 +98,7 @@ def _capacity(options: argparse.Namespace) -> None:
     output = Path(options.output) if options.output else None
     if output is not None:
         check_figure_path(output)
-    names = MODELS.names() if options.model == "all" else options.model.split(",")
+    names = image_models() if options.model == "all" else options.model.split(",")
     names = [MODELS.check(name.strip()) for name in names]
     config = run_config(options)
     kind = {"scope": options.scope, "strategy": options.strategy, "per_layer": options.per_layer}
@@ -126,9 +127,17 @@ def _pretrain(options: argparse.Namespace) -> None:
     from energybench.progress import Progress
     from energybench.runs.startup import open_session
 
-    names = [MODELS.check(name) for name in options.models or MODELS.names()]
-    session = open_session(run_config(options), Progress(sys.stderr), for_energy=False)
-    with closing(session), session.exclusive_use(options.wait, say=_say):
-        for name in names:
-            found = session.pretrained(name)
-            print(f"{name:<14}{found.facts['test_accuracy']:8.2%}  {found.path}", flush=True)
+    names = [MODELS.check(name) for name in options.models or image_models()]
+    config = run_config(options)
+    texts = [name for name in names if name not in image_models()]
+    images = [name for name in names if name not in texts]
+    for dataset, group in ((config.dataset, images), ("text", texts)):
+        if not group:
+            continue
+        opened = open_session(replace(config, dataset=dataset), Progress(sys.stderr), False)
+        with closing(opened) as session, session.exclusive_use(options.wait, say=_say):
+            for name in group:
+                found = session.pretrained(name)
+                accuracy = found.facts.get("test_accuracy")
+                known = f"{accuracy:8.2%}" if accuracy is not None else " " * 8
+                print(f"{name:<14}{known}  {found.path}", flush=True)

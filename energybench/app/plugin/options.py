@@ -1,5 +1,6 @@
 """The options of a session: `--energy-NAME` on the command line, `energy_NAME` in ini files."""
 
+import difflib
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -71,6 +72,23 @@ def given_options(config: pytest.Config) -> dict[str, Given]:
         if text is not None:
             given[key(one)] = Given(text, flag(one))
     return given
+
+
+def marked_options(values: Mapping[str, object], mark: str) -> dict[str, Given]:
+    """Return the options that a mark sets, by `key`; `values` has them by name.
+
+    Raises `UsageError` for an unknown name.
+    """
+    known = {one.name: key(one) for one in OPTIONS}
+    found: dict[str, Given] = {}
+    for given, value in values.items():
+        name = given.replace("_", "-")
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+            hint = f"did you mean {' or '.join(near)}?" if near else "pytest --help lists them"
+            raise UsageError(f"{mark}: options has an unknown name, {given!r}; {hint}")
+        found[known[name]] = Given(value, f"{mark}: {name} in options")
+    return found
 
 
 def with_flag(error: EnergybenchError) -> str:
