@@ -81,6 +81,7 @@ class Registry:
 
 LANGUAGE_MODELS = {
     "gpt2-tiny": "energybench.workloads.language.gpt2_tiny:gpt2_tiny",
+    "smollm2-135m": "energybench.workloads.language.smollm2:smollm2_135m",
     "hf": "energybench.workloads.language.folder:open_model",
 }
 """Names of causal language models; the other models classify images."""

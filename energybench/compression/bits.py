@@ -179,3 +179,10 @@ def _randomize(part: Tensor, form: Format, bits: int, generator: torch.Generator
     if bits > form.fraction:
         infinite = part.isfinite().logical_not_().to(form.integer)
         number.sub_(infinite, alpha=1 << form.fraction)
+
+
+@torch.no_grad()
+def with_clear_bits(weight: Tensor, bits: int) -> int:
+    """Return how many elements of `weight`, float32, have the `bits` low-order bits clear."""
+    low = weight.detach().view(torch.int32).bitwise_and((1 << bits) - 1)
+    return weight.numel() - int(low.count_nonzero())

@@ -103,7 +103,21 @@ class Stego:
         self._bits, self._remainders = int(found.setting or 0), {}
         covered = sum(weight.numel() for weight in weights.values())
         rate = self._bits / 32 * covered / parameter_count(model)
-        return found.report(self.name, {"bits": self._bits}, rate, shared_notes(model))
+        notes = [*shared_notes(model), *self._clear_before(trial)]
+        return found.report(self.name, {"bits": self._bits}, rate, notes)
+
+    def _clear_before(self, trial: Overwriting) -> list[str]:
+        """Say which share of the weights had the bits clear already, where chance explains less.
+
+        Weights that come out of a narrower format do: their capacity is that format's.
+        """
+        share = trial.clear_before(self._bits) if self._bits else 0.0
+        if share <= max(0.01, 2.0 ** (1 - self._bits)):
+            return []
+        return [
+            f"{self.name}: {100 * share:.1f} % of the covered weights "
+            f"had these {self._bits} bits clear before"
+        ]
 
     def precisions(self) -> tuple[str, ...]:
         """Return those that hold every bit left: bf16 (8 of 24 significant bits), TF32 (11)."""

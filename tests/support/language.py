@@ -34,7 +34,7 @@ def text_folder(folder: Path) -> Path:
     return folder
 
 
-def model_folder(folder: Path, kind: str = "gpt2", steps: int = 40, **changes: Any) -> Path:
+def model_folder(folder: Path, kind: str = "gpt2", steps: int = 100, **changes: Any) -> Path:
     """Save a model of two blocks with its tokenizer into `folder`, trained a little.
 
     `kind` is "gpt2", whose head is tied to its embedding, or "llama", whose head is not.
@@ -59,10 +59,11 @@ def model_folder(folder: Path, kind: str = "gpt2", steps: int = 40, **changes: A
 
 
 def _train(model: nn.Module, tokens: torch.Tensor, steps: int) -> None:
-    blocks = tokens[: len(tokens) // 16 * 16].reshape(-1, 16)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.02)
-    for step in range(steps):
-        batch = blocks[step * 32 % len(blocks) :][:32]
+    blocks = tokens[: (len(tokens) - 1) // 16 * 16 + 1].unfold(0, 17, 16)
+    draw = torch.Generator().manual_seed(0)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.005)
+    for _ in range(steps):
+        batch = blocks[torch.randint(len(blocks), (16,), generator=draw)]
         logits = model(batch[:, :-1]).logits
         optimizer.zero_grad()
         nn.functional.cross_entropy(logits.flatten(0, 1), batch[:, 1:].flatten()).backward()

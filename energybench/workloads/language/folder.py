@@ -25,6 +25,9 @@ T = TypeVar("T")
 FILES = "config.json, the tokenizer's files (tokenizer.json) and *.safetensors"
 
 
+_TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
+
+
 @dataclass(frozen=True)
 class FolderModel:
     """The causal model in a local folder."""
@@ -177,6 +180,10 @@ def _text_config(folder: Path) -> Any:
 def _tokenizer(folder: Path) -> Any:
     from energybench.workloads.language.libraries import transformers
 
+    if not any((folder / name).is_file() for name in _TOKENIZERS):  # else it would be an empty one
+        raise UsageError(
+            f"no tokenizer in {folder}; put the model's own there: {', '.join(_TOKENIZERS[:3])}"
+        )
     read = transformers.AutoTokenizer.from_pretrained
     return _read(folder, lambda: read(folder, local_files_only=True))
 

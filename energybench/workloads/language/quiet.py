@@ -1,7 +1,8 @@
 """Keeps transformers from drawing progress bars and logging while it reads a model."""
 
+import io
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 
 
 @contextmanager
@@ -14,7 +15,8 @@ def quietly() -> Iterator[None]:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        yield
+        with redirect_stderr(io.StringIO()):  # for the bars that heed no setting
+            yield
     finally:
         logging.set_verbosity(level)
         if bars:

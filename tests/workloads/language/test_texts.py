@@ -121,7 +121,7 @@ def test_a_missing_text_or_split_is_named(tmp_path: Path) -> None:
 
 def test_a_text_shorter_than_a_block_says_so(tmp_path: Path) -> None:
     path = tmp_path / "short.txt"
-    path.write_text("a few words\n" * 10)
+    path.write_text("a few words\n" * 60)
     task = prepared(str(path), 128).task("gpt2-tiny", None, CPU)
     with pytest.raises(UsageError, match=r"has \d+ tokens, fewer than one block of 128 .*; give"):
         task.facts() and task.split_sizes
