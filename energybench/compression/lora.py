@@ -5,9 +5,11 @@ library peft. It is what people do to spend less on fine-tuning, and no compress
 keeps its size, and the adapters are merged into it before it is tested.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import nn
 
 from energybench.compression.base import TRAINED, Score, require_score
@@ -40,8 +42,8 @@ class Lora:
     def compress(self, model: nn.Module, score: Score, tolerance: float) -> CompressionReport:
         """Freeze `model` and add adapters that change nothing yet; measure nothing.
 
-        The report has {"rank": r, "layers": how many have an adapter}. Adapters are initialized
-        from PyTorch's generator. Raises `CellError` for a model without a layer to adapt, and
+        The report has {"rank": r, "layers": how many have an adapter}. Adapters start alike in
+        every run. Raises `CellError` for a model without a layer to adapt, and
         `UsageError` where peft is not installed.
         """
         require_score(score)
@@ -52,7 +54,8 @@ class Lora:
         peft = _library()
         training = model.training
         config = peft.LoraConfig(r=self._rank, lora_alpha=SCALE * self._rank, target_modules=layers)
-        peft.inject_adapter_in_model(config, model)
+        with _own_random_numbers(model):
+            peft.inject_adapter_in_model(config, model)
         model.train(training)
         tied = [
             f"{' and '.join(n)} are one parameter, left as it is"
@@ -96,6 +99,15 @@ def _takes_adapter(layer: nn.Module) -> bool:
     if type(layer) is nn.Conv2d:
         return layer.groups == 1
     return type(layer) is nn.Linear
+
+
+@contextmanager
+def _own_random_numbers(model: nn.Module) -> Iterator[None]:
+    """Draw the same random numbers in every block, and leave PyTorch's generators as they are."""
+    devices = {one.device for one in model.parameters() if one.device.type == "cuda"}
+    with torch.random.fork_rng(sorted(device.index for device in devices)):
+        torch.manual_seed(0)
+        yield
 
 
 def _library() -> Any:

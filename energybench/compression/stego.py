@@ -151,7 +151,7 @@ class Stego:
                 rest.sub_(part)
 
     def finalize(self, model: nn.Module) -> None:
-        """Clear the bits and drop the remainders.
+        """Clear the bits and drop the remainders; frozen weights have them clear.
 
         Raises `CellError` if training left NaN or infinity.
         """
@@ -162,7 +162,8 @@ class Stego:
         require_weights(self.name, weights)
         require_weights(self.name, remainders or weights)  # cleared exponent bits hide infinity
         for weight in weights.values():
-            overwrite(weight, self._bits)
+            if weight.requires_grad:
+                overwrite(weight, self._bits)
 
 
 class StegoFp32(Stego):
