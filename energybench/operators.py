@@ -29,9 +29,11 @@ def declare_operators() -> None:
 
     if _compiled_library_loads():
         return
-    library = torch.library.Library("torchvision", "DEF")
+    library = torch.library.Library("torchvision", "FRAGMENT")
     for schema in _FAKED_BY_TORCHVISION:
-        library.define(schema)
+        name = f"torchvision::{schema.partition('(')[0]}"
+        if not torch._C._jit_get_schemas_for_operator(name):  # nobody has declared it
+            library.define(schema)
     _DECLARED.append(library)
 
 

@@ -168,8 +168,8 @@ class Overwriting:
         Zeros do not count.
         """
         originals = [original for _, original in self._originals.pairs]
-        others = sum(int(original.count_nonzero()) for original in originals)
-        zeros = sum(original.numel() for original in originals) - others
+        zeros = sum(with_clear_bits(original, 32) for original in originals)
+        others = sum(original.numel() for original in originals) - zeros
         clear = sum(with_clear_bits(original, bits) for original in originals) - zeros
         return clear / others if others else 0.0
 

@@ -82,7 +82,8 @@ class Composition:
 
     That order is structure, masks, bits, and what is trained. After a step the constraints are held
     in the reverse order: the mask comes last, because a zero has all its low bits clear, whereas
-    clearing bits keeps no zero at zero. At the end, adapters are merged after all constraints are exact.
+    clearing bits keeps no zero at zero. At the end, adapters are merged after all constraints are
+    exact.
     """
 
     def __init__(self, parts: Sequence[Compression]) -> None:

@@ -5,7 +5,7 @@ Layers that transformers keeps as transposed `Conv1D` (GPT-2's) are ordinary Lin
 that every method sees them.
 """
 
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import torch
 from torch import nn
@@ -15,7 +15,6 @@ from energybench.registry import MODELS
 from energybench.workloads.base import Weights
 
 
-@runtime_checkable
 class LanguageModel(Protocol):
     """One causal language model. Equal models are interchangeable, and hashable."""
 
@@ -52,8 +51,8 @@ class LanguageModel(Protocol):
 
 def find_model(name: str) -> LanguageModel:
     """Return the language model called `name`; raises `UsageError` if it is none."""
-    model = MODELS.get(name)
-    if not isinstance(model, LanguageModel):
+    model: LanguageModel = MODELS.get(name)
+    if not hasattr(type(model), "encode"):
         raise UsageError(
             f"{name} is no language model; with a text, name gpt2-tiny, smollm2-135m or hf:PATH"
         )
