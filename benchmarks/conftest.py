@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 
 HERE = Path(__file__).resolve().parent
-ON_REQUEST = ("test_instruments*.py", "test_step.py", "test_throughput.py", "studies")
+ON_REQUEST = (
+    "test_instruments*.py",
+    "test_language.py",
+    "test_step.py",
+    "test_throughput.py",
+    "studies",
+)
 """Files and folders outside the paper's matrix: they run only when their path is named."""
 
 

@@ -58,8 +58,9 @@ class FinetuneConfig:
     max_epochs: int = option(50, "most epochs of one fine-tuning", at_least=1, at_most=1_000_000)
     batch_size: int = option(
         64,
-        "images per training step, on all processes together; `auto` finds, for each model and "
-        "before anything is measured, the largest power of two that fits the device's free memory",
+        "images, or blocks of text, per training step, on all processes together; `auto` finds, "
+        "for each model and before anything is measured, the largest power of two that fits the "
+        "device's free memory",
         at_least=2,
         at_most=1_000_000,
         word="auto",
@@ -169,7 +170,7 @@ class MeasureConfig:
 
 @dataclass(frozen=True)
 class DataConfig:
-    """How image folders are read."""
+    """How data sets are read."""
 
     cache: str = option(
         "",
@@ -191,6 +192,12 @@ class DataConfig:
         "ImageNet is often arranged; no image may be reached twice",
         choices=LINKS,
     )
+    block_length: int = option(
+        128,
+        "tokens per block of a text; batches are counted in blocks",
+        at_least=2,
+        at_most=1_000_000,
+    )
 
     def __post_init__(self) -> None:
         check(self)
@@ -201,7 +208,8 @@ class RunConfig:
     """All values that shape the results of a run, except the cell itself."""
 
     dataset: str = option(
-        "handwriting", "`handwriting`, `digits`, `folder:PATH` or `imagenet:PATH`"
+        "handwriting",
+        "`handwriting`, `digits`, `folder:PATH`, `imagenet:PATH`, `text` or `text:PATH`",
     )
     data: DataConfig = field(default_factory=DataConfig)
     weights: str | None = option(
@@ -256,7 +264,7 @@ class RunConfig:
         size = self.finetune.batch_size
         if size % ranks and not self.largest_batch:
             raise UsageError(
-                f"batch_size is {size}, the images of one step on all ranks together; it "
+                f"batch_size is {size}, the batch of one step on all ranks together; it "
                 f"cannot be split evenly over {ranks}: name a multiple of {ranks}"
             )
         for asked, name in ((self.compile, "compile"), (self.largest_batch, "batch_size auto")):

@@ -6,7 +6,7 @@ of another package in the group `energybench.models` (`.methods`, `.meters`, `.d
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,12 +19,16 @@ from energybench.errors import UsageError
 class Registry:
     """One kind of thing by name.
 
-    Nothing is imported until `get`; two targets for one name raise `UsageError`.
+    Nothing is imported until `get`; two targets for one name raise `UsageError`. Names in `located`
+    stand before a place: "hf:PATH" is what the target of "hf" makes of "PATH".
     """
 
-    def __init__(self, kind: str, builtin: Mapping[str, str]) -> None:
+    def __init__(
+        self, kind: str, builtin: Mapping[str, str], located: Collection[str] = ()
+    ) -> None:
         self.kind = kind
         self._builtin = dict(builtin)
+        self._located = frozenset(located)
 
     @cached_property
     def _targets(self) -> dict[str, EntryPoint]:
@@ -50,6 +54,11 @@ class Registry:
 
     def check(self, name: str) -> str:
         """`name` itself; raises `UsageError` with the nearest names if it is unknown."""
+        base, _, place = name.partition(":")
+        if base in self._located:
+            if not place.strip():
+                raise UsageError(f"{self.kind} {base} needs a place; write {base}:PATH")
+            return name
         if name not in self._builtin and name not in self._targets:
             near = difflib.get_close_matches(name, self._targets, n=3, cutoff=0.5)
             known = ", ".join(self._targets)
@@ -59,14 +68,23 @@ class Registry:
 
     def get(self, name: str) -> Any:
         """Import and return what `name` stands for."""
-        target = self._targets[self.check(name)]
+        base, _, place = self.check(name).partition(":")
+        target = self._targets[base if base in self._located else name]
         try:
-            return target.load()
+            found = target.load()
         except (ImportError, AttributeError) as error:
             raise UsageError(
                 f"{self.kind} {name!r} cannot be imported from {target.value}: {error}"
             ) from error
+        return found(place) if base in self._located else found
 
+
+LANGUAGE_MODELS = {
+    "gpt2-tiny": "energybench.workloads.language.gpt2_tiny:gpt2_tiny",
+    "smollm2-135m": "energybench.workloads.language.smollm2:smollm2_135m",
+    "hf": "energybench.workloads.language.folder:open_model",
+}
+"""Names of causal language models; the other models classify images."""
 
 MODELS = Registry(
     "model",
@@ -83,7 +101,9 @@ MODELS = Registry(
             "vgg16",
             "convnext_base",
         )
-    },
+    }
+    | LANGUAGE_MODELS,
+    located=("hf",),
 )
 
 METHODS = Registry(
@@ -104,6 +124,9 @@ METHODS = Registry(
         "prune-2to4": "energybench.compression.sparse:TwoOfFour",
         "prune-channels": "energybench.compression.channels:PruneChannels",
         "lowrank": "energybench.compression.lowrank:LowRank",
+        "lora": "energybench.compression.lora:Lora",
+        "freeze": "energybench.compression.freeze:Freeze",
+        "freeze-bn": "energybench.compression.freeze:FreezeBatchNorm",
     },
 )
 
@@ -114,8 +137,15 @@ DATASETS = Registry(
         "digits": "energybench.workloads.images.data.digits:open_digits",
         "folder": "energybench.workloads.images.data.folders:open_folder",
         "imagenet": "energybench.workloads.images.data.folders:open_imagenet",
+        "text": "energybench.workloads.language.texts:open_text",
     },
 )
+
+
+def image_models() -> list[str]:
+    """Names of the models that classify images."""
+    return [name for name in MODELS.names() if name not in LANGUAGE_MODELS]
+
 
 EXECUTORS = Registry(
     "executor",
@@ -186,8 +216,14 @@ SETTINGS: Mapping[str, Setting] = {
     "prune": _FRACTION,
     "prune-layerwise": _FRACTION,
     "prune-once": _FRACTION,
+    "lora": Setting("rank", int, 1, 1024),
+    "freeze": Setting("layers", int, 1, 1000),
 }
 """Method -> the setting that may stand behind its name; the method then searches nothing."""
+
+
+_BESIDE_LORA = ("lora", "stego", "stego-fp32", "stego-once", "freeze-bn")
+"""Methods that `lora` composes with: merged adapters would fill what others have pruned."""
 
 
 def base_name(part: str) -> str:
@@ -228,6 +264,12 @@ def method_parts(method: str) -> tuple[str, ...]:
     idle = [part for part in parts if part == "baseline" or is_repeat(part)]
     if len(parts) > 1 and idle:
         raise UsageError(f"method {method!r} composes with {idle[0]}, which does nothing; drop it")
+    others = [name for name in names if name not in _BESIDE_LORA]
+    if "lora" in names and others:
+        raise UsageError(
+            f"method {method!r}: lora trains adapters beside whole layers and composes with "
+            f"{', '.join(_BESIDE_LORA[1:])}; drop {others[0]}, or take freeze+{others[0]}"
+        )
     return parts
 
 

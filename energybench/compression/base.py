@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from energybench.records.metric import Metric
 from energybench.records.record import CompressionReport
 
-STRUCTURE, MASK, BITS = 0, 1, 2
-"""Stages, in the order in which a composition applies them."""
+STRUCTURE, MASK, BITS, TRAINED = 0, 1, 2, 3
+"""Stages, in the order in which a composition applies them; the last chooses what is trained."""
 
 
 @dataclass(frozen=True)

@@ -179,3 +179,18 @@ def _randomize(part: Tensor, form: Format, bits: int, generator: torch.Generator
     if bits > form.fraction:
         infinite = part.isfinite().logical_not_().to(form.integer)
         number.sub_(infinite, alpha=1 << form.fraction)
+
+
+_COUNTED = 1 << 16
+"""Elements whose bits are counted at a time: a whole weight's would be a copy of it."""
+
+
+@torch.no_grad()
+def with_clear_bits(weight: Tensor, bits: int) -> int:
+    """Return how many elements of `weight`, float32, have the `bits` (1..32) low bits clear."""
+    mask = (1 << bits) - 1 if bits < 32 else -1
+    found = 0
+    for part in weight.detach().flatten().split(_COUNTED):
+        low = part.view(torch.int32).bitwise_and(mask)
+        found += part.numel() - int(low.count_nonzero())
+    return found

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from energybench.compression.base import Judged, Score
-from energybench.compression.bits import Fill, Rounding, overwrite, require_filling
+from energybench.compression.bits import Fill, Rounding, overwrite, require_filling, with_clear_bits
 from energybench.compression.search import Found, boundary, measure, settle
 from energybench.compression.weights import Originals, covered_weights, require_weights
 from energybench.errors import CellError
@@ -161,6 +161,17 @@ class Overwriting:
     def restore(self) -> None:
         """Restore the untouched weights."""
         self._originals.restore()
+
+    def clear_before(self, bits: int) -> float:
+        """Return the share of untouched weights, 0..1, whose `bits` low-order bits are clear.
+
+        Zeros do not count.
+        """
+        originals = [original for _, original in self._originals.pairs]
+        zeros = sum(with_clear_bits(original, 32) for original in originals)
+        others = sum(original.numel() for original in originals) - zeros
+        clear = sum(with_clear_bits(original, bits) for original in originals) - zeros
+        return clear / others if others else 0.0
 
     def advance(self, setting: float) -> None:
         """Overwrite `setting` bits of weights in which fewer bits are overwritten already.

@@ -6,6 +6,7 @@ from math import prod
 from torch import Tensor, nn
 
 from energybench.compression.base import (
+    TRAINED,
     Compression,
     HasTrainingState,
     Score,
@@ -79,9 +80,10 @@ def _build(name: str) -> Compression:
 class Composition:
     """Applies several compressions to one model, in the order of their stages.
 
-    That order is structure, masks, bits. After a step the constraints are held in the reverse
-    order: the mask comes last, because a zero has all its low bits clear, whereas clearing bits
-    keeps no zero at zero.
+    That order is structure, masks, bits, and what is trained. After a step the constraints are held
+    in the reverse order: the mask comes last, because a zero has all its low bits clear, whereas
+    clearing bits keeps no zero at zero. At the end, adapters are merged after all constraints are
+    exact.
     """
 
     def __init__(self, parts: Sequence[Compression]) -> None:
@@ -152,7 +154,9 @@ class Composition:
 
     def finalize(self, model: nn.Module) -> None:
         """Make the trained weights satisfy every part's constraint exactly, in place."""
-        for part in reversed(self._parts):
+        training = [part for part in self._parts if part.stage == TRAINED]
+        constraints = [part for part in self._parts if part.stage != TRAINED]
+        for part in [*reversed(constraints), *training]:
             part.finalize(model)
 
 

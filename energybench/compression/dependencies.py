@@ -47,8 +47,9 @@ def channel_sets(model: nn.Module, *inputs: Any, **named: Any) -> list[ChannelSe
 
     `model(*inputs, **named)` runs once to trace its layers. A set is left out where it reaches the
     model's outputs, a grouped convolution (other than a depthwise one), a transposed convolution,
-    a weight that two layers share, or a layer other than Linear, convolution, BatchNorm, LayerNorm
-    and parameters of the model's own. Modes, hooks and `requires_grad` end as they were.
+    a weight that two layers share, a layer other than Linear, convolution, BatchNorm, LayerNorm
+    and parameters of the model's own, or where the trace does not fit its layers. Modes, hooks and
+    `requires_grad` end as they were.
 
     Raises `UsageError` where Torch-Pruning is not installed, and `CellError` for a model that it
     cannot trace.
@@ -68,7 +69,12 @@ def channel_sets(model: nn.Module, *inputs: Any, **named: Any) -> list[ChannelSe
             raise CellError(
                 f"prune-channels: Torch-Pruning cannot trace this model: {first_line(error)}"
             ) from error
-    return [channels for channels in sets if channels is not None and channels.size > 1]
+    return [found for found in sets if found is not None and found.size > 1 and _fits(found)]
+
+
+def _fits(channels: ChannelSet) -> bool:
+    """Return whether every position is within its layer: heads of an attention may be mistraced."""
+    return all(int(positions.max()) < site.width for site, positions, _ in channels.places)
 
 
 def first_line(error: Exception) -> str:

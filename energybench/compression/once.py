@@ -4,11 +4,10 @@ arXiv 2506.01311 does this: it overwrites low-order bits, or zeroes weights, and
 network as any other. `stego` and `prune` hold what they did through every step.
 """
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from energybench.compression.base import Score
-from energybench.compression.bits import Fill, Rounding
+from energybench.compression.bits import Fill, Rounding, with_clear_bits
 from energybench.compression.prune import Prune, Weights
 from energybench.compression.stego import Stego
 from energybench.compression.weights import covered_weights, zero_count
@@ -50,7 +49,7 @@ class StegoOnce(Stego):
         if not self._bits or self._fill != "zeros":
             return []
         weights = list(covered_weights(model).values())
-        clear = sum(_with_clear_bits(weight, self._bits) for weight in weights)
+        clear = sum(with_clear_bits(weight, self._bits) for weight in weights)
         share = clear / sum(weight.numel() for weight in weights)
         return [
             f"{self.name}: {100 * share:.1f} % of the covered weights "
@@ -91,10 +90,3 @@ class PruneOnce(Prune):
         return [
             f"{self.name}: {100 * share:.1f} % of the zeroed weights are still zero after training"
         ]
-
-
-@torch.no_grad()
-def _with_clear_bits(weight: Tensor, bits: int) -> int:
-    """Return how many elements of `weight`, float32, have the `bits` low-order bits clear."""
-    low = weight.detach().view(torch.int32).bitwise_and((1 << bits) - 1)
-    return weight.numel() - int(low.count_nonzero())

@@ -103,7 +103,21 @@ class Stego:
         self._bits, self._remainders = int(found.setting or 0), {}
         covered = sum(weight.numel() for weight in weights.values())
         rate = self._bits / 32 * covered / parameter_count(model)
-        return found.report(self.name, {"bits": self._bits}, rate, shared_notes(model))
+        notes = [*shared_notes(model), *self._clear_before(trial)]
+        return found.report(self.name, {"bits": self._bits}, rate, notes)
+
+    def _clear_before(self, trial: Overwriting) -> list[str]:
+        """Say which share of the weights had the bits clear already, where chance explains less.
+
+        Weights that come out of a narrower format do: their capacity is that format's.
+        """
+        share = trial.clear_before(self._bits) if self._bits else 0.0
+        if share <= max(0.01, 2.0 ** (1 - self._bits)):
+            return []
+        return [
+            f"{self.name}: {100 * share:.1f} % of the covered weights "
+            f"had these {self._bits} bits clear before"
+        ]
 
     def precisions(self) -> tuple[str, ...]:
         """Return those that hold every bit left: bf16 (8 of 24 significant bits), TF32 (11)."""
@@ -119,10 +133,15 @@ class Stego:
 
     @torch.no_grad()
     def after_step(self, model: nn.Module) -> None:
-        """Add the remainders to the weights, round, and keep the rounding errors as remainders."""
+        """Add the remainders to the weights, round, and keep the rounding errors as remainders.
+
+        A frozen weight has kept its clear bits, and needs no remainder.
+        """
         if not self._bits:
             return
         for name, weight in covered_weights(model).items():
+            if not weight.requires_grad:
+                continue
             if name not in self._remainders:
                 self._remainders[name] = torch.zeros_like(weight)
             self._remainders[name] = laid_out_like(weight, self._remainders[name])
@@ -132,7 +151,7 @@ class Stego:
                 rest.sub_(part)
 
     def finalize(self, model: nn.Module) -> None:
-        """Clear the bits and drop the remainders.
+        """Clear the bits and drop the remainders; frozen weights have them clear.
 
         Raises `CellError` if training left NaN or infinity.
         """
@@ -143,7 +162,8 @@ class Stego:
         require_weights(self.name, weights)
         require_weights(self.name, remainders or weights)  # cleared exponent bits hide infinity
         for weight in weights.values():
-            overwrite(weight, self._bits)
+            if weight.requires_grad:
+                overwrite(weight, self._bits)
 
 
 class StegoFp32(Stego):

@@ -4,16 +4,20 @@ Covered are the weights of every Linear and convolution; an embedding only where
 that of a Linear (tied embeddings). Biases, normalization parameters and layer scales are not
 covered: together they are under 1 % of the paper's networks, each of them scales or shifts a whole
 channel, and published global pruning leaves them out. Masks and bits cover the same weights, so
-that their compression rates can be compared.
+that their compression rates can be compared. The adapters of `lora` are not covered, and the layer
+below an adapter keeps its name.
 """
 
 from collections.abc import Iterable, Mapping
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from energybench.errors import CellError
+
+T = TypeVar("T")
 
 _LAYERS = (
     nn.Linear,
@@ -36,7 +40,20 @@ def covered_weights(model: nn.Module) -> dict[str, nn.Parameter]:
     for name, module in model.named_modules():
         if isinstance(module, _LAYERS) and isinstance(module.weight, nn.Parameter):
             names.setdefault(module.weight, f"{name}.weight".removeprefix("."))
-    return {name: weight for weight, name in names.items()}
+    return without_adapters({name: weight for weight, name in names.items()})
+
+
+def without_adapters(named: Mapping[str, T]) -> dict[str, T]:
+    """Return `named` without the entries of adapters, and the layers below them by their own names.
+
+    peft calls the layer `fc` below an adapter `fc.base_layer`, and the adapter's parts `fc.lora_A`
+    and `fc.lora_B`.
+    """
+    return {
+        name.replace(".base_layer.", "."): value
+        for name, value in named.items()
+        if ".lora_" not in name
+    }
 
 
 def shared_names(model: nn.Module) -> dict[str, list[str]]:
@@ -126,11 +143,16 @@ class Zeros:
         """Name -> int8 mask: all bits set for a kept weight, none for a pruned one."""
 
     def hold(self, model: nn.Module) -> None:
-        """Zero the pruned weights again, whatever their values are, NaN included."""
+        """Zero the pruned weights again, whatever their values are, NaN included.
+
+        A frozen weight has kept its zeros.
+        """
         if not self.kept:
             return
         weights = covered_weights(model)
         for name, kept in self.kept.items():
+            if not weights[name].requires_grad:
+                continue
             self.kept[name] = laid_out_like(weights[name], kept)
             _clear(weights[name].detach(), self.kept[name])
 

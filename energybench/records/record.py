@@ -6,6 +6,7 @@ Energies are joules, durations seconds, accuracies fractions (0..1); a name carr
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar
@@ -69,6 +70,8 @@ class TestResult:
     right: str | None = None
     """One digit per item, in the split's order: "1" if right, "0" if wrong; None where the task
     does not judge single items."""
+    loss: float | None = None
+    """Mean loss per item; None in records of versions that kept none."""
 
     @property
     def resolution(self) -> float:
@@ -216,6 +219,29 @@ class RunRecord:
         return None if reading is None or reading.cpu is None else reading.cpu.own_s
 
     @property
+    def items_per_s(self) -> float | None:
+        """Training items per second over all epochs' training parts; None without an epoch."""
+        seconds = sum(epoch.items / epoch.items_per_s for epoch in self.epochs)
+        return sum(epoch.items for epoch in self.epochs) / seconds if seconds else None
+
+    @property
+    def joules_per_1000_items(self) -> float | None:
+        """IT energy of fine-tuning, validation included, per 1,000 training items, or None."""
+        reading = self.phases.get("finetune")
+        items = sum(epoch.items for epoch in self.epochs)
+        if reading is None or reading.it_joules is None or not items:
+            return None
+        return 1000.0 * reading.it_joules / items
+
+    @property
+    def perplexity(self) -> float | None:
+        """Exponential of the test's loss per token; None where items are no tokens, or no loss."""
+        loss = self.test.loss if self.test else None
+        if self.dataset.item != "token" or loss is None:
+            return None
+        return math.exp(min(loss, 700.0))  # beyond it no float holds the result
+
+    @property
     def kg_co2e(self) -> float | None:
         """Emissions of `kwh`, kg CO2 equivalent; None where no country was named."""
         if self.kwh is None or self.carbon is None:
@@ -309,6 +335,15 @@ class RunRecord:
             **(
                 {"accuracy": self.value, "accuracy_drop_pp": self.drop}
                 if metric in (None, ACCURACY)
+                else {}
+            ),
+            **(
+                {
+                    "perplexity": self.perplexity,
+                    "tokens_per_s": self.items_per_s,
+                    "joules_per_1000_tokens": self.joules_per_1000_items,
+                }
+                if self.dataset.item == "token"
                 else {}
             ),
             "metric": metric.name if metric else None,

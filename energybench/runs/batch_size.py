@@ -45,11 +45,11 @@ def largest_batch(session: Session, model: str) -> int:
     the uncompressed model takes training steps, and evaluates the larger batches of evaluation,
     within `SHARE` of the free memory. Raises `CellError` if not even `SMALLEST` items fit.
     """
-    most = min(LARGEST, session.data.split_sizes["train"])
+    task = session.task(model)
+    most = min(LARGEST, len(task.batches("train", 1, seed=0)))
     powers = itertools.takewhile(lambda n: n <= most, (SMALLEST << n for n in itertools.count()))
     sizes = list(powers)
     session.pretrained(model)
-    task = session.task(model)
     fits = _fits_cuda if session.device.type == "cuda" else _HostMemory().fits
     largest = None
     with session.progress.bar(f"largest batch of {model}", len(sizes)) as step:
@@ -60,8 +60,8 @@ def largest_batch(session: Session, model: str) -> int:
             step(str(size))
     if largest is None:
         raise CellError(
-            f"{model}: not even {SMALLEST} images fit into the free memory of {session.device}; "
-            "end other programs there, or use another device"
+            f"{model}: not even a batch of {SMALLEST} fits into the free memory of "
+            f"{session.device}; end other programs there, or use another device"
         )
     return largest
 

@@ -198,7 +198,9 @@ class _RunningCell:
             test = evaluate(model, task, batches, session.device, precision, session.group)
         outcomes = " ".join(map(str, test.outcomes.tolist()))
         right = None if test.right is None else "".join(map(str, test.right.int().tolist()))
-        self.measured.test = TestResult(task.metric, test.value, test.items, outcomes, right)
+        self.measured.test = TestResult(
+            task.metric, test.value, test.items, outcomes, right, test.loss
+        )
 
     def _batches(self, split: Split) -> Batches:
         return self.session.batches(split, self.job.cell.model, self.job.cell.seed)

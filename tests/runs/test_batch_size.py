@@ -62,7 +62,7 @@ def test_a_model_that_does_not_fit_fails_its_cells_and_no_others(
     record = tiny_run(session).result(Cell("resnet18", "baseline")).record
     assert record.status == "failed"
     assert record.error is not None
-    assert "not even 2 images fit" in record.error
+    assert "not even a batch of 2 fits" in record.error
 
 
 @pytest.mark.parametrize(("free", "largest_size"), [(40, 32), (200, 128), (NEVER, 256)])
@@ -106,7 +106,9 @@ def test_without_room_for_two_images_it_says_what_to_do(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batch_size, "_available_bytes", lambda: -1)
-    with pytest.raises(CellError, match=r"resnet18: not even 2 images fit .* end other programs"):
+    with pytest.raises(
+        CellError, match=r"resnet18: not even a batch of 2 fits .* end other programs"
+    ):
         largest(session)
 
 
@@ -117,7 +119,7 @@ def test_a_network_that_does_not_fit_itself_says_the_same(
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 EiB")
 
     monkeypatch.setattr(PretrainedModel, "load", load)
-    with pytest.raises(CellError, match="not even 2 images fit"):
+    with pytest.raises(CellError, match="not even a batch of 2 fits"):
         largest(session)
 
 

@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from energybench.app.cli.arguments import add_options, given_value, run_config
 from energybench.app.cli.streams import standard_output
 from energybench.energy.lock import InUse
 from energybench.errors import EnergybenchError
-from energybench.registry import DATASETS, EXECUTORS, METERS, METHODS, MODELS
+from energybench.registry import DATASETS, EXECUTORS, METERS, METHODS, MODELS, image_models
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -92,7 +93,7 @@ def _list(options: argparse.Namespace) -> None:
 
 
 def _capacity(options: argparse.Namespace) -> None:
-    names = MODELS.names() if options.model == "all" else options.model.split(",")
+    names = image_models() if options.model == "all" else options.model.split(",")
     names = [MODELS.check(name.strip()) for name in names]
     config = run_config(options)  # before the imports, which take seconds
 
@@ -130,17 +131,25 @@ def _say(line: str) -> None:
 
 
 def _pretrain(options: argparse.Namespace) -> None:
-    names = [MODELS.check(name) for name in options.models or MODELS.names()]
+    names = [MODELS.check(name) for name in options.models or image_models()]
     config = run_config(options)  # before the imports, which take seconds
     seeds = given_value(options, "seeds") or 1
 
     from energybench.progress import Progress
     from energybench.runs.startup import open_session
 
-    session = open_session(config, Progress(sys.stderr), for_energy=False, say=_say)
-    with closing(session), session.exclusive_use(options.wait, say=_say):
-        for name in names:
-            for seed in range(seeds):
-                found = session.of_seed(seed).pretrained(name)
-                label = name if seeds == 1 else f"{name} seed {seed}"
-                print(f"{label:<20}{found.facts['test_accuracy']:8.2%}  {found.path}", flush=True)
+    texts = [name for name in names if name not in image_models()]
+    images = [name for name in names if name not in texts]
+    for dataset, group in ((config.dataset, images), ("text", texts)):
+        if not group:
+            continue
+        asked = replace(config, dataset=dataset)
+        opened = open_session(asked, Progress(sys.stderr), for_energy=False, say=_say)
+        with closing(opened) as session, session.exclusive_use(options.wait, say=_say):
+            for name in group:
+                for seed in range(seeds):
+                    found = session.of_seed(seed).pretrained(name)
+                    label = name if seeds == 1 else f"{name} seed {seed}"
+                    accuracy = found.facts.get("test_accuracy")
+                    known = f"{accuracy:8.2%}" if accuracy is not None else " " * 8
+                    print(f"{label:<20}{known}  {found.path}", flush=True)

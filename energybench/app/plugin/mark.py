@@ -2,8 +2,8 @@
 
 import math
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -26,6 +26,8 @@ class Matrix:
     gpu_methods: Sequence[str] = ()
     """Methods beside `methods` on a machine that trains on an NVIDIA GPU, such as `baseline-tf32`:
     controls of an arithmetic that a CPU lacks or does not gain by."""
+    options: Mapping[str, object] = field(default_factory=dict)
+    """Option -> its default in a session with this mark, such as {"dataset": "text"}."""
 
     def methods_on(self, device: str) -> tuple[str, ...]:
         """Return the methods to run by default for the option `device`."""
@@ -37,7 +39,7 @@ def read_mark(mark: pytest.Mark) -> Matrix:
     try:
         matrix = Matrix(*mark.args, **mark.kwargs)
     except TypeError as error:
-        known = "models, methods, tolerances and gpu_methods"
+        known = "models, methods, tolerances, gpu_methods and options"
         reason = str(error).removeprefix("Matrix.__init__() ")
         raise UsageError(f"{MATRIX_MARK} takes {known} ({reason}); {_USE}") from error
     for name, value in (("models", matrix.models), ("methods", matrix.methods)):
@@ -54,6 +56,12 @@ def read_mark(mark: pytest.Mark) -> Matrix:
         raise UsageError(
             f"{MATRIX_MARK}: tolerances is {tolerances!r}, not a list of numbers of at least 0; "
             "write for instance tolerances=[0.5, 1, 2]"
+        )
+    options = matrix.options
+    if not isinstance(options, Mapping) or not all(isinstance(name, str) for name in options):
+        raise UsageError(
+            f"{MATRIX_MARK}: options is {options!r}, not names with values; "
+            'write for instance options={"dataset": "text", "batch-size": 8}'
         )
     return matrix
 

@@ -1,5 +1,6 @@
 """The options of a session: `--energy-NAME` on the command line, `energy_NAME` in ini files."""
 
+import difflib
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -78,6 +79,23 @@ def _in_files(config: pytest.Config) -> dict[str, object]:
         found: Mapping[str, Any] = config.inicfg
         # pytest 9.0.0 and 9.0.1 have each value within an object that says where it is from
         return {name: getattr(value, "value", value) for name, value in found.items()}
+
+
+def marked_options(values: Mapping[str, object], mark: str) -> dict[str, Given]:
+    """Return the options that a mark sets, by `key`; `values` has them by name.
+
+    Raises `UsageError` for an unknown name.
+    """
+    known = {one.name: key(one) for one in OPTIONS}
+    found: dict[str, Given] = {}
+    for given, value in values.items():
+        name = given.replace("_", "-")
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+            hint = f"did you mean {' or '.join(near)}?" if near else "pytest --help lists them"
+            raise UsageError(f"{mark}: options has an unknown name, {given!r}; {hint}")
+        found[known[name]] = Given(value, f"{mark}: {name} in options")
+    return found
 
 
 def with_flag(error: EnergybenchError) -> str:

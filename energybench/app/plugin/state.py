@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
@@ -9,7 +10,13 @@ from typing import TYPE_CHECKING, Any, TextIO
 import pytest
 
 from energybench.app.plugin.mark import MATRIX_MARK, read_mark
-from energybench.app.plugin.options import Options, add_options, given_options, read_options
+from energybench.app.plugin.options import (
+    Options,
+    add_options,
+    given_options,
+    marked_options,
+    read_options,
+)
 from energybench.config import Cell
 from energybench.errors import UsageError
 from energybench.runs.matrix import cells, check_names, with_floor, with_tolerances
@@ -26,6 +33,8 @@ class PytestRun:
     """The state of one pytest session."""
 
     options: Options
+    marked: dict[str, object] | None = None
+    """The options that the session's marks set; None before the first mark."""
     terminal: TextIO | None = None
     """A copy of standard output that pytest does not capture; None if it is not a terminal."""
     run: "MatrixRun | None" = None
@@ -66,13 +75,15 @@ def pytest_configure(config: pytest.Config) -> None:
     """Read the options, so that a wrong one ends the session at once."""
     config.addinivalue_line(
         "markers",
-        f"{MATRIX_MARK}(models, methods, tolerances=None, gpu_methods=()): run the test once per "
-        "model x method x seed, given as its argument `cell`; with tolerances once per tolerance "
-        "of each cell, given as its argument `tolerance` (None for a baseline, which runs once); "
-        "on a machine with an NVIDIA GPU also for the gpu_methods",
+        f"{MATRIX_MARK}(models, methods, tolerances=None, gpu_methods=(), options={{}}): run the "
+        "test once per model x method x seed, given as its argument `cell`; with tolerances once "
+        "per tolerance of each cell, given as its argument `tolerance` (None for a baseline, which "
+        "runs once); on a machine with an NVIDIA GPU also for the gpu_methods; options are "
+        "defaults of the session",
     )
     try:
-        config.stash[RUN] = PytestRun(read_options(given_options(config)), _terminal())
+        options = read_options(given_options(config))
+        config.stash[RUN] = PytestRun(options, terminal=_terminal())
     except UsageError as error:
         raise pytest.UsageError(str(error)) from error
 
@@ -96,9 +107,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     mark = metafunc.definition.get_closest_marker(MATRIX_MARK)
     if mark is None:
         return
-    options = metafunc.config.stash[RUN].options
     try:
         asked = read_mark(mark)
+        options = _with_marked(metafunc.config, asked.options)
         models = options.models or asked.models
         methods = with_floor(options.methods or asked.methods_on(options.run.device), options.floor)
         check_names(models, methods)
@@ -112,6 +123,24 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     pairs = with_tolerances(matrix, asked.tolerances)
     names = [str(cell) + ("" if pp is None else f"-{pp:g}pp") for cell, pp in pairs]
     metafunc.parametrize(("cell", "tolerance"), pairs, ids=names)
+
+
+def _with_marked(config: pytest.Config, marked: Mapping[str, object]) -> Options:
+    """Return the session's options, with those of a mark where the user gives none.
+
+    Raises `UsageError` for wrong ones, and for others than an earlier mark of the session set: all
+    cells of a session share one run.
+    """
+    state = config.stash[RUN]
+    if state.marked is None:
+        given = {**marked_options(marked, MATRIX_MARK), **given_options(config)}
+        state.options, state.marked = read_options(given), dict(marked)
+    elif state.marked != dict(marked):
+        raise UsageError(
+            f"this mark sets the options {dict(marked)}, another benchmark of this session "
+            f"{state.marked}; run them in sessions of their own"
+        )
+    return state.options
 
 
 def cell_of(item: pytest.Item) -> Cell | None:

@@ -16,6 +16,7 @@ from energybench.runs.facts import Facts, Prepared
 from energybench.runs.jobs import Job, Outcome
 from energybench.runs.session import Session
 from energybench.runs.startup import open_rank, open_session
+from energybench.workloads.base import CountsItems
 
 T = TypeVar("T")
 
@@ -72,12 +73,13 @@ class InProcess:
     def _prepare(self, model: str, work: Sequence[Preparation]) -> Prepared:
         session = self.session
         task = session.task(model)
+        sized = task if isinstance(task, CountsItems) else session.data
         dataset = Dataset(
             name=session.data.name,
             fingerprint=session.data.fingerprint,
             task=task.name,
             item=task.item,
-            splits=dict(session.data.split_sizes),
+            splits=dict(sized.split_sizes),
             details=dict(task.facts()),
         )
         batch, error = None, None

@@ -13,6 +13,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from energybench.compression.batch_norm import is_frozen
+
 
 @contextmanager
 def over_all_ranks(
@@ -21,7 +23,7 @@ def over_all_ranks(
     """Let every batch norm in `model` normalize over the batches of all ranks, within the block.
 
     `group` is the process group of GPUs; the CPU uses the default group. Parameters and running
-    statistics stay the model's own, and its own modules are put back at the end.
+    statistics stay the model's own, and its own modules are put back at the end. Frozen ones stay.
     """
     gpu = device.type == "cuda"
     kind = partial(nn.SyncBatchNorm, process_group=group) if gpu else _OnCpu
@@ -29,7 +31,7 @@ def over_all_ranks(
         (parent, name, child)
         for parent in model.modules()
         for name, child in parent.named_children()
-        if isinstance(child, _BatchNorm)
+        if isinstance(child, _BatchNorm) and not is_frozen(child)
     ]
     for parent, name, child in places:
         setattr(parent, name, _like(child, kind))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from energybench.errors import UsageError
 from energybench.registry import MODELS
 from energybench.workloads.images.vision import torchvision
 
@@ -56,8 +57,10 @@ class ModelSpec:
 
 
 def find_model(name: str) -> ModelSpec:
-    """Return the network registered as `name`; raises `UsageError` if there is none."""
+    """Return the network registered as `name`; raises `UsageError` if it classifies no images."""
     spec: ModelSpec = MODELS.get(name)
+    if not hasattr(spec, "head"):
+        raise UsageError(f"{name} does not classify images; run it with a text: the data set text")
     return spec
 
 

@@ -20,7 +20,7 @@ from support.ranks_at_work import (
 )
 
 from energybench.records.record import EpochRecord
-from energybench.registry import MODELS
+from energybench.registry import image_models
 from energybench.training.distributed.group import ALONE
 
 TWO = ("a", "a")
@@ -92,7 +92,7 @@ def test_two_ranks_train_resnet18_like_one(two: dict[str, list[Any]]) -> None:
 
 
 @pytest.mark.every_model
-@pytest.mark.parametrize("name", MODELS.builtin_names())
+@pytest.mark.parametrize("name", image_models())
 def test_two_ranks_train_every_network_like_one(name: str) -> None:
     assert_same_steps(name, on_ranks(steps, TWO, name))
 

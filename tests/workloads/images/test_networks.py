@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from energybench.registry import MODELS
+from energybench.registry import MODELS, image_models
 from energybench.workloads.images.vision import torchvision
 
 
-@pytest.mark.parametrize("name", MODELS.names())
+@pytest.mark.parametrize("name", image_models())
 def test_full_size_as_published(name: str) -> None:
     spec = MODELS.get(name)
     published = torchvision.models.get_model_weights(name).IMAGENET1K_V1.meta["num_params"]
@@ -21,7 +21,7 @@ def test_full_size_as_published(name: str) -> None:
     assert count == spec.parameters == published
 
 
-@pytest.mark.parametrize("name", MODELS.names())
+@pytest.mark.parametrize("name", image_models())
 def test_one_training_step_at_the_smallest_image_size(name: str) -> None:
     spec = MODELS.get(name)
     model = spec.build(10).train()

@@ -23,7 +23,12 @@ def save(path: Path, model: nn.Module, facts: Mapping[str, Any]) -> None:
     """Write the model's weights to `path`, with `facts` as JSON in the file's metadata."""
     from safetensors.torch import save_file
 
-    state = {name: value.cpu().contiguous() for name, value in model.state_dict().items()}
+    state: dict[str, Tensor] = {}
+    kept: set[int] = set()  # tied parameters are written under the first of their names
+    for name, value in model.state_dict().items():
+        if value.data_ptr() not in kept or value.numel() == 0:
+            state[name] = value.cpu().contiguous()
+        kept.add(value.data_ptr())
     known = dict(facts) | {_CHECKSUM: checksum(state)}
     publish(path, lambda target: save_file(state, target, {"facts": json.dumps(known)}))
 

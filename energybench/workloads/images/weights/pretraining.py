@@ -96,7 +96,7 @@ class Pretraining:
             f"pretraining {name} on {self.data.name}, once, for {recipe.epochs} epochs on "
             f"{self.device.type}; its weights are kept in {self.path}"
         )
-        with _threads(self.threads):
+        with with_threads(self.threads):
             batches = self.data.batches("pretrain", self.image_size, recipe.batch_size, self.seed)
             model = self._trained(batches, progress)
             test = self.data.batches("test", self.image_size, _TEST_BATCH, self.seed)
@@ -119,7 +119,7 @@ class Pretraining:
 
 
 @contextmanager
-def _threads(count: int) -> Iterator[None]:
+def with_threads(count: int) -> Iterator[None]:
     """Let PyTorch use `count` threads in the block."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)

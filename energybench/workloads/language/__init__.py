@@ -1,0 +1,1 @@
+"""The task of language modelling: texts, causal models of transformers, and their weights."""
