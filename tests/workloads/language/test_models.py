@@ -17,7 +17,7 @@ from energybench.config import DataConfig
 from energybench.errors import UsageError
 from energybench.progress import Progress
 from energybench.training.evaluate import evaluate
-from energybench.workloads.language import gpt2_tiny
+from energybench.workloads.language import corpus, gpt2_tiny
 from energybench.workloads.language.folder import open_model
 from energybench.workloads.language.made import MadeHere
 from energybench.workloads.language.task import LanguageModelling
@@ -164,7 +164,7 @@ def test_weights_made_here_are_made_once_and_alike(
 ) -> None:
     recipe = replace(gpt2_tiny.RECIPE, epochs=1, block_length=64, most_steps=3)
     monkeypatch.setattr(gpt2_tiny, "RECIPE", recipe)
-    monkeypatch.setattr(gpt2_tiny.corpus, "reference", lambda: "to be or not to be\n" * 200)
+    monkeypatch.setattr(corpus, "reference", lambda: "to be or not to be\n" * 200)
     states = []
     for number in (1, 2):
         monkeypatch.setenv("ENERGYBENCH_CACHE", str(tmp_path / str(number)))
