@@ -7,10 +7,12 @@ from support.scores import by_accuracy
 from torch import Tensor, nn
 
 from energybench.compression.base import Score, precisions_of, required_precision
-from energybench.compression.bits import clear_low_bits
+from energybench.compression.bits import clear_low_bits, overwrite
 from energybench.compression.capacity import capacity
+from energybench.compression.compose import compress
 from energybench.compression.stego import Stego, StegoFp32
 from energybench.compression.stego import clear_low_bits as exported
+from energybench.compression.weights import covered_weights
 from energybench.errors import CellError
 
 
@@ -237,3 +239,14 @@ def test_non_contiguous_weights_are_held() -> None:
     assert not model.weight.is_contiguous()
     assert not low_bits(model.weight, 17)
     assert torch.equal(model.weight, twin.weight)
+
+
+def test_it_says_which_bits_were_clear_before(network: nn.Module) -> None:
+    weights = covered_weights(network).values()
+    _, report = compress(network, "stego@8", by_accuracy(lambda model: 1.0))
+    assert report.notes == [], "bits of a trained network are clear by chance only"
+    for weight in weights:
+        overwrite(weight, 10)
+    _, report = compress(network, "stego@8", by_accuracy(lambda model: 1.0))
+    said = "stego@8: 100.0 % of the covered weights had these 8 bits clear before"
+    assert report.notes == [said]

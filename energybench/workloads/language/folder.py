@@ -202,7 +202,7 @@ def _read(folder: Path, read: Callable[[], T]) -> T:
         ) from error
 
 
-def _ready(model: nn.Module) -> nn.Module:
+def _ready(model: Any) -> nn.Module:
     """Return `model` as a task needs it: without a cache of keys and values, in plain layers."""
     model.config.use_cache = False
     return plain_linear(model)

@@ -148,8 +148,9 @@ class MadeHere:
         done = 0
         with progress.bar(f"training {self.spec.name}", int(steps)) as show:
             while done < steps:
-                for batch in batches:
-                    loss, _ = training_loss(model, tuple(t.to(self.device) for t in batch))
+                for tokens, following in batches:
+                    batch = tokens.to(self.device), following.to(self.device)
+                    loss, _ = training_loss(model, batch)
                     optimizer.zero_grad(set_to_none=True)
                     loss.backward()
                     nn.utils.clip_grad_norm_(model.parameters(), recipe.gradient_norm)

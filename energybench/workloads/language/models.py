@@ -33,6 +33,10 @@ class LanguageModel(Protocol):
         """Most tokens that the model sees at once; None for any number."""
         ...
 
+    def __hash__(self) -> int:
+        """Return the hash of what the model is."""
+        ...
+
     def encode(self, text: str) -> list[int]:
         """Return the tokens of `text`, without any that mark its start or end."""
         ...

