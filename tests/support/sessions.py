@@ -107,6 +107,7 @@ def preloaded_context() -> ForkServerContext:
     with pytest.MonkeyPatch.context() as patch:  # what the server reads once, as it starts
         patch.setenv("OMP_NUM_THREADS", "1")
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
+        patch.chdir("/")  # it stays there, and works in no test's folder
         forkserver.ensure_running()
     return context
 
