@@ -1,5 +1,6 @@
 """The largest batch that fits."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,9 @@ from energybench.workloads.images.weights.lookup import PretrainedModel
 
 MIB = 1 << 20
 NEVER = 1 << 30
+ON_LINUX = pytest.mark.skipif(
+    not hasattr(os, "fdatasync"), reason="only Linux forgets the peak of a process"
+)
 
 
 @pytest.fixture
@@ -81,6 +85,7 @@ def test_the_host_is_never_asked_for_more_than_it_has(
     assert max(tried) <= 0.9 * free
 
 
+@ON_LINUX
 def test_the_peak_is_that_of_this_process_since_it_was_forgotten() -> None:
     batch_size._forget_peak()
     before = batch_size._peak_bytes()
@@ -90,6 +95,7 @@ def test_the_peak_is_that_of_this_process_since_it_was_forgotten() -> None:
     assert batch_size._peak_bytes() <= before + 50 * MIB
 
 
+@ON_LINUX
 def test_memory_that_the_allocator_kept_does_not_hide_what_a_batch_takes() -> None:
     torch.ones(31 * MIB // 4).sum()  # from here on, glibc takes such sizes from its heap
     freed = [torch.ones(30 * MIB // 4) for _ in range(6)]
