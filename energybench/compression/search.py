@@ -83,14 +83,18 @@ def largest(count: int, accepts: Callable[[int], bool], budget: int) -> int | No
     """Return the index in 0..count-1 before the first refused one tried; None for no index.
 
     The bisection ends as soon as the index and both its neighbours are known. Where the lower
-    neighbour is refused, luck had accepted the index, and the bisection goes on below. `accepts` is
-    called never twice for one index, and at most `budget` times; more often only as long as nothing
-    was accepted, since None says that index 0 was refused.
+    neighbour is refused, luck had accepted the index, and the search goes down from there one by
+    one to an index that was accepted. `accepts` is never called twice for one index, and at most
+    `budget` times; more often only as long as no index is left that was accepted, since None says
+    that index 0 was refused.
     """
     verdicts: dict[int, bool] = {}
     found, refused = -1, count
     while found + 1 < refused or found - 1 not in verdicts:
-        index = (found + refused) // 2 if found + 1 < refused else found - 1
+        lucky = any(good and tried > refused for tried, good in verdicts.items())
+        index = refused - 1 if lucky and found >= 0 else (found + refused) // 2
+        if index == found:
+            index -= 1
         if index < 0 or (found >= 0 and len(verdicts) >= budget):
             break
         verdicts[index] = accepts(index)

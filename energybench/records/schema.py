@@ -62,9 +62,12 @@ def _adapter(kind: Any) -> Any:
 
 
 def _strict(schema: Any) -> Any:
-    """A schema of pydantic's in which neither `true` nor a text is a number."""
+    """A schema of pydantic's in which neither `true` nor a text is a number.
+
+    Keys of dicts may be numbers as text, since JSON has no other keys.
+    """
     if isinstance(schema, dict):
-        found = {key: _strict(value) for key, value in schema.items()}
+        found = {key: one if key == _KEYS else _strict(one) for key, one in schema.items()}
         return found | {"strict": True} if found.get("type") in _NUMBERS else found
     if isinstance(schema, list | tuple):
         return type(schema)(map(_strict, schema))
@@ -72,3 +75,4 @@ def _strict(schema: Any) -> Any:
 
 
 _NUMBERS = ("int", "float", "bool")
+_KEYS = "keys_schema"

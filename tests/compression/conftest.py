@@ -47,7 +47,7 @@ def constraint() -> Constraint:
         compression: Compression, model: nn.Module, report: CompressionReport
     ) -> Callable[[], None]:
         parts = [part for part in report.parts or [report] if not part.no_effect]
-        held = [part for part in parts if not part.method.endswith("-once")]
+        held = [part for part in parts if "-once" not in part.method]
         bits = max((int(part.settings.get("bits", 0)) for part in held), default=0)
         adapted = any(part.method.startswith("lora") for part in parts)
         zeros = _pruned(compression)

@@ -69,7 +69,7 @@ def test_two_to_four_seeds_are_said_to_be_too_few_wherever_a_mean_is_shown() -> 
     section = Section("run", "a processor", tuple(records))
     row = result_table(section).rows[1]
     assert "+30.0 % (too few for an interval)" in row
-    assert "+1.00 pp (too few for an interval)" in row
+    assert "+1.00 pp (too few for an interval) ✗" in row
     compared = comparison_text(compare({"old": records, "new": records}))
     assert "1.000 (too few for an interval)" in compared
     assert "too few" not in comparison_text(compare({"old": records[:1], "new": records[:1]}))

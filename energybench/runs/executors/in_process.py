@@ -38,7 +38,8 @@ class InProcess:
         """
         if not self._idle_is_known:
             if not self.session.sources:
-                self._say(f"no meter reads any energy: {self.session.meters.why_unavailable}")
+                why = self.session.meters.why_unavailable
+                self.session.say(f"no meter reads any energy: {why}")
             self.session = self.session.with_idle_watts()
             self._idle_is_known = True
             refused = self.session.meters.unavailable.get(IDLE)

@@ -86,7 +86,7 @@ def test_a_second_measurement_is_refused_or_waits(session: pytest.Pytester, cach
         (["--energy-models=tini"], "unknown model 'tini'; did you mean tiny"),
         (["--energy-methods=stega"], "did you mean stego"),
         (["--energy-dataset=digit"], "did you mean digits"),
-        (["--energy-dataset=folder:nowhere"], "nowhere/train is not a folder"),
+        (["--energy-dataset=folder:nowhere"], "nowhere is not a folder; name one with"),
         (["--energy-dataset=folder"], "folder:PATH"),
         (["--energy-tolerance=-0.5"], "at least 0"),
         (["--energy-pue=0.5"], "at least 1"),
