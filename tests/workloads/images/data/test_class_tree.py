@@ -18,10 +18,12 @@ CPU = torch.device("cpu")
 NOT_UTF8 = os.fsdecode(b"caf\xe9")
 
 
-def prepared(root: Path, **config: str) -> tuple[ImageFolders, list[str]]:
+def prepared(
+    root: Path, cache: str = "off", links: str = "refuse"
+) -> tuple[ImageFolders, list[str]]:
     """The data set of a run at 32 pixels, and the lines that the run says."""
     said: list[str] = []
-    settings = DataConfig(**{"cache": "off", **config})
+    settings = DataConfig(cache=cache, links=links)
     source = open_folder(str(root))
     return source.prepare_sizes([32], CPU, settings, Progress(None), said.append), said
 
