@@ -19,11 +19,11 @@ NOT_UTF8 = os.fsdecode(b"caf\xe9")
 
 
 def prepared(
-    root: Path, cache: str = "off", links: str = "refuse"
+    root: Path, cache: str = "off", links: str = "refuse", bad_images: str = "refuse"
 ) -> tuple[ImageFolders, list[str]]:
     """The data set of a run at 32 pixels, and the lines that the run says."""
     said: list[str] = []
-    settings = DataConfig(cache=cache, links=links)
+    settings = DataConfig(cache=cache, links=links, bad_images=bad_images)
     source = open_folder(str(root))
     return source.prepare_sizes([32], CPU, settings, Progress(None), said.append), said
 
