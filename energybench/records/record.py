@@ -1,4 +1,4 @@
-"""The record of one cell, `RunRecord`: its parts, to JSON and back.
+"""The record of one cell, `RunRecord`; long, since one class has all that follows from its fields.
 
 Energies are joules, durations seconds, accuracies fractions (0..1); a name carries its unit.
 "Not available" is None with a reason beside it, never 0.
@@ -9,7 +9,7 @@ import json
 import math
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any
 
 from energybench.energy.assumptions import Assumptions
 from energybench.energy.carbon import CarbonIntensity
@@ -28,6 +28,7 @@ from energybench.records.protocol import Protocol
 from energybench.records.schema import read_versioned
 from energybench.records.start import Evaluation, Start
 from energybench.records.target import Target
+from energybench.records.test_result import TestResult
 
 __all__ = [
     "DATA_BOUND",
@@ -52,31 +53,6 @@ SCHEMA_VERSION = 7
 
 DATA_BOUND = 0.05
 """A cell that waited for data in a larger share of its training time is flagged `data_bound`."""
-
-
-@dataclass(frozen=True)
-class TestResult:
-    """The finalized model on the held-out test split."""
-
-    __test__: ClassVar[bool] = False  # no class of tests, whatever pytest makes of its name
-
-    metric: Metric
-    value: float
-    """The metric over the split: a fraction where the metric is an accuracy."""
-    items: int
-    """Items of the split."""
-    outcomes: str
-    """One word per item, in the split's order, such as its predicted class: "7 0 3"."""
-    right: str | None = None
-    """One digit per item, in the split's order: "1" if right, "0" if wrong; None where the task
-    does not judge single items."""
-    loss: float | None = None
-    """Mean loss per item; None in records of versions that kept none."""
-
-    @property
-    def resolution(self) -> float:
-        """The smallest step of a drop, in its unit: one item of an accuracy; 0 where not known."""
-        return self.metric.scale / self.items if self.metric == ACCURACY and self.items else 0.0
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,13 @@ import pytest
 from energybench.app.plugin.mark import MATRIX_MARK
 from energybench.app.plugin.options import with_flag
 from energybench.app.plugin.state import NOT_RUNNING, RUN, PytestRun, cell_of
-from energybench.app.plugin.torchrun import executor_name, interruptible, journal, rank
+from energybench.app.plugin.torchrun import (
+    executor_name,
+    interruptible,
+    journal,
+    leave_to_rank_0,
+    rank,
+)
 from energybench.errors import EnergybenchError
 
 if TYPE_CHECKING:
@@ -32,6 +38,7 @@ def pytest_runtestloop(session: pytest.Session) -> None:
             "energybench times with pytest-benchmark; leave out -p no:benchmark "
             "(--benchmark-disable runs the cells without timing statistics)"
         )
+    leave_to_rank_0(config)
     run = config.stash[RUN]
     run.resources = ExitStack()
     try:

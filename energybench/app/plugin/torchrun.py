@@ -1,11 +1,13 @@
 """pytest under a launcher such as torchrun or Slurm: one session per rank, the same cells on all.
 
-Rank 0 writes the journal, the JSON and the terminal. The other ranks print errors only.
+Rank 0 writes the journal, the JSON and the terminal. Once cells begin, the other ranks print errors
+only.
 """
 
 import os
 import signal
-from collections.abc import Generator, Iterator
+import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,10 +21,8 @@ if TYPE_CHECKING:
     from energybench.app.plugin.options import Options
     from energybench.records.journal import Journal
 
-WRITING = ("benchmark_json", "benchmark_save", "benchmark_autosave", "xmlpath")
-"""pytest options that make a session write a file."""
-
-
+SAVING = ("json", "save", "autosave")
+"""Attributes of pytest-benchmark's session that name what it writes at its end."""
 _HANGUP: signal.Signals | None = getattr(signal, "SIGHUP", None)
 """The signal of a terminal that has gone; None on Windows."""
 
@@ -64,24 +64,30 @@ def interruptible() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_load_initial_conftests() -> Generator[None]:
-    """Redirect standard output of ranks other than 0 to nowhere, before any plugin keeps it."""
-    if rank():
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, 1)
-        os.close(nowhere)
-    return (yield)
+def leave_to_rank_0(config: pytest.Config) -> None:
+    """Let a session of another rank than 0 write nothing from here on: no terminal, JSON or XML.
 
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_configure(config: pytest.Config) -> None:
-    """Clear the options that make ranks other than 0 write files."""
+    Only sessions with cells come here. A foreign suite keeps what all its ranks write.
+    """
     if not rank():
         return
-    for name in WRITING:
-        if hasattr(config.option, name):
-            setattr(config.option, name, None)
+    capture = config.pluginmanager.getplugin("capturemanager")
+    if capture is not None:
+        capture.stop_global_capturing()  # it would bring the present output back
+    sys.stdout.flush()
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
+    if capture is not None:
+        capture.start_global_capturing()
+        capture.suspend_global_capture()
+    saving = getattr(config, "_benchmarksession", None)
+    for name in SAVING:
+        if hasattr(saving, name):
+            setattr(saving, name, None)
+    for plugin in config.pluginmanager.get_plugins():
+        if type(plugin).__name__ == "LogXML":
+            config.pluginmanager.unregister(plugin)
 
 
 def journal(path: Path) -> "Journal":

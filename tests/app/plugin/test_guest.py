@@ -72,6 +72,18 @@ def test_variables_of_other_programs_are_no_launcher(
     pytester.runpytest_subprocess().assert_outcomes(passed=2)
 
 
+def test_all_ranks_of_a_foreign_suite_keep_their_output_and_their_files(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    pytester.makepyfile(TIMED)
+    result = pytester.runpytest_subprocess("--junit-xml=out.xml", "--benchmark-json=out.json")
+    result.assert_outcomes(passed=1)
+    assert 'tests="1"' in Path(pytester.path, "out.xml").read_text()
+    assert json.loads(Path(pytester.path, "out.json").read_text())["benchmarks"]
+
+
 def test_a_matrix_is_refused_in_parallel_before_any_cell(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(MIXED)
     result = pytester.runpytest_subprocess("-n", "2")
