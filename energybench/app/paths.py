@@ -1,5 +1,6 @@
 """Files and folders that options name, looked for before anything heavy is imported."""
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -25,14 +26,14 @@ def _dataset(text: str) -> None:
     if kind in ("folder", "imagenet"):
         if not location:
             raise UsageError(f"the data set {kind} needs a path: {kind}:PATH")
-        if not Path(location).expanduser().is_dir():
+        if not Path(os.path.expanduser(location)).is_dir():
             raise UsageError(f"{location} is not a folder; name one with train/ and val/ in it")
     elif kind in ("handwriting", "digits") and location:
         raise UsageError(f"{kind} is installed with energybench and takes no path: `{kind}` alone")
 
 
 def _weights(text: str) -> None:
-    if not Path(text).expanduser().exists():
+    if not Path(os.path.expanduser(text)).exists():
         raise UsageError(f"no weights at {text}; give a file, or a folder of <model>.safetensors")
 
 

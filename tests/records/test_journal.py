@@ -13,21 +13,16 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.journals import BENCHMARK, entry
 from support.saved_runs import cell, failed
 
 from energybench.errors import UsageError
 from energybench.records.entry import DamagedLineError, from_line, to_line
 from energybench.records.journal import Contents, Entry, Journal
 from energybench.records.keeper import Keeper
-from energybench.records.record import RunRecord
 
 MODULES = os.pathsep.join(map(str, Path(__file__).parents[:2]))
 """Where `test_journal` and `support` are imported from."""
-BENCHMARK = {"name": "test_finetune", "stats": {"total": 2.5}, "extra_info": {"kwh": 1.0}}
-
-
-def entry(key: str = "k", record: RunRecord | None = None) -> Entry:
-    return Entry(key, record or cell(), BENCHMARK, "2026-01-01T00:00:00+00:00")
 
 
 @pytest.fixture

@@ -1,18 +1,12 @@
 from pathlib import Path
 
 import pytest
+from support.journals import BENCHMARK, entry
 from support.saved_runs import cell, failed
 
 from energybench.records.entry import to_line
-from energybench.records.journal import Entry, Journal
+from energybench.records.journal import Journal
 from energybench.records.keeper import Keeper
-from energybench.records.record import RunRecord
-
-BENCHMARK = {"name": "test_finetune", "stats": {"total": 2.5}, "extra_info": {"kwh": 1.0}}
-
-
-def entry(key: str = "k", record: RunRecord | None = None) -> Entry:
-    return Entry(key, record or cell(), BENCHMARK, "2026-01-01T00:00:00+00:00")
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ import tabulate  # noqa: F401
 from energybench.workloads.images import vision
 
 for _name in [name for name in sys.modules if name.partition(".")[0] == "energybench"]:
-    if _name != vision.__name__:  # it declares operators, which can be done once
+    if _name != vision.__name__:  # it keeps the operators that it has declared
         del sys.modules[_name]
 
 gc.collect()

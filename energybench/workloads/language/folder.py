@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from energybench.errors import UsageError
+from energybench.files import expanded
 from energybench.progress import Progress
 from energybench.workloads.base import Weights
 from energybench.workloads.language.models import plain_linear
@@ -114,7 +115,7 @@ def open_model(location: str) -> FolderModel:
 
     Raises `UsageError` where there is neither, or a file is missing.
     """
-    folder = Path(location).expanduser()
+    folder = expanded(location)
     if not folder.is_dir():
         if location.startswith((".", "/", "~")) or location.count("/") > 1:
             raise UsageError(f"no folder {folder}; put a model's {FILES} there")

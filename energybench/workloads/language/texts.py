@@ -20,6 +20,7 @@ import torch
 
 from energybench.config import DataConfig
 from energybench.errors import UsageError
+from energybench.files import expanded
 from energybench.progress import Progress
 from energybench.workloads.base import Split
 from energybench.workloads.language import corpus
@@ -126,7 +127,7 @@ def open_text(location: str = "") -> TextSource:
     """Open the embedded text, or the file or folder at `location`; raises `UsageError`."""
     if not location:
         return TextSource(lambda block_length: _embedded(block_length, 0))
-    path = Path(location).expanduser()
+    path = expanded(location)
     if not path.exists():
         raise UsageError(f"no text at {path}; name a file, or a folder with {', '.join(SPLITS)}")
     name = f"text:{location}"

@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from energybench.errors import UsageError
+from energybench.files import expanded
 from energybench.workloads.images.networks import ModelSpec
 from energybench.workloads.images.vision import torchvision
 
@@ -55,7 +56,7 @@ def find_checkpoint(path: str, model: str) -> Path:
     """
     if not path.strip():
         raise UsageError("weights is empty; give a file, or a folder of <model>.safetensors")
-    given = Path(path).expanduser()
+    given = expanded(str(path))
     if given.is_dir():
         for suffix in _SUFFIXES:
             if (given / f"{model}{suffix}").is_file():
