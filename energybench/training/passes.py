@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from energybench import interruption
 from energybench.compression.base import Compression
 from energybench.config import FinetuneConfig
 from energybench.errors import CellError
@@ -57,6 +58,7 @@ def train_pass(
             loss.backward()
             optimizer.step()
             compression.after_step(model)
+            interruption.check()
             total += loss.detach() * items
             items_seen += items
             steps += 1
