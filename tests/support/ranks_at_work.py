@@ -17,7 +17,7 @@ from energybench.training.distributed.group import Group
 from energybench.training.evaluate import evaluate
 from energybench.training.finetune import finetune
 from energybench.training.plan import Finetuning
-from energybench.workloads.images.data.order import slice_of
+from energybench.workloads.order import slice_of
 from support.scores import by_accuracy
 from support.tiny_training import CPU, DATA, TASK, NextLetter, window
 

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from energybench.errors import UsageError
 from energybench.records.metric import Metric
 from energybench.workloads.base import Batches, Forward, Scores, Share, Split, Weights
-from energybench.workloads.images.data.order import BatchOrder
 from energybench.workloads.language import scoring
 from energybench.workloads.language.blocks import BlockBatches, TextBatch, packed
 from energybench.workloads.language.models import LanguageModel, find_model
+from energybench.workloads.order import BatchOrder
 
 
 class Splits(Protocol):
