@@ -17,6 +17,7 @@ from energybench.report.quoting import markdown_text
 from energybench.report.savings import Saving
 from energybench.report.sections import Section, sections
 from energybench.report.style import PAGE_WIDTH, PHONE_WIDTH, inline_svg, look
+from energybench.report.tables.answers import generation_tables, paid_back_tables
 from energybench.report.tables.before_after import before_after_table
 from energybench.report.tables.bits_or_arithmetic import arithmetic_table
 from energybench.report.tables.compared import comparison_rows
@@ -77,7 +78,8 @@ def markdown(runs: Sequence[Run]) -> str:
             table = result_table(section)
             parts += [table.markdown(), BEYOND_LEGEND if lay_out(table).marked else ""]
         for title, other in _tables(section):
-            parts += [f"### {title}", other.markdown()]
+            parts += [f"### {title}", other.markdown() if other.rows else ""]
+            parts.append(markdown_text(other.caption))
         figures = FIGURES.items()
         found_by = [
             (kind.named(section.metric, section.items).title, finding(name, section))
@@ -106,7 +108,7 @@ def _section(number: int, section: Section) -> dict[str, Any]:
         "label": section.label,
         "machine": section.machine,
         "headline": headline(section),
-        "tables": [one for one in tables if one["table"].groups],
+        "tables": [one for one in tables if one["table"].groups or one["caption"]],
         "figures": _drawn(own, section),
         "reasons": [one for one in reasons if one["table"].groups],
         "caveats": caveats(section),
@@ -117,7 +119,8 @@ def _section(number: int, section: Section) -> dict[str, Any]:
 
 def _titled(section: str, title: str, table: Table) -> dict[str, Any]:
     name = re.sub(r"[^a-z]+", "-", title.lower()).strip("-")
-    return {"id": f"{section}-{name}-table", "title": title, "table": lay_out(table)}
+    own = f"{section}-{name}-table"
+    return {"id": own, "title": title, "table": lay_out(table), "caption": table.caption}
 
 
 def _drawn(section_id: str, section: Section) -> list[_Drawn]:
@@ -158,7 +161,8 @@ def _tables(section: Section) -> list[tuple[str, Table]]:
         ("The method's gain or the arithmetic's", arithmetic_table(section)),
     ]
     own = [(title, table) for title, table in found if table.rows]
-    return [*own, *estimate_tables(section), *study_tables(section)]
+    answers = [*generation_tables(section), *paid_back_tables(section)]
+    return [*own, *estimate_tables(section), *study_tables(section), *answers]
 
 
 def _side_by_side(runs: Sequence[Run]) -> tuple[Table | None, Sequence[str]]:

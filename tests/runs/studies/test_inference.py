@@ -90,9 +90,7 @@ def test_each_part_has_a_window_of_its_own_after_a_warm_up(
     cell = Cell(model, "baseline")
     prepared = prepare(cell, session, 4)
     read: list[int] = []
-    prepared.model.register_forward_pre_hook(
-        lambda module, inputs: read.append(inputs[0].shape[1])
-    )
+    prepared.model.register_forward_pre_hook(lambda module, inputs: read.append(inputs[0].shape[1]))
     windows: list[list[int]] = []
 
     def measured(call: Callable[[], object], *rest: Any, **kept: Any) -> PerCall:

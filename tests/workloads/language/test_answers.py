@@ -1,6 +1,5 @@
 """Prefill and decoding with a cache: the same answers as transformers' own, again and again."""
 
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -73,7 +72,7 @@ def test_decoding_reads_one_token_at_a_time(task: LanguageModelling, model: nn.M
 def test_lengths_that_cannot_be_are_refused(task: LanguageModelling, model: nn.Module) -> None:
     with pytest.raises(UsageError, match="takes at most 64 tokens, and prompt and answer have 65"):
         task.answers(model, 1, 60, 5, CPU)
-    with pytest.raises(UsageError, match="an answer of 1 has nothing to decode"):
+    with pytest.raises(UsageError, match="an answer of 1 token has nothing to decode"):
         task.answers(model, 1, 8, 1, CPU)
 
 
@@ -96,5 +95,5 @@ def test_a_cache_that_is_missing_or_cannot_be_cut_is_one_line() -> None:
     with pytest.raises(CellError, match="returns no cache of keys and values"):
         PromptedModel(Recurrent(None), prompts, 3).prefill()
     answers = PromptedModel(Recurrent(object()), prompts, 3)
-    with pytest.raises(CellError, match="cannot be cut back to the prompt .* has no window"):
+    with pytest.raises(CellError, match=r"cannot be cut back to the prompt .* has no window"):
         answers.decode(answers.prefill())
