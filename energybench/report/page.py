@@ -12,9 +12,9 @@ from energybench.report.comparison import compare
 from energybench.report.figures import FIGURES
 from energybench.report.findings import finding
 from energybench.report.headline import headline
-from energybench.report.paper import CANNOT, Judgement, judgements, paper
+from energybench.report.open_question import TITLE, OpenQuestion, open_question
+from energybench.report.paper import CANNOT, Judgement, as_in_the_paper, judgements, paper
 from energybench.report.quoting import markdown_text
-from energybench.report.savings import Saving
 from energybench.report.sections import Section, sections
 from energybench.report.style import PAGE_WIDTH, PHONE_WIDTH, inline_svg, look
 from energybench.report.tables.answers import generation_tables, paid_back_tables
@@ -62,6 +62,8 @@ def page(runs: Sequence[Run]) -> str:
         paper=paper(),
         judged=judged,
         claims=lay_out(claim_table(claims)),
+        open_title=TITLE,
+        questions=[(one.text, lay_out(_open_table(one))) for one in open_questions(found)],
         mark=BEYOND,
         legend=BEYOND_LEGEND,
     )
@@ -96,6 +98,10 @@ def markdown(runs: Sequence[Run]) -> str:
         f"Judged here: {markdown_text(judged)}.",
         claim_table(claims).markdown(),
     ]
+    questions = open_questions(found)
+    parts += [f"### {TITLE}"] if questions else []
+    for one in questions:
+        parts += [markdown_text(one.text), _open_table(one).markdown()]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -179,6 +185,15 @@ def _side_by_side(runs: Sequence[Run]) -> tuple[Table | None, Sequence[str]]:
     return table, [*named, *found.notes]
 
 
+def open_questions(found: Sequence[Section]) -> list[OpenQuestion]:
+    """Return what each section with language models says of the question that the paper leaves."""
+    return [question for section in found if (question := open_question(section)) is not None]
+
+
+def _open_table(question: OpenQuestion) -> Table:
+    return claim_table(question.judged, "language models")
+
+
 def judged_claims(found: Sequence[Section]) -> tuple[str, list[Judgement]]:
     """Judge each claim by the first section that can, else by the first with cells for it.
 
@@ -186,7 +201,7 @@ def judged_claims(found: Sequence[Section]) -> tuple[str, list[Judgement]]:
     """
     judged: list[Judgement] = []
     used: list[str] = []
-    by_section = [(section, judgements(_as_in_the_paper(section))) for section in found]
+    by_section = [(section, judgements(as_in_the_paper(section.known))) for section in found]
     for versions in zip(*(answers for _, answers in by_section), strict=True):
         order = sorted(
             range(len(versions)),
@@ -197,13 +212,3 @@ def judged_claims(found: Sequence[Section]) -> tuple[str, list[Judgement]]:
         if best.has_cells:
             used.append(by_section[order[0]][0].label)
     return ", ".join(dict.fromkeys(used)) or "nothing", judged
-
-
-def _as_in_the_paper(section: Section) -> list[Saving]:
-    """Return the savings of cells that stop early at a tolerance of 1 point, as in the paper."""
-    return [saving for saving in section.known if _protocol(saving) == (1.0, "early-stopping")]
-
-
-def _protocol(saving: Saving) -> tuple[float, str]:
-    record = saving.pairs[0][0]
-    return record.tolerance, record.protocol.budget

@@ -17,7 +17,7 @@ from energybench.report.caveats import facts
 from energybench.report.figures import FIGURES
 from energybench.report.findings import finding
 from energybench.report.headline import headline, reservations
-from energybench.report.page import judged_claims, markdown
+from energybench.report.page import judged_claims, markdown, open_questions
 from energybench.report.paper import CANNOT, NOT, REPRODUCED, UNDECIDED
 from energybench.report.quoting import markdown_text
 from energybench.report.rows import BASELINE, RowKey
@@ -65,7 +65,8 @@ def summary(run: Run) -> str:
         if section.rows:
             parts += [_by_model(section).markdown(), _LEGEND]
         parts += [_origin(section)]
-    return "\n\n".join([*parts, _verdicts(found)])
+    questions = [markdown_text(one.text) for one in open_questions(found)]
+    return "\n\n".join([*parts, _verdicts(found), *questions])
 
 
 _LEGEND = (

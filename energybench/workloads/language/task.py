@@ -125,9 +125,7 @@ class LanguageModelling:
     ) -> PromptedModel:
         """Return prompts of random tokens for `model`, see `Writes.answers`."""
         if answer_length < 2:
-            raise UsageError(
-                f"an answer of {answer_length} has nothing to decode; ask for 2 tokens"
-            )
+            raise UsageError(f"an answer of {answer_length} token has nothing to decode; ask for 2")
         longest, needed = self.spec.longest_block, prompt_length + answer_length
         if longest is not None and needed > longest:
             raise UsageError(
