@@ -88,10 +88,10 @@ def _verdicts(judged: Sequence[Judgement]) -> list[str]:
         (UNDECIDED, "{}.", "is undecided", "are undecided"),
     )
     lines = []
-    for verdict, sentence, one, many in words:
+    for verdict, sentence, single, several in words:
         found = by_verdict.get(verdict, [])
         if found:
-            clause = f"{_names(found)} {one if len(found) == 1 else many}"
+            clause = f"{_names(found)} {single if len(found) == 1 else several}"
             lines.append(_capital(sentence.format(clause)))
     by_reason: dict[str, list[Judgement]] = {}
     for one in by_verdict.get(CANNOT, []):

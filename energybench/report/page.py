@@ -30,6 +30,7 @@ from energybench.report.tables.matrix_rows import (
     why_table,
 )
 from energybench.report.tables.other_watts import estimate_tables
+from energybench.report.tables.tokens import token_table
 from energybench.report.text import BEYOND, BEYOND_LEGEND
 
 
@@ -163,6 +164,7 @@ def _contents(section: dict[str, Any]) -> list[tuple[str, str]]:
 def _tables(section: Section) -> list[tuple[str, Table]]:
     """Return (title, table) of everything beside the results that the section has cells for."""
     found = [
+        ("Tokens", token_table(section)),
         ("Before and after fine-tuning", before_after_table(section)),
         ("The method's gain or the arithmetic's", arithmetic_table(section)),
     ]

@@ -219,7 +219,9 @@ def test_answers_of_a_language_model_have_tables_a_figure_and_a_sentence(
     path = saved(tmp_path / "answers.json", [], answered)
     assert main(["report", "--markdown", path]) == 0
     text = " ".join(capsys.readouterr().out.split())
-    assert "| gpt2-tiny | lowrank | fp32 | 128 | 64 | 16 | 8 | 30 | 1.5 | 1000 | 200 | 2 |" in text
+    assert (
+        "| gpt2-tiny | lowrank | fp32 | 128 | 64 | 1 | 16 | 8 | 30 | 1.5 | 1000 | 200 | 2 |" in text
+    )
     assert (
         "gpt2-tiny lowrank [fp32], against the baseline, takes 20 % less energy per token of "
         "prefill and 50 % more energy per token of decoding at batch 1, and 20 % less" in text

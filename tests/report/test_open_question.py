@@ -49,8 +49,8 @@ def test_five_seeds_judge_each_method() -> None:
     found = asked(run({"stego-once": 0.4, "prune": 1.3, "lowrank": 1.0}))
     text = found.text
     assert text.startswith(
-        f"{OPENING} Beyond doubt, stego-once saves energy here. Beyond doubt, prune saves no energy "
-        "here. Lowrank is undecided. Seen on gpt2-tiny: stego-once saves 6"
+        f"{OPENING} Beyond doubt, stego-once saves energy here. Beyond doubt, prune saves no "
+        "energy here. Lowrank is undecided. Seen on gpt2-tiny: stego-once saves 6"
     )
     assert "; prune costs 29." in text
     assert "lowrank shows no clear saving (" in text

@@ -1,8 +1,9 @@
 """The tables of answers: what a language model's take, and when fine-tuning is paid back."""
 
 from collections.abc import Callable, Iterable
+from statistics import fmean
 
-from energybench.records.studies import Generation
+from energybench.records.studies import Generation, GenerationPoint
 from energybench.report.break_even import BreakEven, break_evens
 from energybench.report.sections import Section
 from energybench.report.stats import Estimate
@@ -17,27 +18,14 @@ _ALIKE = 0.005
 def generation_tables(section: Section) -> list[tuple[str, Table]]:
     """Return (title, table) of the answers of language models; nothing where there are none."""
     headers = (
-        *("model", "method", "arithmetic", "prompt", "answer", "batch"),
+        *("model", "method", "arithmetic", "prompt", "answer", "seeds", "batch"),
         *("prefill, J per 1,000 tokens", "decoding, J per 1,000 tokens", "J per answer"),
         *("prefill, tokens/s", "decoding, tokens/s", "s per answer"),
     )
     rows = tuple(
-        (
-            one.model,
-            one.method,
-            one.precision,
-            str(one.prompt_length),
-            str(one.answer_length),
-            str(point.batch_size),
-            number(point.prefill_joules_per_1000_tokens),
-            number(point.decode_joules_per_1000_tokens),
-            number(point.joules_per_answer),
-            number(1000.0 / point.prefill_seconds_per_1000_tokens),
-            number(1000.0 / point.decode_seconds_per_1000_tokens),
-            number(point.seconds_per_answer),
-        )
-        for one in section.generations
-        for point in one.points
+        (*key, str(len({one.seed for one in found})), str(size), *_means(found, size))
+        for key, found in _alike(section.generations).items()
+        for size in sorted({point.batch_size for one in found for point in one.points})
     )
     if not rows:
         return []
@@ -48,6 +36,35 @@ def generation_tables(section: Section) -> list[tuple[str, Table]]:
     )
     table = Table(headers, rows, frozenset(range(3, len(headers))), caption)
     return [("Answers of language models, in numbers", table)]
+
+
+def _alike(found: Iterable[Generation]) -> dict[tuple[str, ...], list[Generation]]:
+    """Return what a row of several seeds shares -> their answers."""
+    groups: dict[tuple[str, ...], list[Generation]] = {}
+    for one in found:
+        lengths = str(one.prompt_length), str(one.answer_length)
+        groups.setdefault((one.model, one.method, one.precision, *lengths), []).append(one)
+    return groups
+
+
+def _means(found: Iterable[Generation], size: int) -> tuple[str, ...]:
+    """Return the means at one batch size: joules, then rates and seconds."""
+    points = [point for one in found for point in one.points if point.batch_size == size]
+
+    def mean(read: Callable[[GenerationPoint], float | None]) -> float | None:
+        known = [value for point in points if (value := read(point)) is not None]
+        return fmean(known) if len(known) == len(points) else None
+
+    read_s = fmean(point.prefill_seconds_per_1000_tokens for point in points)
+    write_s = fmean(point.decode_seconds_per_1000_tokens for point in points)
+    return (
+        number(mean(lambda point: point.prefill_joules_per_1000_tokens)),
+        number(mean(lambda point: point.decode_joules_per_1000_tokens)),
+        number(mean(lambda point: point.joules_per_answer)),
+        number(1000.0 / read_s),
+        number(1000.0 / write_s),
+        number(mean(lambda point: point.seconds_per_answer)),
+    )
 
 
 def paid_back_tables(section: Section) -> list[tuple[str, Table]]:
@@ -83,16 +100,15 @@ def paid_back_tables(section: Section) -> list[tuple[str, Table]]:
 
 
 def _caption(section: Section, left_out: dict[str, str]) -> str:
-    lengths = {
+    own = [one for one in section.answered if one.model in section.models]
+    kinds = {
         f"{one.answer_length} tokens after a prompt of {one.prompt_length}"
-        for one in section.answered
         if isinstance(one, Generation)
+        else "one image"
+        for one in own
     }
-    kinds = sorted(lengths)
-    if any(not isinstance(one, Generation) for one in section.answered):
-        kinds.insert(0, "one image")
     text = (
-        f"An answer is {' or '.join(kinds)}. Fine-tuning includes the method's search. In "
+        f"An answer is {' or '.join(sorted(kinds))}. Fine-tuning includes the method's search. In "
         "brackets: the numbers of answers at which 95 % intervals over the seeds leave open who "
         "has taken less in all (E. Fieller, 1954)."
     )

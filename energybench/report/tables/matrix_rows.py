@@ -15,7 +15,6 @@ from energybench.report.rows import RowKey
 from energybench.report.savings import Saving
 from energybench.report.scores import ScoreColumn, score_column
 from energybench.report.sections import Section
-from energybench.report.tables.token_columns import TokenColumn, token_columns
 from energybench.report.text import BEYOND, attempt_words, number, percent, times
 
 
@@ -40,7 +39,7 @@ def result_table(section: Section) -> Table:
     """Return a table with one row per model, method and setting, as means over the seeds.
 
     "to target" is the energy until a cell was as good as its baseline, see `records.target`; it is
-    there if a record has it. Language models have the columns of `TOKEN_COLUMNS`, too.
+    there if a record has it.
     """
     labelled = any(section.labels.values())
     targets = any(one.target is not None for one in section.finished)
@@ -49,20 +48,14 @@ def result_table(section: Section) -> Table:
     if section.estimated:
         headers.insert(headers.index("energy") + 1, "CPU time")
     headers += ["with search", *(["to target"] if targets else []), "epochs", "time"]
-    tokens = token_columns(section.finished)
-    headers += [score.header, "drop", *(one.header for one in tokens), "freed", "note"]
-    rows = [_result(section, key, labelled, targets, score, tokens) for key in section.rows]
+    headers += [score.header, "drop", "freed", "note"]
+    rows = [_result(section, key, labelled, targets, score) for key in section.rows]
     first = 3 if labelled else 2
     return Table(tuple(headers), tuple(rows), frozenset(range(first, len(headers) - 1)))
 
 
 def _result(
-    section: Section,
-    key: RowKey,
-    labelled: bool,
-    targets: bool,
-    score: ScoreColumn,
-    tokens: Sequence[TokenColumn],
+    section: Section, key: RowKey, labelled: bool, targets: bool, score: ScoreColumn
 ) -> tuple[str, ...]:
     records = list(section.rows[key].values())
     found = section.savings.get(key)
@@ -83,7 +76,6 @@ def _result(
         score.value(metric, _mean([record.value for record in records])),
         score.mean_drop(metric, found.drop if found else None)
         + (f" {BEYOND}" if found and found.beyond else ""),
-        *(number(_mean([one.value(record) for record in records])) for one in tokens),
         percent(fmean(rates)) if rates else "-",
         "; ".join(_notes(records, found)),
     )
