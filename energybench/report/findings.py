@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from energybench.records.metric import ACCURACY
 from energybench.records.record import RunRecord
-from energybench.records.studies import Generation, GenerationPoint, InferencePoint
 from energybench.registry import base_name
+from energybench.report.answers import generation_finding, inference_finding
 from energybench.report.figures.study_curves import (
     CONTROLS,
     by_tolerance,
@@ -13,12 +13,10 @@ from energybench.report.figures.study_curves import (
     equalized,
 )
 from energybench.report.headline import change, clause, listed
-from energybench.report.rows import BASELINE
 from energybench.report.savings import CONTROL, Saving, energy_ratios
 from energybench.report.scores import mean_drop
 from energybench.report.sections import Section
-from energybench.report.stats import ratios
-from energybench.report.text import interval, number
+from energybench.report.text import number
 from energybench.report.text import saving as saving_text
 
 
@@ -165,93 +163,12 @@ def _roofline(section: Section) -> list[str]:
     return lines
 
 
-def _inference(section: Section) -> list[str]:
-    """Compare each method with the baseline, at the smallest and the largest batch."""
-    lines = []
-    bases = {one.model: one for one in section.inferences if one.method == "baseline"}
-    for one in section.inferences:
-        base = bases.get(one.model)
-        if base is None or one is base:
-            continue
-        clauses = [
-            f"{_less(ours, theirs)} at batch {ours.batch_size}"
-            for ours, theirs in zip(one.points, base.points, strict=True)
-            if ours.batch_size in (one.points[0].batch_size, one.points[-1].batch_size)
-        ]
-        lines.append(f"{one.model} {one.method} [{one.precision}] takes {' and '.join(clauses)}.")
-    return lines
-
-
-def _less(ours: InferencePoint, theirs: InferencePoint) -> str:
-    first, second = ours.joules_per_1000_images, theirs.joules_per_1000_images
-    if first is None or not second:
-        return "an unknown energy"
-    percent = 100 * (first / second - 1.0)
-    return f"{abs(percent):.0f} % {'less' if percent < 0 else 'more'} energy than the baseline"
-
-
-def _generation(section: Section) -> list[str]:
-    """Compare each method's tokens with the baseline's, at the smallest and the largest batch."""
-    by_method: dict[tuple[str, str], dict[int, Generation]] = {}
-    for one in section.generations:
-        by_method.setdefault((one.model, one.method), {})[one.seed] = one
-    lines = []
-    for (model, method), ours in by_method.items():
-        base = by_method.get((model, BASELINE), {})
-        pairs = [(own, base[seed]) for seed, own in ours.items() if seed in base]
-        if method == BASELINE or not pairs:
-            continue
-        sizes = sorted(set.intersection(*(_batches(one) for pair in pairs for one in pair)))
-        clauses = [
-            f"{_per_token(pairs, size, _prefill)} per token of prefill and "
-            f"{_per_token(pairs, size, _decode)} per token of decoding at batch {size}"
-            for size in dict.fromkeys((*sizes[:1], *sizes[-1:]))
-        ]
-        if clauses:
-            arithmetic = listed(sorted({own.precision for own, _ in pairs}))
-            lines.append(
-                f"{model} {method} [{arithmetic}], against the baseline, takes "
-                f"{', and '.join(clauses)}."
-            )
-    return lines
-
-
-_Joules = Callable[[GenerationPoint], float | None]
-
-
-def _prefill(point: GenerationPoint) -> float | None:
-    return point.prefill_joules_per_1000_tokens
-
-
-def _decode(point: GenerationPoint) -> float | None:
-    return point.decode_joules_per_1000_tokens
-
-
-def _batches(one: Generation) -> set[int]:
-    return {point.batch_size for point in one.points}
-
-
-def _per_token(pairs: list[tuple[Generation, Generation]], size: int, joules: _Joules) -> str:
-    """Return "20 % less energy", as the mean over the pairs, with its interval if there is one."""
-
-    def at(one: Generation) -> float | None:
-        return next(joules(point) for point in one.points if point.batch_size == size)
-
-    known = [(ours, base) for own, other in pairs if (ours := at(own)) and (base := at(other))]
-    if len(known) < len(pairs):
-        return "an unknown energy"
-    (ratio,) = ratios([known])
-    ends = interval(ratio, lambda end: f"{100 * (end - 1.0):+.0f} %")
-    percent = 100 * (ratio.value - 1.0)
-    return f"{abs(percent):.0f} % {'less' if percent < 0 else 'more'} energy{ends}"
-
-
 _FINDINGS: dict[str, Callable[[Section], list[str]]] = {
     "tolerance": _tolerance,
     "compositions": _compositions,
     "budget": _budget,
     "controls": _controls,
     "roofline": _roofline,
-    "inference": _inference,
-    "generation": _generation,
+    "inference": inference_finding,
+    "generation": generation_finding,
 }

@@ -223,8 +223,9 @@ def test_answers_of_a_language_model_have_tables_a_figure_and_a_sentence(
         "| gpt2-tiny | lowrank | fp32 | 128 | 64 | 1 | 16 | 8 | 30 | 1.5 | 1000 | 200 | 2 |" in text
     )
     assert (
-        "gpt2-tiny lowrank [fp32], against the baseline, takes 20 % less energy per token of "
-        "prefill and 50 % more energy per token of decoding at batch 1, and 20 % less" in text
+        "gpt2-tiny lowrank [fp32] against the baseline, per token: prefill takes 20 % less energy "
+        "and decoding takes 50 % more energy at batch 1; prefill takes 20 % less energy and "
+        "decoding takes 50 % more energy at batch 16." in text
     )
     assert main(["report", path, "-o", str(tmp_path / "page.html")]) == 0
     html = (tmp_path / "page.html").read_text()
