@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +138,7 @@ def test_the_interval_holds_the_true_number_as_often_as_it_says() -> None:
     assert 0.92 <= held / 400 <= 0.98
 
 
-def only(records: list[RunRecord], answered: list[Answered]) -> dict[str, str]:
+def only(records: list[RunRecord], answered: Sequence[Answered]) -> dict[str, str]:
     found, left_out = break_evens(savings(records), answered)
     assert found == []
     return left_out
@@ -167,7 +168,7 @@ def test_who_is_left_out_is_told_why() -> None:
     assert only(records, texts) == {"resnet18 lora": why}
 
 
-def saved(path: Path, records: list[RunRecord], answered: list[Answered]) -> str:
+def saved(path: Path, records: list[RunRecord], answered: Sequence[Answered]) -> str:
     extras: list[dict[str, Any]] = [{"energybench": one.to_json()} for one in records]
     extras += [to_extra_info(one) for one in answered]
     path.write_text(json.dumps({"benchmarks": [{"extra_info": extra} for extra in extras]}))

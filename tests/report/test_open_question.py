@@ -122,7 +122,7 @@ def test_the_arithmetic_that_a_method_chose_is_part_of_its_saving() -> None:
 
 def test_two_models_are_judged_together_and_described() -> None:
     dequantized = "SmolLM2-135M-Instruct, dequantized from Q4_1, then fine-tuned"
-    large = {
+    large: dict[str, Any] = {
         "model": "smollm2-135m",
         "weights": Weights(dequantized, "s00"),
         "changes": {"parameters": 134_515_008},

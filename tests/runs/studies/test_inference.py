@@ -102,7 +102,7 @@ def test_each_part_has_a_window_of_its_own_after_a_warm_up(
         read.clear()
         assert kept["at_least_s"] == 3.0
         reading = window.reading
-        joules = {"cpu:0": 12.0}
+        joules: dict[str, float | None] = {"cpu:0": 12.0}
         return PerCall(1, type(reading)(2.0, joules, {"cpu:0": "replay"}))
 
     monkeypatch.setattr(inference, "per_call", measured)
