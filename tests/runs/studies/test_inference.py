@@ -60,7 +60,9 @@ def text_data(location: str) -> Any:
     return open_text(location).prepare((), CPU, config, Progress(None), print)
 
 
-@pytest.mark.parametrize("method", ["baseline", "lowrank", "lora@2+stego", "freeze"])
+@pytest.mark.parametrize(
+    "method", ["baseline", "lowrank", "prune-channels", "lora@2+stego", "freeze"]
+)
 def test_answers_of_a_language_model_are_measured(
     places: tuple[str, str], open_session: Callable[..., Session], method: str
 ) -> None:
