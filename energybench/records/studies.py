@@ -167,6 +167,20 @@ class Generation:
         }
 
     @property
+    def apart_over_together(self) -> dict[int, float]:
+        """Batch size -> joules of an answer's prefill and decoding apart, over those together.
+
+        Three windows measured the same work twice, so that 1 is a quiet machine.
+        """
+        found = {}
+        for one in self.points:
+            read, written = one.prefill_joules_per_1000_tokens, one.decode_joules_per_1000_tokens
+            if read is not None and written is not None and one.joules_per_answer:
+                apart = self.prompt_length * read + (self.answer_length - 1) * written
+                found[one.batch_size] = apart / 1000.0 / one.joules_per_answer
+        return found
+
+    @property
     def estimated(self) -> bool:
         """Whether the energy is an estimate instead of a measurement."""
         return names_an_estimate(self.sources.values())

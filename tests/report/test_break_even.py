@@ -235,3 +235,21 @@ def test_answers_of_a_language_model_have_tables_a_figure_and_a_sentence(
     out = tmp_path / "generation.svg"
     assert main(["plot", "generation", path, "-o", str(out)]) == 0
     assert "lowrank [fp32]" in out.read_text()
+
+
+def test_disturbed_answers_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In the row, and where prefill and decoding apart took another energy than together."""
+    apart = (128 * 10.0 + 63 * 20.0) / 1000
+    quiet = generation("baseline", 0, {1: apart, 16: 1.1 * apart}, model="resnet18")
+    loud = generation("prune", 0, {1: apart, 16: 2 * apart}, model="resnet18")
+    assert quiet.apart_over_together == {1: pytest.approx(1.0), 16: pytest.approx(1 / 1.1)}
+    loud.flags.append("contaminated")
+    path = saved(tmp_path / "run.json", [cell(), cell("prune", joules=1500.0)], [quiet, loud])
+    assert main(["report", "--markdown", path]) == 0
+    text = capsys.readouterr().out
+    assert "| answers contaminated" in text
+    assert (
+        "- noise in answers: prefill and decoding apart took 0.50 times as much as together "
+        "(resnet18 prune seed 0 at batch 16)" in text
+    )
+    assert "contaminated: in steps or answers" in text

@@ -5,6 +5,7 @@ from statistics import fmean
 
 from energybench.records.studies import Generation, GenerationPoint
 from energybench.report.break_even import BreakEven, break_evens
+from energybench.report.rows import BASELINE
 from energybench.report.sections import Section
 from energybench.report.stats import Estimate
 from energybench.report.tables.matrix_rows import Table
@@ -138,15 +139,18 @@ _NOTES: tuple[tuple[Callable[[Section, BreakEven], bool], str], ...] = (
 
 
 def _unlike(section: Section, one: BreakEven) -> list[str]:
-    """Return how the network that answered differs from the one that was fine-tuned."""
+    """Return how answers were disturbed, and how the network that gave them was another one."""
     records = [record for record, _ in one.saving.pairs]
     seeds = {record.seed for record in records}
-    asked = [
+    both = [
         each
         for each in section.answered
-        if (each.model, each.method) == (one.saving.model, one.saving.method) and each.seed in seeds
+        if each.model == one.saving.model
+        and each.method in (one.saving.method, BASELINE)
+        and each.seed in seeds
     ]
-    found = []
+    asked = [each for each in both if each.method == one.saving.method]
+    found = sorted({f"answers {flag.replace('_', ' ')}" for each in both for flag in each.flags})
     tuned_in, asked_in = {each.precision for each in records}, {each.precision for each in asked}
     if tuned_in != asked_in and None not in tuned_in:  # older records do not say
         found.append(f"fine-tuned in {_all(tuned_in)}, answers in {_all(asked_in)}")
