@@ -7,6 +7,7 @@ the sentences are made from the verdicts. They end with what limits them.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from energybench.records.attempt import DISTURBANCES
 from energybench.records.record import RunRecord
 from energybench.report.claims import Claim
 from energybench.report.headline import change, listed, reservations
@@ -58,6 +59,7 @@ def open_question(section: Section) -> OpenQuestion | None:
         *_verdicts([one for one in judged if one.claim.check == "saves"]),
         *_seen(savings, models),
         _basis(own, models),
+        _disturbed(own, models),
         *reservations(own),
     ]
     return OpenQuestion(" ".join(filter(None, sentences)), tuple(judged))
@@ -137,6 +139,18 @@ def _basis(section: Section, models: Sequence[str]) -> str:
         f"This rests on {count}, {told}, fine-tuned on {data}{blocks}, with "
         f"{'one seed' if seeds == 1 else f'{seeds} seeds'}."
     )
+
+
+def _disturbed(section: Section, models: Sequence[str]) -> str:
+    """Return a sentence on the cells whose energy other programs changed; "" without any."""
+    records = [one for one in section.finished if one.model in models]
+    found = [set(DISTURBANCES) & set(one.flags) for one in records]
+    count = sum(map(bool, found))
+    if not count:
+        return ""
+    flags = listed(sorted(set().union(*found)))
+    many = "was" if count == 1 else "were"
+    return f"{count} of {len(records)} cells {many} disturbed while training ({flags})."
 
 
 def _described(model: str, records: Sequence[RunRecord]) -> str:

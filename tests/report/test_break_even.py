@@ -244,10 +244,11 @@ def test_disturbed_answers_are_told(tmp_path: Path, capsys: pytest.CaptureFixtur
     loud = generation("prune", 0, {1: apart, 16: 2 * apart}, model="resnet18")
     assert quiet.apart_over_together == {1: pytest.approx(1.0), 16: pytest.approx(1 / 1.1)}
     loud.flags.append("contaminated")
-    path = saved(tmp_path / "run.json", [cell(), cell("prune", joules=1500.0)], [quiet, loud])
+    records = [cell(), cell("prune", joules=1500.0, changes={"flags": ["uneven"]})]
+    path = saved(tmp_path / "run.json", records, [quiet, loud])
     assert main(["report", "--markdown", path]) == 0
     text = capsys.readouterr().out
-    assert "| answers contaminated" in text
+    assert "| fine-tuning uneven; answers contaminated" in text
     assert (
         "- noise in answers: prefill and decoding apart took 0.50 times as much as together "
         "(resnet18 prune seed 0 at batch 16)" in text

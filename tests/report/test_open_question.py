@@ -1,5 +1,6 @@
 """The sentences on language models, which the paper leaves open: golden texts of synthetic runs."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,14 @@ def test_one_seed_of_an_estimate_decides_nothing_and_says_what_was_seen() -> Non
         f"there are no intervals, so nothing is concluded. {NO_REPEAT}"
     )
     assert set(verdicts(found).values()) == {CANNOT}
+
+
+def test_disturbed_cells_are_counted() -> None:
+    records = run({"lora": 0.7}, seeds=2)
+    disturbed = [replace(one, flags=["contaminated"]) for one in records[:3]]
+    told = "3 of 4 cells were disturbed while training (contaminated)."
+    assert told in asked([*disturbed, *records[3:]]).text
+    assert "disturbed" not in asked(records).text
 
 
 def test_a_difference_within_the_noise_floor_is_no_saving() -> None:

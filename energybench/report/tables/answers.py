@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from statistics import fmean
 
+from energybench.records.attempt import DISTURBANCES
 from energybench.records.studies import Generation, GenerationPoint
 from energybench.report.break_even import BreakEven, break_evens
 from energybench.report.rows import BASELINE
@@ -139,8 +140,9 @@ _NOTES: tuple[tuple[Callable[[Section, BreakEven], bool], str], ...] = (
 
 
 def _unlike(section: Section, one: BreakEven) -> list[str]:
-    """Return how answers were disturbed, and how the network that gave them was another one."""
+    """Return what was disturbed, and how the network that answered was another one."""
     records = [record for record, _ in one.saving.pairs]
+    trained = {flag for pair in one.saving.pairs for each in pair for flag in each.flags}
     seeds = {record.seed for record in records}
     both = [
         each
@@ -150,7 +152,9 @@ def _unlike(section: Section, one: BreakEven) -> list[str]:
         and each.seed in seeds
     ]
     asked = [each for each in both if each.method == one.saving.method]
-    found = sorted({f"answers {flag.replace('_', ' ')}" for each in both for flag in each.flags})
+    asked_with = {flag for each in both for flag in each.flags}
+    found = [f"fine-tuning {flag}" for flag in DISTURBANCES if flag in trained]
+    found += [f"answers {flag.replace('_', ' ')}" for flag in sorted(asked_with)]
     tuned_in, asked_in = {each.precision for each in records}, {each.precision for each in asked}
     if tuned_in != asked_in and None not in tuned_in:  # older records do not say
         found.append(f"fine-tuned in {_all(tuned_in)}, answers in {_all(asked_in)}")
