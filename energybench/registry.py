@@ -169,6 +169,8 @@ METERS = Registry(
 )
 
 
+BASELINE = "baseline"
+"""The method that leaves the model as it is: the reference of every comparison."""
 REPEAT = "baseline-again"
 """The method that measures the baseline once more; a second one is `baseline-again-2`."""
 
@@ -263,7 +265,7 @@ def method_parts(method: str) -> tuple[str, ...]:
     names = [base_name(part) for part in parts]
     if len(set(names)) < len(names):
         raise UsageError(f"method {method!r} names a part twice; name each once")
-    idle = [part for part in parts if part == "baseline" or is_repeat(part)]
+    idle = [part for part in parts if part == BASELINE or is_repeat(part)]
     if len(parts) > 1 and idle:
         raise UsageError(f"method {method!r} composes with {idle[0]}, which does nothing; drop it")
     others = [name for name in names if name not in _BESIDE_LORA]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from energybench.records.metric import ACCURACY
 from energybench.records.record import RunRecord
 from energybench.records.studies import InferencePoint
-from energybench.registry import base_name
+from energybench.registry import BASELINE, base_name
 from energybench.report.figures.study_curves import (
     CONTROLS,
     by_tolerance,
@@ -151,7 +151,7 @@ def _controls(section: Section) -> list[str]:
 def _roofline(section: Section) -> list[str]:
     lines = []
     for one in section.intensities:
-        if one.method != "baseline":
+        if one.method != BASELINE:
             continue
         knee = one.ceiling_flops_per_s / one.ceiling_bytes_per_s
         bound = "arithmetic" if one.intensity > knee else "memory"
@@ -166,7 +166,7 @@ def _roofline(section: Section) -> list[str]:
 def _inference(section: Section) -> list[str]:
     """Compare each method with the baseline, at the smallest and the largest batch."""
     lines = []
-    bases = {one.model: one for one in section.inferences if one.method == "baseline"}
+    bases = {one.model: one for one in section.inferences if one.method == BASELINE}
     for one in section.inferences:
         base = bases.get(one.model)
         if base is None or one is base:
