@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from energybench.records.studies import Answered, GenerationPoint, InferencePoint
+from energybench.registry import BASELINE
 from energybench.report.headline import listed
-from energybench.report.rows import BASELINE
 from energybench.report.sections import Section
 from energybench.report.stats import Estimate, ratios
 from energybench.report.text import interval

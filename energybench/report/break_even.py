@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from energybench.energy.units import JOULES_PER_KWH
 from energybench.records.record import RunRecord
 from energybench.records.studies import Answered, Generation
-from energybench.report.rows import BASELINE
+from energybench.registry import BASELINE
 from energybench.report.savings import Saving
 from energybench.report.stats import MIN_PAIRS, Estimate, crossing, means
 

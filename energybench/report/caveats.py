@@ -8,8 +8,8 @@ from energybench.records.epoch import UNEVEN
 from energybench.records.metric import ACCURACY
 from energybench.records.record import DATA_BOUND, RunRecord
 from energybench.records.stopping import at_floor, capped
+from energybench.registry import BASELINE
 from energybench.report.likeness import arithmetics, assumed, other_watts
-from energybench.report.rows import BASELINE
 from energybench.report.sections import Section
 from energybench.report.sensitivity import named, sensitivity_line
 from energybench.report.text import number

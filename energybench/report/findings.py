@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from energybench.records.metric import ACCURACY
 from energybench.records.record import RunRecord
-from energybench.registry import base_name
+from energybench.registry import BASELINE, base_name
 from energybench.report.answers import generation_finding, inference_finding
 from energybench.report.figures.study_curves import (
     CONTROLS,
@@ -151,7 +151,7 @@ def _controls(section: Section) -> list[str]:
 def _roofline(section: Section) -> list[str]:
     lines = []
     for one in section.intensities:
-        if one.method != "baseline":
+        if one.method != BASELINE:
             continue
         knee = one.ceiling_flops_per_s / one.ceiling_bytes_per_s
         bound = "arithmetic" if one.intensity > knee else "memory"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from energybench.records.attempt import DISTURBANCES
 from energybench.records.record import RunRecord
+from energybench.registry import BASELINE
 from energybench.report.claims import Claim
 from energybench.report.headline import change, listed, reservations
 from energybench.report.paper import (
@@ -21,7 +22,6 @@ from energybench.report.paper import (
     judge,
     paper,
 )
-from energybench.report.rows import BASELINE
 from energybench.report.savings import CONTROL, Saving
 from energybench.report.sections import Section
 from energybench.report.text import number
@@ -134,11 +134,22 @@ def _basis(section: Section, models: Sequence[str]) -> str:
     lengths = dict.fromkeys(one.dataset.details.get("block_length") for one in records)
     known = [str(one) for one in lengths if one is not None]
     blocks = f", in blocks of {listed(known)} tokens" if known else ""
-    seeds = len({one.seed for one in records})
-    return (
-        f"This rests on {count}, {told}, fine-tuned on {data}{blocks}, with "
-        f"{'one seed' if seeds == 1 else f'{seeds} seeds'}."
-    )
+    return f"This rests on {count}, {told}, fine-tuned on {data}{blocks}, with {_seeds(records)}."
+
+
+def _seeds(records: Sequence[RunRecord]) -> str:
+    """Return "one seed", "5 seeds", or the number of each model where they differ."""
+    by_model: dict[str, set[int]] = {}
+    for one in records:
+        by_model.setdefault(one.model, set()).add(one.seed)
+    counts = {model: len(seeds) for model, seeds in by_model.items()}
+    if len(set(counts.values())) > 1:
+        return listed([f"{_count(count)} of {model}" for model, count in counts.items()])
+    return _count(next(iter(counts.values())))
+
+
+def _count(seeds: int) -> str:
+    return "one seed" if seeds == 1 else f"{seeds} seeds"
 
 
 def _disturbed(section: Section, models: Sequence[str]) -> str:

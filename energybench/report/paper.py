@@ -99,10 +99,9 @@ def judge(claim: Claim, savings: Sequence[Saving]) -> Judgement:
     found = [evidence(claim, one) for one in own]
     shown = ", ".join(f"{one.name} {one.shown}" for one in found) or "-"
     who = claim.method or "any method"
-    if len(missing) == len(claim.models):
-        where = f" on {missing[0]}" if len(missing) == 1 else ""
-        who = f"{claim.method} was not run" if claim.method else "no method was run"
-        return Judgement(claim, CANNOT, f"{who}{where}", shown)
+    if not any(_is_about(claim, one) for one in savings):
+        reason = f"{claim.method} was not run" if claim.method else "no method was run"
+        return Judgement(claim, CANNOT, reason, shown)
     if missing:
         return Judgement(claim, CANNOT, f"models missing for {who}: {', '.join(missing)}", shown)
     if not found:

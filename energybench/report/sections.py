@@ -16,10 +16,10 @@ from energybench.records.studies import (
     Throughput,
     read_studies,
 )
-from energybench.registry import is_repeat
+from energybench.registry import BASELINE, is_repeat
 from energybench.report.comparison import machine_groups
 from energybench.report.floor import Floor, floor
-from energybench.report.rows import BASELINE, Row, RowKey, in_order, labels, rows
+from energybench.report.rows import Row, RowKey, in_order, labels, rows
 from energybench.report.savings import Saving, saved_in
 from energybench.report.scores import metric_names
 

@@ -143,6 +143,8 @@ def test_two_models_are_judged_together_and_described() -> None:
         "This rests on 2 models, gpt2-tiny (2 million parameters, pretrained on Python's language "
         f"reference) and smollm2-135m (135 million parameters, {dequantized}), fine-tuned on"
     ) in found.text
+    fewer = [*run({"lowrank": 0.7}), *run({"lowrank": 0.8}, seeds=1, **large)]
+    assert "with 5 seeds of gpt2-tiny and one seed of smollm2-135m." in asked(fewer).text
     against = [*run({"lowrank": 0.7}), *run({"lowrank": 1.3}, **large)]
     assert verdicts(asked(against))["lowrank saves energy"] == FAILS
 

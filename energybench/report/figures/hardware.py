@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from energybench.registry import BASELINE
 from energybench.report.figures.labels import name_points
-from energybench.report.rows import BASELINE
 from energybench.report.sections import Section
 from energybench.report.style import (
     WIDTH,

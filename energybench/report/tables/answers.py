@@ -5,8 +5,8 @@ from statistics import fmean
 
 from energybench.records.attempt import DISTURBANCES
 from energybench.records.studies import Generation, GenerationPoint
+from energybench.registry import BASELINE
 from energybench.report.break_even import BreakEven, break_evens
-from energybench.report.rows import BASELINE
 from energybench.report.sections import Section
 from energybench.report.stats import Estimate
 from energybench.report.tables.matrix_rows import Table

@@ -6,9 +6,8 @@ from energybench.config import OBSERVED
 from energybench.energy.units import format_co2e, format_kwh, format_seconds
 from energybench.records.record import RunRecord
 from energybench.records.verdict import failure_text, undecided
-from energybench.registry import METHODS, base_name
+from energybench.registry import BASELINE, METHODS, base_name
 from energybench.report.floor import Floor, floor, shown_saving
-from energybench.report.rows import BASELINE
 from energybench.report.scores import ScoreColumn, score_column
 from energybench.report.stats import Estimate
 from energybench.report.tables.fitted import fitted, said
