@@ -61,7 +61,7 @@ HANDWRITING: dict[str, Recipe] = {
     "resnet101": Recipe(initialization="zero_residual", epochs=4),
     "inception_v3": Recipe(learning_rate=2e-3, epochs=3),
     "densenet121": Recipe(epochs=3),
-    "vgg16": Recipe(learning_rate=2e-4, initialization="he", epochs=4, batch_size=64),
+    "vgg16": Recipe(learning_rate=2e-4, initialization="he", epochs=3, batch_size=64),
     "convnext_base": Recipe(learning_rate=3e-4, epochs=3),
 }
 """For 1,797 images: fewer passes over more of them."""
