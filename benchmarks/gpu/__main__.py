@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         "--scratch",
         type=Path,
         metavar="FOLDER",
-        help="folder for photographs and weights, which need not be kept (default: a temporary one)",
+        help="folder for photographs and weights, which nobody keeps (default: a temporary one)",
     )
     parser.add_argument(
         "--minutes",

@@ -20,6 +20,8 @@ STEP_METHODS = (
 COMPILED_METHODS = ("baseline", "baseline-tf32", "baseline-bf16")
 SHORT = ("--energy-max-epochs=1", "--energy-idle=0", "--energy-tolerance=100")
 """Options of every rehearsed matrix: nothing is learnt from its results."""
+REHEARSED = "resnet18"
+"""The network of a rehearsal."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,23 @@ class Place:
     """Folder for what is made for the part: photographs, weights. It need not be kept."""
     rehearsal: bool
 
+    @property
+    def weights(self) -> Path:
+        """Folder of untrained networks."""
+        return self.scratch / "weights"
+
+    def untrained(self, model: str) -> list[Step]:
+        """Return the step that makes the weights of `model`; none where they are there."""
+        if (self.weights / f"{model}.safetensors").exists():
+            return []
+        made = (str(self.weights), model)
+        return [Step(f"weights of {model}", made, module="benchmarks.gpu.untrained")]
+
+    @property
+    def matrix(self) -> tuple[str, ...]:
+        """Options of a rehearsed matrix of one network, which is not pretrained first."""
+        return (f"--energy-models={REHEARSED}", f"--energy-weights={self.weights}", *SHORT)
+
 
 @dataclass(frozen=True)
 class Part:
@@ -69,18 +88,18 @@ def _meters(place: Place) -> list[Step]:
 def _steps(place: Place) -> list[Step]:
     file = "benchmarks/studies/test_intensity.py"
     if place.rehearsal:
-        tiny = ("--step-batch=4", "--step-window=0.2", "--energy-idle=0")
-        eager = ("--energy-models=resnet18", "--energy-methods=baseline,prune-2to4")
-        compiled = ("--energy-models=alexnet", "--energy-methods=baseline", "--energy-compile")
-        return [Step("eager", (file, *eager, *tiny)), Step("compiled", (file, *compiled, *tiny))]
+        tiny = ("--step-batch=4", "--step-window=0.2")
+        eager = (file, *place.matrix, *tiny, "--energy-methods=baseline,prune-2to4")
+        compiled = (file, *place.matrix, *tiny, "--energy-methods=baseline", "--energy-compile")
+        return [*place.untrained(REHEARSED), Step("eager", eager), Step("compiled", compiled)]
     found = []
     for group in (MODELS[:1], MODELS[1:]):
         models = f"--energy-models={','.join(group)}"
-        eager = f"--energy-methods={','.join(STEP_METHODS)}"
-        compiled = f"--energy-methods={','.join(COMPILED_METHODS)}"
+        eager = (file, models, f"--energy-methods={','.join(STEP_METHODS)}")
+        compiled = (file, models, f"--energy-methods={','.join(COMPILED_METHODS)}")
         name = group[0] if len(group) == 1 else "the other networks"
-        found.append(Step(name, (file, models, eager)))
-        found.append(Step(f"{name}, compiled", (file, models, compiled, "--energy-compile")))
+        found.append(Step(name, eager))
+        found.append(Step(f"{name}, compiled", (*compiled, "--energy-compile")))
     return found
 
 
@@ -88,7 +107,7 @@ def _throughput(place: Place) -> list[Step]:
     file = "benchmarks/test_throughput.py"
     if place.rehearsal:
         tiny = ("--step-batch=4", "--step-window=0.2", "--energy-idle=0", "-k", "eager")
-        one = ("--energy-models=resnet18", "--energy-methods=baseline")
+        one = (f"--energy-models={REHEARSED}", "--energy-methods=baseline")
         return [Step("throughput", (file, *one, *tiny))]
     return [Step("throughput", (file, f"--energy-models={','.join(MODELS)}"))]
 
@@ -96,41 +115,46 @@ def _throughput(place: Place) -> list[Step]:
 def _matrix(place: Place) -> list[Step]:
     file = "benchmarks/test_finetune.py"
     if place.rehearsal:
-        one = ("--energy-models=resnet18", "--energy-methods=baseline,baseline-again,stego-fp32@8")
-        return [Step("matrix", (file, *one, *SHORT))]
+        methods = "--energy-methods=baseline,baseline-again,stego-fp32@8"
+        return [*place.untrained(REHEARSED), Step("matrix", (file, *place.matrix, methods))]
     return [Step("matrix", (file, f"--energy-models={','.join(MODELS)}"))]
 
 
 def _photographs(place: Place) -> list[Step]:
-    """Make photographs and untrained weights, and train on them with and without the cache."""
-    folder, weights = place.scratch / "photographs", place.scratch / "weights"
-    model, count = ("resnet18", 40) if place.rehearsal else ("resnet50", 20_000)
-    made = (str(folder), f"--count={count}", f"--weights={weights}", f"--model={model}")
-    options = [
-        "benchmarks/gpu/test_photographs.py",
-        *(f"--energy-models={model}", f"--energy-dataset=folder:{folder}"),
-        *(f"--energy-weights={weights}", "--energy-tolerance=100", "--energy-vary=order"),
-    ]
+    folder = place.scratch / "photographs"
+    model, count = (REHEARSED, 40) if place.rehearsal else ("resnet50", 20_000)
+    options = (
+        *("benchmarks/gpu/test_photographs.py", f"--energy-dataset=folder:{folder}"),
+        *(f"--energy-models={model}", f"--energy-weights={place.weights}"),
+        *("--energy-vary=order", "--energy-tolerance=100"),
+    )
     if place.rehearsal:
-        options += [*SHORT, "--energy-batch-size=8", "--energy-methods=baseline"]
+        options += ("--energy-batch-size=8", "--energy-methods=baseline", *SHORT)
     else:
-        options += ["--energy-max-epochs=2", "--energy-batch-size=128"]
+        options += ("--energy-batch-size=128", "--energy-max-epochs=2")
     cache = f"--energy-data-cache={place.scratch / 'pixels'}"
     return [
-        Step("photographs", made, module="benchmarks.gpu.photographs"),
+        Step("photographs", (str(folder), str(count)), module="benchmarks.gpu.photographs"),
+        *place.untrained(model),
         Step("with the cache", (*options, cache)),
         Step("without the cache", (*options, "--energy-data-cache=off")),
     ]
 
 
 def _memory(place: Place) -> list[Step]:
-    seeds, auto = (6, "resnet18") if place.rehearsal else (200, "resnet50,convnext_base")
-    many = ("--energy-max-epochs=1", "--energy-vary=order", "--energy-tolerance=100")
-    idle = ("--energy-idle=0",)
+    many, auto = "benchmarks/gpu/test_memory.py", "benchmarks/test_finetune.py"
     largest = ("--energy-batch-size=auto", "--energy-methods=baseline", "--energy-max-epochs=1")
+    if place.rehearsal:
+        return [
+            *place.untrained(REHEARSED),
+            Step("many cells", (many, *place.matrix, "--energy-seeds=3")),
+            Step("largest batch", (auto, *place.matrix, *largest)),
+        ]
+    short = ("--energy-max-epochs=1", "--energy-tolerance=100", "--energy-vary=order")
+    networks = "--energy-models=resnet50,convnext_base"
     return [
-        Step("many cells", ("benchmarks/gpu/test_memory.py", f"--energy-seeds={seeds}", *many, *idle)),
-        Step("largest batch", ("benchmarks/test_finetune.py", f"--energy-models={auto}", *largest, *idle)),
+        Step("many cells", (many, *short, "--energy-seeds=200")),
+        Step("largest batch", (auto, networks, *largest)),
     ]
 
 
@@ -142,8 +166,9 @@ def _language(place: Place) -> list[Step]:
             *(f"--energy-models=hf:{folder / 'model'}", f"--energy-dataset=text:{folder / 'text'}"),
             *("--energy-methods=baseline,lora@2", "--energy-block-length=16", *SHORT),
         )
+        tiny = "benchmarks.gpu.tiny_language"
         return [
-            Step("a tiny model", (str(folder),), module="benchmarks.gpu.tiny_language", needs=needs),
+            Step("a tiny model", (str(folder),), module=tiny, needs=needs),
             Step("language", (file, *options), needs=needs),
         ]
     return [
@@ -153,14 +178,18 @@ def _language(place: Place) -> list[Step]:
 
 
 def _ranks(place: Place) -> list[Step]:
-    file = "benchmarks/test_finetune.py"
-    model = "resnet18" if place.rehearsal else "resnet50"
-    options = (file, f"--energy-models={model}", "--energy-methods=baseline,baseline-again")
-    options += (*SHORT, "--energy-methods=baseline") if place.rehearsal else ()
-    gpus = 0 if place.rehearsal else 2
+    file, two = "benchmarks/test_finetune.py", "--energy-world-size=2"
+    if place.rehearsal:
+        options = (file, *place.matrix, "--energy-methods=baseline")
+        return [
+            *place.untrained(REHEARSED),
+            Step("one process", options),
+            Step("two ranks", (*options, two)),
+        ]
+    options = (file, "--energy-models=resnet50", "--energy-methods=baseline,baseline-again")
     return [
-        Step("one process", options, gpus=gpus),
-        Step("two ranks", (*options, "--energy-world-size=2"), gpus=gpus),
+        Step("one process", options, gpus=2),
+        Step("two ranks", (*options, two), gpus=2),
     ]
 
 
@@ -168,8 +197,8 @@ PARTS = (
     Part(1, "meters", "meters on a steady load, idle power, ceilings", _meters),
     Part(2, "steps", "joules per image of a training step, by arithmetic and method", _steps),
     Part(3, "throughput", "images per second and FLOP utilisation beside timm", _throughput),
-    Part(4, "matrix", "the paper's matrix on the embedded images, with its noise floor", _matrix),
-    Part(5, "photographs", "waiting for 20,000 photographs, with and without the cache", _photographs),
+    Part(4, "matrix", "the paper's matrix on the embedded images", _matrix),
+    Part(5, "photographs", "20,000 photographs, with and without the cache", _photographs),
     Part(6, "memory", "200 cells, no memory left, the largest batch, a foreign program", _memory),
     Part(7, "language", "language models", _language),
     Part(8, "ranks", "two GPUs against one", _ranks),

@@ -1,14 +1,14 @@
-"""Makes a folder of photographs, and the weights of an untrained network to train on them.
+"""Makes a folder of photographs.
 
-    python -m benchmarks.gpu.photographs FOLDER --count=20000 --weights=FOLDER --model=resnet50
+    python -m benchmarks.gpu.photographs FOLDER 20000
 
-The photographs are noise with the spectrum of natural images, so that they compress like
-photographs. A folder that has them already is left as it is.
+They are noise with the spectrum of natural images, so that they compress like photographs. A folder
+that is there already is left as it is.
 """
 
-import argparse
 import os
 import shutil
+import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -78,27 +78,5 @@ def make_folder(root: Path, count: int) -> None:
     unfinished.rename(root)
 
 
-def make_weights(folder: Path, model: str) -> None:
-    """Save the untrained network `model` with a head for the classes of the photographs."""
-    import torch
-    from safetensors.torch import save_file
-
-    from energybench.workloads.images.networks import find_model
-
-    path = folder / f"{model}.safetensors"
-    if path.exists():
-        return
-    torch.manual_seed(0)
-    folder.mkdir(parents=True, exist_ok=True)
-    save_file(find_model(model).build(CLASSES, photographs=True).state_dict(), path)
-
-
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--count", type=int, required=True)
-    parser.add_argument("--weights", type=Path, required=True)
-    parser.add_argument("--model", required=True)
-    options = parser.parse_args()
-    make_folder(options.folder, options.count)
-    make_weights(options.weights, options.model)
+    make_folder(Path(sys.argv[1]), int(sys.argv[2]))

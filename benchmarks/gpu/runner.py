@@ -112,7 +112,7 @@ def _run(step: Step, files: dict[str, Path], end: float, place: Place) -> str | 
             except Stopped:
                 _end(process)
                 raise
-    if step.module is None and status in _ENDED_WELL or status == 0:
+    if status == 0 or (step.module is None and status in _ENDED_WELL):
         return None
     return f"ended with the exit status {status}"
 
@@ -134,7 +134,7 @@ def _command(step: Step, files: dict[str, Path], seconds: float) -> list[str]:
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
-    """Ask a session to keep what it has and end; kill it, and what it started, where it does not."""
+    """Ask a session to keep what it has and end; kill it and its own processes if it stays."""
     with suppress(ProcessLookupError):
         process.terminate()
     with suppress(subprocess.TimeoutExpired):

@@ -2,7 +2,7 @@
 
     python -m benchmarks.gpu --part 6
 
-Goal: the memory after the last cell is that after the twentieth, or what a tenth of the cells leave.
+Goal: after the last cell no more memory of the GPU is in use than after the twentieth.
 """
 
 import gc

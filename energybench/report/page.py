@@ -25,10 +25,10 @@ from energybench.report.tables.matrix_rows import (
     Table,
     claim_table,
     result_table,
-    study_tables,
     why_table,
 )
 from energybench.report.tables.other_watts import estimate_tables
+from energybench.report.tables.studies import study_tables
 from energybench.report.text import BEYOND, BEYOND_LEGEND
 
 
