@@ -48,6 +48,13 @@ class Place:
     rehearsal: bool
 
     @property
+    def environment(self) -> dict[str, str]:
+        """Variables of every step: a rehearsal sees no GPU, and waits for no other measurement."""
+        if not self.rehearsal:
+            return {}
+        return {"CUDA_VISIBLE_DEVICES": "", "ENERGYBENCH_LOCKS": str(self.scratch / "locks")}
+
+    @property
     def weights(self) -> Path:
         """Folder of untrained networks."""
         return self.scratch / "weights"
@@ -115,14 +122,14 @@ def _throughput(place: Place) -> list[Step]:
 def _matrix(place: Place) -> list[Step]:
     file = "benchmarks/test_finetune.py"
     if place.rehearsal:
-        methods = "--energy-methods=baseline,baseline-again,stego-fp32@8"
+        methods = "--energy-methods=baseline,stego-fp32@8"
         return [*place.untrained(REHEARSED), Step("matrix", (file, *place.matrix, methods))]
     return [Step("matrix", (file, f"--energy-models={','.join(MODELS)}"))]
 
 
 def _photographs(place: Place) -> list[Step]:
     folder = place.scratch / "photographs"
-    model, count = (REHEARSED, 40) if place.rehearsal else ("resnet50", 20_000)
+    model, count = (REHEARSED, 16) if place.rehearsal else ("resnet50", 20_000)
     options = (
         *("benchmarks/gpu/test_photographs.py", f"--energy-dataset=folder:{folder}"),
         *(f"--energy-models={model}", f"--energy-weights={place.weights}"),
@@ -147,7 +154,7 @@ def _memory(place: Place) -> list[Step]:
     if place.rehearsal:
         return [
             *place.untrained(REHEARSED),
-            Step("many cells", (many, *place.matrix, "--energy-seeds=3")),
+            Step("many cells", (many, *place.matrix, "--energy-seeds=2")),
             Step("largest batch", (auto, *place.matrix, *largest)),
         ]
     short = ("--energy-max-epochs=1", "--energy-tolerance=100", "--energy-vary=order")

@@ -61,7 +61,7 @@ def make_folder(root: Path, count: int) -> None:
         return
     unfinished = root.with_name(f"{root.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
-    judged = max(2 * CLASSES, count // SHARE_OF_VALIDATION)
+    judged = max(CLASSES, count // SHARE_OF_VALIDATION)
     sizes = {"train": count, "val": judged, "test": judged}
     jobs = [
         (range(first, min(first + PART, size)), split)

@@ -97,7 +97,7 @@ def _run(step: Step, files: dict[str, Path], end: float, place: Place) -> str | 
             process = subprocess.Popen(
                 command,
                 cwd=ROOT,
-                env=os.environ | ({"CUDA_VISIBLE_DEVICES": ""} if place.rehearsal else {}),
+                env=os.environ | place.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
