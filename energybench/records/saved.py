@@ -121,7 +121,14 @@ def _read(path: Path, label: str, need_records: bool) -> Run:
         records = tuple(from_json(record) for record in found)
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from error
-    return Run(label, path, records, others, (), _commit(data), _day(data))
+    return Run(label, path, records, others, _notes(path, data), _commit(data), _day(data))
+
+
+def _notes(path: Path, data: dict[str, Any]) -> tuple[str, ...]:
+    left_out = data.get("left_out")
+    if not isinstance(left_out, int):
+        return ()
+    return (f"{path}: {left_out} benchmarks were left out of a large file; its journal has them",)
 
 
 def _commit(data: dict[str, Any]) -> str | None:
