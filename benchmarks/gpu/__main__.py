@@ -68,7 +68,8 @@ def _parser() -> argparse.ArgumentParser:
         "--scratch",
         type=Path,
         metavar="FOLDER",
-        help="folder for photographs and weights, which nobody keeps (default: a temporary one)",
+        help="folder for photographs and untrained weights (default: one in the user's cache, for "
+        "a rehearsal a temporary one)",
     )
     parser.add_argument(
         "--minutes",
@@ -98,17 +99,20 @@ def _minutes(text: str) -> float:
 
 def _run(options: argparse.Namespace) -> int:
     from benchmarks.gpu.collecting import collect, files_of
+    from energybench.files import cache_folder
 
     rehearsal = options.rehearse is not None
     with tempfile.TemporaryDirectory(prefix="energybench-gpu-") as temporary:
         own = Path(temporary)
         output = options.output or (own / "output" if rehearsal else Path("results/gpu"))
-        output, scratch = output.absolute(), (options.scratch or own / "scratch").absolute()
+        output = output.absolute()
         if options.collect is not None:
             for part in options.collect:
                 found = collect(part, output)
                 print(f"{files_of(part, output)['json']}: {len(found.left)} tests are left")
             return 0
+        scratch = own / "scratch" if rehearsal else cache_folder("gpu-session")
+        scratch = (options.scratch or scratch).absolute()
         if not _ready(scratch, rehearsal):
             return 1
         if options.check:

@@ -4,10 +4,13 @@ A step is a session of pytest or a Python module. A rehearsal runs the same step
 CPU. No step changes a setting of the GPU.
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parents[2]
+"""The clone: steps run in it, installed or not."""
 MODELS = (
     *("resnet50", "resnet18", "convnext_base", "vgg16", "densenet121"),
     *("inception_v3", "resnet101", "resnet34", "alexnet"),
@@ -50,9 +53,12 @@ class Place:
     @property
     def environment(self) -> dict[str, str]:
         """Variables of every step: a rehearsal sees no GPU, and waits for no other measurement."""
+        given = filter(None, [os.environ.get("PYTHONPATH")])
+        paths = {"PYTHONPATH": os.pathsep.join([str(ROOT), *given])}
         if not self.rehearsal:
-            return {}
-        return {"CUDA_VISIBLE_DEVICES": "", "ENERGYBENCH_LOCKS": str(self.scratch / "locks")}
+            return paths
+        locks = str(self.scratch / "locks")
+        return {**paths, "CUDA_VISIBLE_DEVICES": "", "ENERGYBENCH_LOCKS": locks}
 
     @property
     def weights(self) -> Path:
@@ -135,34 +141,29 @@ def _photographs(place: Place) -> list[Step]:
         *(f"--energy-models={model}", f"--energy-weights={place.weights}"),
         *("--energy-vary=order", "--energy-tolerance=100"),
     )
+    cache = f"--energy-data-cache={place.scratch / 'pixels'}"
+    largest = ("benchmarks/test_finetune.py", *options[1:], cache, "--energy-batch-size=auto")
+    largest += ("--energy-methods=baseline", "--energy-max-epochs=1")
     if place.rehearsal:
         options += ("--energy-batch-size=8", "--energy-methods=baseline", *SHORT)
     else:
         options += ("--energy-batch-size=128", "--energy-max-epochs=2")
-    cache = f"--energy-data-cache={place.scratch / 'pixels'}"
     return [
         Step("photographs", (str(folder), str(count)), module="benchmarks.gpu.photographs"),
         *place.untrained(model),
         Step("with the cache", (*options, cache)),
         Step("without the cache", (*options, "--energy-data-cache=off")),
+        Step("the largest batch", largest),
     ]
 
 
 def _memory(place: Place) -> list[Step]:
-    many, auto = "benchmarks/gpu/test_memory.py", "benchmarks/test_finetune.py"
-    largest = ("--energy-batch-size=auto", "--energy-methods=baseline", "--energy-max-epochs=1")
+    file = "benchmarks/gpu/test_memory.py"
     if place.rehearsal:
-        return [
-            *place.untrained(REHEARSED),
-            Step("many cells", (many, *place.matrix, "--energy-seeds=2")),
-            Step("largest batch", (auto, *place.matrix, *largest)),
-        ]
+        options = (*place.matrix, "--energy-seeds=2")
+        return [*place.untrained(REHEARSED), Step("many cells", (file, *options))]
     short = ("--energy-max-epochs=1", "--energy-tolerance=100", "--energy-vary=order")
-    networks = "--energy-models=resnet50,convnext_base"
-    return [
-        Step("many cells", (many, *short, "--energy-seeds=200")),
-        Step("largest batch", (auto, networks, *largest)),
-    ]
+    return [Step("many cells", (file, *short, "--energy-seeds=200"))]
 
 
 def _language(place: Place) -> list[Step]:
@@ -205,8 +206,8 @@ PARTS = (
     Part(2, "steps", "joules per image of a training step, by arithmetic and method", _steps),
     Part(3, "throughput", "images per second and FLOP utilisation beside timm", _throughput),
     Part(4, "matrix", "the paper's matrix on the embedded images", _matrix),
-    Part(5, "photographs", "20,000 photographs, with and without the cache", _photographs),
-    Part(6, "memory", "200 cells, no memory left, the largest batch, a foreign program", _memory),
+    Part(5, "photographs", "20,000 photographs: waiting for them, the largest batch", _photographs),
+    Part(6, "memory", "200 cells, no memory left, a foreign program", _memory),
     Part(7, "language", "language models", _language),
     Part(8, "ranks", "two GPUs against one", _ranks),
 )

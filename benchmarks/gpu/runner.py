@@ -16,9 +16,8 @@ from pathlib import Path
 from benchmarks.gpu import progress
 from benchmarks.gpu.collecting import collect, files_of
 from benchmarks.gpu.needs import missing_for
-from benchmarks.gpu.parts import Part, Place, Step
+from benchmarks.gpu.parts import ROOT, Part, Place, Step
 
-ROOT = Path(__file__).resolve().parents[2]
 GRACE_S = 20.0
 """Seconds that a session has to keep its cell and end, before it is killed."""
 SPARE_S = 15.0

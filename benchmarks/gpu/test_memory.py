@@ -88,9 +88,11 @@ def no_memory(device):
             taken.append(torch.empty(size, dtype=torch.uint8, device=device))
         except torch.OutOfMemoryError:
             size //= 2
-    yield
-    taken.clear()
-    torch.cuda.empty_cache()
+    try:
+        yield
+    finally:
+        taken.clear()
+        torch.cuda.empty_cache()
 
 
 def test_a_foreign_program_is_seen(energy_session, device, check):
