@@ -72,9 +72,12 @@ def run_part(
                 continue
             if end - time.monotonic() < GRACE_S + SPARE_S:
                 break
-            trouble = _run(step, files, end, place)
-            if trouble is not None:
-                troubles.append(f"part {part.label}: {step.name} {trouble}; see {files['log']}")
+            status = _run(step, files, end, place)
+            if status is None:
+                say(f"part {part.label}: {step.name} was stopped: its time was over")
+            elif not _ended_well(step, status):
+                line = f"{step.name} ended with the exit status {status}; see {files['log']}"
+                troubles.append(f"part {part.label}: {line}")
                 say(troubles[-1])
             collect(part, folder)
     finally:
@@ -86,8 +89,8 @@ def run_part(
     return Outcome(left, tuple(found.failed), tuple(troubles), left_out)
 
 
-def _run(step: Step, files: dict[str, Path], end: float, place: Place) -> str | None:
-    """Run one step until `end` at the latest; return what went wrong, in one line."""
+def _run(step: Step, files: dict[str, Path], end: float, place: Place) -> int | None:
+    """Run one step until `end` at the latest; return its exit status, None if it was stopped."""
     command = _command(step, files, end - time.monotonic() - GRACE_S)
     with files["log"].open("a", encoding="utf-8") as log:
         log.write(f"\n$ {shlex.join(command)}\n")
@@ -104,16 +107,17 @@ def _run(step: Step, files: dict[str, Path], end: float, place: Place) -> str | 
                 preexec_fn=_end_with_parent,
             )
             try:
-                status = process.wait(max(1.0, end - time.monotonic() - GRACE_S))
+                return process.wait(max(1.0, end - time.monotonic() - GRACE_S))
             except subprocess.TimeoutExpired:
                 _end(process)
-                return "was stopped: its time was over"
+                return None
             except Stopped:
                 _end(process)
                 raise
-    if status == 0 or (step.module is None and status in _ENDED_WELL):
-        return None
-    return f"ended with the exit status {status}"
+
+
+def _ended_well(step: Step, status: int) -> bool:
+    return status == 0 or (step.module is None and status in _ENDED_WELL)
 
 
 def _command(step: Step, files: dict[str, Path], seconds: float) -> list[str]:
