@@ -45,6 +45,7 @@ class Pacing:
         self._end = time.monotonic() + config.getoption("--gpu-seconds")
         self._key = session_key(config)
         self._longest: dict[tuple[str, str], float] = {}
+        self._taken: dict[str, float] = {}
         self._began = 0.0
 
     @pytest.hookimpl(trylast=True)
@@ -101,9 +102,12 @@ class Pacing:
         if found is None or found["why"] == LEFT:
             return
         line = {"step": self._step, "key": self._key, "test": report.nodeid, **found}
-        progress.append(self._path, line | {"seconds": time.monotonic() - self._began})
+        # a cell that waited for its baseline ran the first time that it was started
+        seconds = max(time.monotonic() - self._began, self._taken.get(report.nodeid, 0.0))
+        progress.append(self._path, line | {"seconds": seconds})
 
     def _remember(self, item: pytest.Item, seconds: float) -> None:
+        self._taken[item.nodeid] = max(seconds, self._taken.get(item.nodeid, 0.0))
         name = _function(item), _model(item)
         self._longest[name] = max(seconds, self._longest.get(name, 0.0))
 

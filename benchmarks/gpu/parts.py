@@ -20,6 +20,10 @@ STEP_METHODS = (
     *("baseline", "baseline-default", "baseline-tf32", "baseline-bf16", "stego"),
     *("prune-2to4", "prune-channels", "lowrank", "lowrank+stego"),
 )
+PAPER_METHODS = ("baseline", "baseline-again", "stego-once", "stego", "prune", "lowrank")
+"""What the paper's claims are about, and the noise floor."""
+ARITHMETIC = ("baseline", "baseline-default", "baseline-tf32", "baseline-bf16")
+"""The same training in another arithmetic; the journal has the first one already."""
 COMPILED_METHODS = ("baseline", "baseline-tf32", "baseline-bf16")
 SHORT = ("--energy-max-epochs=1", "--energy-idle=0", "--energy-tolerance=100")
 """Options of every rehearsed matrix: nothing is learnt from its results."""
@@ -137,7 +141,11 @@ def _matrix(place: Place) -> list[Step]:
     if place.rehearsal:
         methods = "--energy-methods=baseline,stego-fp32@8"
         return [*place.untrained(REHEARSED), Step("matrix", (file, *place.matrix, methods))]
-    return [Step("matrix", (file, f"--energy-models={','.join(MODELS)}"))]
+    models = f"--energy-models={','.join(MODELS)}"
+    return [
+        Step(name, (file, models, f"--energy-methods={','.join(methods)}"))
+        for name, methods in (("methods", PAPER_METHODS), ("arithmetic", ARITHMETIC))
+    ]
 
 
 def _photographs(place: Place) -> list[Step]:

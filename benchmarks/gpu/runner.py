@@ -22,6 +22,7 @@ GRACE_S = 20.0
 """Seconds that a session has to keep its cell and end, before it is killed."""
 SPARE_S = 15.0
 """Seconds between the last cell's planned end and the end of the session's time."""
+NOT_BEGUN = "no time was left to begin it; the next run does"
 _PR_SET_PDEATHSIG = 1
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _ENDED_WELL = (0, 1, 5)
@@ -41,7 +42,7 @@ class Outcome:
     """What became of one part."""
 
     left: int
-    """Tests that the next run has to make up for."""
+    """Tests that the next run has to make up for, and steps that it has to begin."""
     failed: tuple[str, ...]
     """Tests that failed, each with its reason in one line."""
     troubles: tuple[str, ...]
@@ -71,7 +72,9 @@ def run_part(
                 say(f"part {part.label}: {step.name} is left out: {why}")
                 continue
             if end - time.monotonic() < GRACE_S + SPARE_S:
-                break
+                if step.module is None and step.name not in progress.read(files["tests"]).collected:
+                    progress.append(files["tests"], {"step": step.name, "why_left_out": NOT_BEGUN})
+                continue
             status = _run(step, files, end, place)
             if status is None:
                 say(f"part {part.label}: {step.name} was stopped: its time was over")
@@ -85,8 +88,12 @@ def run_part(
     left, asked = len(found.left), len(found.asked_for)
     more = f", {left} left for the next run" if left else ""
     say(f"part {part.label}: {asked - left} of {asked} tests finished{more}; {files['json']}")
-    left_out = tuple(f"{step}: {why}" for step, why in found.left_out.items())
-    return Outcome(left, tuple(found.failed), tuple(troubles), left_out)
+    left_out = {step: why for step, why in found.left_out.items() if why != NOT_BEGUN}
+    not_begun = len(found.left_out) - len(left_out)
+    if not_begun:
+        say(f"part {part.label}: {not_begun} steps were not begun; the next run begins them")
+    lacking = tuple(f"{step}: {why}" for step, why in left_out.items())
+    return Outcome(left + not_begun, tuple(found.failed), tuple(troubles), lacking)
 
 
 def _run(step: Step, files: dict[str, Path], end: float, place: Place) -> int | None:

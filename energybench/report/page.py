@@ -162,10 +162,14 @@ def _tables(section: Section) -> list[tuple[str, Table]]:
 
 
 def _side_by_side(runs: Sequence[Run]) -> tuple[Table | None, Sequence[str]]:
-    """Compare the cells that several runs share; None for one run, or without a shared cell."""
-    if len(runs) < 2:
+    """Compare the cells that several runs share; None for one run, or without a shared cell.
+
+    Runs of studies alone have no cells, and no column.
+    """
+    with_cells = [run for run in runs if run.records]
+    if len(with_cells) < 2:
         return None, ()
-    found = compare({run.label: run.records for run in runs})
+    found = compare({run.label: run.records for run in with_cells})
     if not found.rows:
         return None, ()
     headers, rows = comparison_rows(found)

@@ -159,6 +159,21 @@ def test_what_a_machine_lacks_is_one_line_and_in_the_json(tmp_path: Path) -> Non
     assert "no-such-package" in studies["part 9-lacking, far"]["reason"]
 
 
+def test_a_step_that_was_not_begun_is_told_and_begun_by_the_next_run(
+    tests: Path, tmp_path: Path
+) -> None:
+    part = Part(9, "tiny", "three tests", lambda place: [Step("tests", (str(tests),))])
+    out, place = tmp_path / "out", Place(tmp_path / "scratch", True)
+    said: list[str] = []
+    outcome = runner.run_part(part, place, out, 1.0, said.append)
+    assert outcome.left == 1
+    assert said[-1] == "part 9-tiny: 1 steps were not begun; the next run begins them"
+    assert found(out)["part 9-tiny, tests"]["reason"] == runner.NOT_BEGUN
+    tests.with_name("quick").touch()
+    assert runner.run_part(part, place, out, 120.0, said.append).left == 0
+    assert "part 9-tiny, tests" not in found(out)
+
+
 def test_a_step_that_cannot_start_is_told(tmp_path: Path) -> None:
     part = Part(9, "wrong", "a wrong option", lambda place: [Step("one", ("--no-such-option",))])
     said: list[str] = []

@@ -164,6 +164,18 @@ def test_checks_beside_the_records_are_a_table_and_a_headline(tmp_path: Path) ->
     assert "- not as expected: a cell without memory: the cell ran, expected: an error" in rows
 
 
+def test_a_run_of_studies_alone_has_no_column_beside_runs_of_cells(tmp_path: Path) -> None:
+    path = tmp_path / "meters.json"
+    beside = {"studies": [asdict(check())]}
+    path.write_text(json.dumps({"benchmarks": [], "energybench": beside}))
+    runs = [str(path), save(tmp_path / "one.json", [cell()])]
+    assert "side by side" not in markdown(read_runs(runs, need_records=False))
+    runs.append(save(tmp_path / "other.json", [cell()]))
+    text = markdown(read_runs(runs, need_records=False))
+    assert "side by side" in text
+    assert "C energy" not in text
+
+
 def test_joules_per_image_are_a_table_by_arithmetic(tmp_path: Path) -> None:
     path = tmp_path / "steps.json"
     found = [
