@@ -1,8 +1,7 @@
 """The one JSON of a part, made of its journal and its file of finished tests."""
 
 import json
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +30,28 @@ def collect(part: Part, folder: Path) -> progress.Progress:
     files = files_of(part, folder)
     found = progress.read(files["tests"])
     data = _cells(files["cells"])
-    lines = list(found.done.values())
+    lines = _newest(found.done.values())
     entries = [line["benchmark"] for line in lines if line.get("benchmark")]
     data["benchmarks"] += [one for one in entries if KEY in one.get("extra_info", {})]
     data["energybench"]["studies"] = [*_checks(part, data, lines, found)]
     text = _within_limit(data)
     publish(files["json"], lambda path: path.write_text(text), "free some space there")
     return found
+
+
+def _newest(lines: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the last line of each test on each device: other versions measured it before."""
+    found: dict[tuple[str, str, str | None], dict[str, Any]] = {}
+    for line in lines:
+        found[line["step"], line["test"], _device_of(line)] = line
+    return list(found.values())
+
+
+def _device_of(line: dict[str, Any]) -> str | None:
+    """Return the name of the device that a test measured; None for a test that found nothing."""
+    extra = (line.get("benchmark") or {}).get("extra_info", {})
+    studies = [extra.get("energybench_study", {}), *line.get("checks", ())]
+    return next((one["device_name"] for one in studies if "device_name" in one), None)
 
 
 def _cells(path: Path) -> dict[str, Any]:
@@ -66,10 +80,12 @@ def _checks(
 
     device = _device(data, lines)
     for line in lines:
-        yield from line.get("checks", ())
-        why = line.get("why")
-        failed = line["outcome"] == "failed"
-        if why and not (failed and line["cell"]) and not line.get("checks"):
+        checks = line.get("checks", ())
+        yield from checks
+        why, failed = line.get("why"), line["outcome"] == "failed"
+        told_already = line["cell"] if failed else bool(checks)
+        told_already = told_already or any(one["held"] is False for one in checks)
+        if why and not told_already:
             name = line["test"].rpartition("::")[2]
             told = {"found": why, "held": False} if failed else {"reason": why}
             yield asdict(Check(name=name, device_name=device, **told))
@@ -85,14 +101,11 @@ def _device(data: dict[str, Any], lines: list[dict[str, Any]]) -> str:
     """Return the device's name as the other contents of the part give it."""
     from energybench.energy.machine import describe_machine
 
-    for line in lines:
-        for check in line.get("checks", ()):
-            return str(check["device_name"])
-    for one in data["benchmarks"]:
-        for key in ("energybench_study", "energybench"):
-            known = one.get("extra_info", {}).get(key, {})
-            with suppress(KeyError):
-                return str(known.get("device_name") or known["protocol"]["device_name"])
+    names = [name for name in map(_device_of, lines) if name is not None]
+    records = (one["extra_info"].get("energybench", {}) for one in data["benchmarks"])
+    names += [one["protocol"]["device_name"] for one in records if one]
+    if names:
+        return str(names[-1])
     machine = describe_machine()
     return str(machine.gpus[0]["name"] if machine.gpus else machine.cpu)
 

@@ -243,6 +243,33 @@ def test_under_another_key_nothing_is_done(tmp_path: Path) -> None:
     assert progress.read(path).left == ["a"]
 
 
+def test_the_newest_of_each_device_counts(tmp_path: Path) -> None:
+    path = files_of(TINY, tmp_path)["tests"]
+    for key, device, found_ in (("1", "A", "1"), ("2", "A", "2"), ("3", "B", "3")):
+        progress.append(path, {"step": "one", "key": key, "collected": ["a"]})
+        line = {"step": "one", "key": key, "test": "a", "outcome": "passed", "cell": False}
+        checks = [vars(Check("power", device, found_))]
+        progress.append(path, line | {"why": None, "benchmark": None, "checks": checks})
+    collect(TINY, tmp_path)
+    (run,) = read_runs([str(files_of(TINY, tmp_path)["json"])], need_records=False)
+    studies = [one for one in read_studies(run.extras) if isinstance(one, Check)]
+    assert [(one.device_name, one.found) for one in studies if one.name == "power"] == [
+        ("A", "2"),
+        ("B", "3"),
+    ]
+
+
+def test_an_error_beside_a_check_is_told(tmp_path: Path) -> None:
+    path = files_of(TINY, tmp_path)["tests"]
+    progress.append(path, {"step": "one", "key": "k", "collected": ["x.py::a"]})
+    line = {"step": "one", "key": "k", "test": "x.py::a", "outcome": "failed", "cell": False}
+    checks = [vars(Check("power", "A", "1 W"))]
+    progress.append(path, line | {"why": "it broke", "benchmark": None, "checks": checks})
+    collect(TINY, tmp_path)
+    studies = found(tmp_path)
+    assert (studies["a"]["found"], studies["a"]["held"]) == ("it broke", False)
+
+
 def test_no_part_changes_a_setting_of_the_gpu() -> None:
     sources = [*(ROOT / "benchmarks").rglob("*.py"), *(ROOT / "energybench").rglob("*.py")]
     for path in sources:
