@@ -175,8 +175,7 @@ def _photographs(place: Place) -> list[Step]:
 def _memory(place: Place) -> list[Step]:
     file = "benchmarks/gpu/test_memory.py"
     if place.rehearsal:
-        options = (*place.matrix, "--energy-seeds=2")
-        return [*place.untrained(REHEARSED), Step("many cells", (file, *options))]
+        return [*place.untrained(REHEARSED), Step("many cells", (file, *place.matrix))]
     short = ("--energy-max-epochs=1", "--energy-tolerance=100", "--energy-vary=order")
     return [Step("many cells", (file, *short, "--energy-seeds=200"))]
 
