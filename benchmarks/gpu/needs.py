@@ -21,6 +21,8 @@ OPTIONAL = {"zeus": "part 1", "timm": "part 3"}
 """Package -> the part that tells less without it."""
 _WITH_THEIR_OWN = ("torch", "torchvision")
 """Packages whose own requirements belong to the image."""
+COMPILER = "CXX"
+"""Variable that names a compiler."""
 FREE_GIB = 6.0
 """Space that photographs, their cache and pretrained weights take, in GiB."""
 
@@ -39,9 +41,17 @@ def missing_for(step: Step) -> str | None:
     missing = [name for name in step.needs if _version(name) is None]
     if missing:
         return f"it needs {' and '.join(missing)}; carry the wheels, see {WHEELS.name}"
+    if step.compiles and not any(map(shutil.which, compilers())):
+        return f"torch.compile needs a compiler; install g++, or name one in {COMPILER}"
     if step.gpus and gpu_count() < step.gpus:
         return f"it needs {step.gpus} GPUs, and PyTorch sees {gpu_count()}"
     return None
+
+
+def compilers() -> list[str]:
+    """Return the compilers that PyTorch would look for."""
+    named = os.environ.get(COMPILER)
+    return [named] if named else ["g++", "gcc", "clang++", "clang", "cc"]
 
 
 @cache
@@ -66,8 +76,6 @@ def findings(scratch: Path, rehearsal: bool) -> Iterator[Finding]:
     if free < FREE_GIB:
         text = f"{scratch} has {free:.1f} GiB free and {FREE_GIB:g} are needed; name --scratch"
         yield Finding(text, True)
-    if not any(map(shutil.which, (os.environ.get("CC", "cc"), "gcc", "clang"))):
-        yield Finding("no C compiler: parts 2 and 3 leave torch.compile out", False)
     place = Place(scratch, rehearsal)
     for part in PARTS:
         for step in part.steps(place):

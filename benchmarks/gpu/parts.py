@@ -24,6 +24,7 @@ PAPER_METHODS = ("baseline", "baseline-again", "stego-once", "stego", "prune", "
 """What the paper's claims are about, and the noise floor."""
 ARITHMETIC = ("baseline", "baseline-default", "baseline-tf32", "baseline-bf16")
 """The same training in another arithmetic; the journal has the first one already."""
+COMPILE = "--energy-compile"
 COMPILED_METHODS = ("baseline", "baseline-tf32", "baseline-bf16")
 SHORT = ("--energy-max-epochs=1", "--energy-idle=0", "--energy-tolerance=100")
 """Options of every rehearsed matrix: nothing is learnt from its results."""
@@ -46,6 +47,8 @@ class Step:
     """Packages without which the step is left out."""
     gpus: int = 0
     """GPUs without which the step is left out."""
+    compiles: bool = False
+    """Whether the step is left out where there is no compiler."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,7 @@ def _steps(place: Place) -> list[Step]:
             *place.untrained(REHEARSED),
             *place.untrained(SOON_COMPILED),
             Step("eager", eager),
-            Step("compiled", (*compiled, "--energy-methods=baseline", "--energy-compile")),
+            Step("compiled", (*compiled, "--energy-methods=baseline", COMPILE), compiles=True),
         ]
     found = []
     for group in (MODELS[:1], MODELS[1:]):
@@ -123,7 +126,7 @@ def _steps(place: Place) -> list[Step]:
         compiled = (file, models, f"--energy-methods={','.join(COMPILED_METHODS)}")
         name = group[0] if len(group) == 1 else "the other networks"
         found.append(Step(name, eager))
-        found.append(Step(f"{name}, compiled", (*compiled, "--energy-compile")))
+        found.append(Step(f"{name}, compiled", (*compiled, COMPILE), compiles=True))
     return found
 
 

@@ -146,14 +146,24 @@ def test_a_part_ends_in_its_time(tests: Path) -> None:
         assert "first" in found(tests.parent / "out")
 
 
-def test_what_a_machine_lacks_is_one_line_and_in_the_json(tmp_path: Path) -> None:
-    steps = [Step("far", ("x",), needs=("no-such-package",)), Step("many", ("x",), gpus=99)]
+def test_what_a_machine_lacks_is_one_line_and_in_the_json(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = [
+        Step("far", ("x",), needs=("no-such-package",)),
+        Step("many", ("x",), gpus=99),
+        Step("compiled", ("x",), compiles=True),
+    ]
+    monkeypatch.setenv("CXX", "no-such-compiler")
     part = Part(9, "lacking", "nothing", lambda place: steps)
     said: list[str] = []
     outcome = runner.run_part(part, Place(tmp_path, True), tmp_path / "out", 60.0, said.append)
     assert said[0].startswith("part 9-lacking: far is left out: it needs no-such-package; carry")
     assert said[1].startswith("part 9-lacking: many is left out: it needs 99 GPUs, and PyTorch")
-    assert len(outcome.left_out) == 2
+    assert said[2].startswith(
+        "part 9-lacking: compiled is left out: torch.compile needs a compiler"
+    )
+    assert len(outcome.left_out) == 3
     assert not outcome.troubles
     studies = found(tmp_path / "out", part)
     assert "no-such-package" in studies["part 9-lacking, far"]["reason"]
