@@ -7,6 +7,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+import torch
 from packaging.requirements import Requirement
 
 from benchmarks.gpu import needs
@@ -104,3 +105,23 @@ def test_a_rehearsed_part_leaves_a_json_for_the_report(tmp_path: Path) -> None:
     text = page(read_runs([str(path)], need_records=False))
     assert "Checks of the machine" in text
     assert "checks of this machine, without any fine-tuning" in text
+
+
+def test_a_clone_that_is_not_installed_can_pretrain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The keys of weights and journals need a version where no package says it."""
+    from energybench import __version__
+    from energybench.energy.machine import describe_machine
+    from energybench.workloads.images.data.digits import Digits
+    from energybench.workloads.images.networks import resnet18
+    from energybench.workloads.images.weights.lookup import pretrained
+
+    known = metadata.version
+
+    def version(name: str) -> str:
+        if name == "energybench":
+            raise metadata.PackageNotFoundError(name)
+        return known(name)
+
+    monkeypatch.setattr(metadata, "version", version)
+    assert describe_machine().versions["energybench"] == __version__
+    assert pretrained(resnet18, Digits(), None, torch.device("cpu")).path is not None

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from energybench import __version__
 from energybench.errors import CellError
 from energybench.files import cache_folder
 from energybench.progress import Progress
@@ -81,7 +82,7 @@ class MadeHere:
             "recipe": asdict(self.recipe),
             "version": VERSION,
             "seed": self.seed,
-            "energybench": metadata.version("energybench"),
+            "energybench": __version__,
             "torch": torch.__version__,
             "transformers": metadata.version("transformers"),
             "device": self.device.type,

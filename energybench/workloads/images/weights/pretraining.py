@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from energybench import __version__
 from energybench.files import cache_folder
 from energybench.progress import Progress
 from energybench.workloads.images.data.base import ImageData
@@ -68,7 +68,7 @@ class Pretraining:
             "recipe": asdict(self.recipe),
             "trainer": _code(trainer),
             "seed": self.seed,
-            "energybench": metadata.version("energybench"),
+            "energybench": __version__,
             "torch": torch.__version__,
             "torchvision": torchvision.__version__,
             "device": self.device.type,
