@@ -1,6 +1,7 @@
 """Hooks and fixtures of all benchmarks in this folder."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +9,35 @@ import pytest
 
 HERE = Path(__file__).resolve().parent
 ON_REQUEST = (
+    "gpu",
     "test_instruments*.py",
     "test_language.py",
-    "test_step.py",
     "test_throughput.py",
     "studies",
 )
 """Files and folders outside the paper's matrix: they run only when their path is named."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare the size of what is measured step by step."""
+    group = parser.getgroup("single steps")
+    group.addoption("--step-batch", type=int, help="images per step (default: the benchmark's own)")
+    group.addoption("--step-window", type=float, help="least seconds of an energy window")
+
+
+@dataclass(frozen=True)
+class Size:
+    """The size of one measurement of single steps."""
+
+    batch: int
+    window_s: float
+
+
+@pytest.fixture
+def step_size(pytestconfig: pytest.Config) -> Callable[[int, float], Size]:
+    """Return a function: images per step and least seconds of a window -> those, unless asked."""
+    batch, window_s = (pytestconfig.getoption(name) for name in ("--step-batch", "--step-window"))
+    return lambda own, own_s: Size(batch or own, own_s if window_s is None else window_s)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -20,52 +20,23 @@ from typing import Any
 
 import pytest
 
+from benchmarks.gpu.photographs import CLASSES, photographs
+
 SIZE, BATCH, WORKERS = 224, 64, 2
 ROUNDS = 3
-CLASSES = 10
 SETS = {"500x375": (500, 375, 2000), "1600x1200": (1600, 1200, 200)}
 """Name -> width, height, photographs."""
 CACHE_GOAL = {"500x375": 1.0, "1600x1200": 2.0}
 EPOCH_GOAL = 8.0
 
 
-def photographs(root: Path, width: int, height: int, count: int) -> None:
-    """Write `count` JPEGs for training, and one for validation in each class."""
-    import numpy as np
-    from PIL import Image
-
-    chance = np.random.default_rng(0)
-    fields = [natural_noise(chance, 2 * height, 2 * width) for _ in range(6)]
-    for number in range(count + CLASSES):
-        split = "train" if number < count else "val"
-        folder = root / split / f"class{number % CLASSES}"
-        folder.mkdir(parents=True, exist_ok=True)
-        picked = chance.choice(len(fields), 3, replace=False)
-        top, left = chance.integers(0, (height, width))
-        crops = [fields[i][top : top + height, left : left + width] for i in picked]
-        gray, *tint = crops
-        bands = [gray, gray + 0.4 * tint[0], gray + 0.4 * tint[1]]
-        pixels = np.stack([128 + 45 * band for band in bands], axis=2).clip(0, 255)
-        image = Image.fromarray(pixels.astype(np.uint8))
-        image.save(folder / f"{number}.jpg", quality=90)
-
-
-def natural_noise(chance: Any, height: int, width: int) -> Any:
-    """Return a field (height, width) of variance 1; amplitudes fall with frequency."""
-    import numpy as np
-
-    spectrum = np.fft.rfft2(chance.standard_normal((height, width)))
-    rows, columns = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :]
-    spectrum /= np.maximum(np.hypot(rows, columns), 1 / width) ** 1.2
-    field = np.fft.irfft2(spectrum, (height, width))
-    return ((field - field.mean()) / field.std()).astype(np.float32)
-
-
 @pytest.fixture(scope="module", params=list(SETS))
 def data_set(request: pytest.FixtureRequest, tmp_path_factory: Any) -> tuple[str, Path]:
     """Return the name and the root of a new data set, whose files are in the page cache."""
     root = tmp_path_factory.mktemp(request.param)
-    photographs(root, *SETS[request.param])
+    width, height, count = SETS[request.param]
+    photographs(root, width, height, range(count), "train")
+    photographs(root, width, height, range(CLASSES), "val")
     return request.param, root
 
 

@@ -55,7 +55,7 @@ def _autotuning():
 
 @pytest.mark.energy_matrix(models=PAPER_MODELS, methods=METHODS)
 @pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
-def test_throughput(cell, compiled, energy_session, ceiling, benchmark):
+def test_throughput(cell, compiled, energy_session, ceiling, benchmark, step_size):
     """Train on one batch that stays on the device, and right afterwards by timm's loop."""
     from energybench.errors import UsageError
     from energybench.records.studies import Throughput, to_extra_info
@@ -67,7 +67,8 @@ def test_throughput(cell, compiled, energy_session, ceiling, benchmark):
     cuda = energy_session.device.type == "cuda"
     spec = MODELS.get(cell.model)
     pixels = spec.image_size if cuda else spec.small_image_size
-    batch, window_s = (128, 5.0) if cuda else (16, 0.5)
+    size = step_size(128, 5.0) if cuda else step_size(16, 0.5)
+    batch, window_s = size.batch, size.window_s
     try:
         if compiled:
             check_compiler(energy_session.device)

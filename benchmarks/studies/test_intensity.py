@@ -1,10 +1,16 @@
-"""Find the bound of a training step, arithmetic or memory, and the joules of an operation.
+"""Find the bound of a training step, arithmetic or memory, and its joules per image and operation.
 
     pytest benchmarks/studies/test_intensity.py --benchmark-json=intensity.json
 
 The device's ceilings are measured in the same session. Synthetic images of the right shape: 224
-pixels in batches of 128 on a GPU, the run's own size in batches of 64 on a CPU.
+pixels (299 for inception_v3) in batches of 128 on a GPU, the run's own size in batches of 64 on a
+CPU. Each method compresses as in a cell, on the run's own data and weights. The network then trains
+at a learning rate of 0, which does the same work and leaves the weights. With `--energy-compile`
+the step is compiled; its operations and bytes are counted in the same step without that.
 """
+
+import math
+from dataclasses import replace
 
 import pytest
 
@@ -19,6 +25,7 @@ from energybench.runs.studies.intensity import (
     peak_flops_per_s,
 )
 from energybench.runs.studies.steps import prepare
+from energybench.training.memory_format import memory_format
 
 METHODS = (
     "baseline",
@@ -48,13 +55,18 @@ def ceilings(energy_session):
 
 
 @pytest.mark.energy_matrix(models=PAPER_MODELS, methods=METHODS)
-def test_intensity(cell, energy_session, benchmark, ceilings):
+def test_intensity(cell, energy_session, benchmark, ceilings, step_size):
     """Measure the operations, bytes, seconds and joules of one step."""
     cuda = energy_session.device.type == "cuda"
     spec = MODELS.get(cell.model)
-    size = spec.image_size if cuda else spec.small_image_size
-    batch_size = 128 if cuda else 64
-    prepared = prepare(cell, energy_session, batch_size, size)
+    pixels = spec.image_size if cuda else spec.small_image_size
+    size = step_size(128, 5.0) if cuda else step_size(64, 3.0)
+    plain = replace(energy_session, config=replace(energy_session.config, compile=False))
+    prepared = prepare(cell, plain, size.batch, pixels)
+    operations, moved = flops(prepared.step), bytes_moved(prepared.step)
+    compiled = energy_session.config.compile
+    if compiled:
+        prepared = prepare(cell, energy_session, size.batch, pixels)
 
     def waited():
         prepared.step()
@@ -62,22 +74,22 @@ def test_intensity(cell, energy_session, benchmark, ceilings):
 
     benchmark.group = cell.model
     benchmark.pedantic(waited, rounds=5, warmup_rounds=2)
-    window_s = 5.0 if cuda else 3.0
     found = per_call(
-        prepared.step, energy_session.meters, energy_session.synchronize, at_least_s=window_s
+        prepared.step, energy_session.meters, energy_session.synchronize, at_least_s=size.window_s
     )
+    assert math.isfinite(prepared.step().item()), "a step that computes NaN draws another power"
     flops_per_s, bytes_per_s = ceilings(prepared.precision)
     benchmark.extra_info |= to_extra_info(
         Intensity(
             model=cell.model,
             method=cell.method,
             seed=cell.seed,
-            batch_size=batch_size,
-            image_size=size,
+            batch_size=size.batch,
+            image_size=pixels,
             precision=prepared.precision,
             device_name=energy_session.facts().device_name,
-            flops_per_step=flops(prepared.step),
-            bytes_per_step=bytes_moved(prepared.step),
+            flops_per_step=operations,
+            bytes_per_step=moved,
             seconds_per_step=found.reading.duration_s / found.calls,
             joules_per_step=found.it_joules,
             ceiling_flops_per_s=flops_per_s,
@@ -85,5 +97,10 @@ def test_intensity(cell, energy_session, benchmark, ceilings):
             sources=found.reading.sources,
             flags=found.reading.flags,
             compression_rate=prepared.report.compression_rate,
+            compiled=compiled,
+            memory_format=memory_format(
+                energy_session.config.memory_format, prepared.precision, energy_session.device
+            ),
+            settings=prepared.report.settings,
         )
     )

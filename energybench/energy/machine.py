@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from typing import Any
 
+from energybench import __version__
+
 PACKAGES = ("torch", "torchvision", "energybench")
 CPUINFO = "/proc/cpuinfo"
 """Names the processor on Linux."""
@@ -79,7 +81,7 @@ def _cpu_model() -> str:
 
 def _version(package: str) -> str | None:
     try:
-        return metadata.version(package)
+        return __version__ if package == "energybench" else metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
 

@@ -1,8 +1,10 @@
 """A journal's cells as the JSON that pytest-benchmark would have written."""
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any
 
+from energybench.energy.machine import describe_machine
 from energybench.records.entry import Entry
 from energybench.records.record import RunRecord
 
@@ -16,17 +18,30 @@ def benchmark_json(entries: Iterable[Entry], version: str) -> dict[str, Any]:
     if not entries:
         raise ValueError("a run has at least one cell")
     last = entries[-1]
+    found = _run(last.record.machine, last.written_at, version)
+    found["benchmarks"] += [
+        with_record(entry.benchmark, entry.record) for entry in entries if entry.benchmark
+    ]
+    found["energybench"]["records"] += [
+        entry.record.to_json() for entry in entries if not entry.benchmark
+    ]
+    return found
+
+
+def without_cells(version: str) -> dict[str, Any]:
+    """A saved run of this machine and moment that has no cell yet, as in `benchmark_json`."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return _run(describe_machine().to_json(), now, version)
+
+
+def _run(machine: dict[str, Any], written_at: str, version: str) -> dict[str, Any]:
     return {
-        "machine_info": _machine_info(last.record),
+        "machine_info": _machine_info(machine),
         "commit_info": {"id": "unknown", "dirty": False, "project": "", "branch": "unknown"},
-        "benchmarks": [
-            with_record(entry.benchmark, entry.record) for entry in entries if entry.benchmark
-        ],
-        "datetime": last.written_at,
+        "benchmarks": [],
+        "datetime": written_at,
         "version": version,
-        "energybench": {
-            "records": [entry.record.to_json() for entry in entries if not entry.benchmark]
-        },
+        "energybench": {"records": []},
     }
 
 
@@ -36,9 +51,8 @@ def with_record(benchmark: dict[str, Any], record: RunRecord) -> dict[str, Any]:
     return benchmark | {"extra_info": extra}
 
 
-def _machine_info(record: RunRecord) -> dict[str, Any]:
-    """pytest-benchmark's facts of the machine, as far as a record has them."""
-    machine = record.machine
+def _machine_info(machine: dict[str, Any]) -> dict[str, Any]:
+    """pytest-benchmark's facts of the machine, as far as a record's `machine` has them."""
     return {
         "node": "",
         "machine": "",

@@ -13,6 +13,7 @@ from energybench.errors import UsageError, printable
 from energybench.records.encoding import decoded
 from energybench.records.journal import Contents, Journal
 from energybench.records.record import RunRecord, from_json
+from energybench.records.studies import KEY as STUDY
 
 STORAGE = Path(".benchmarks")
 """Where pytest-benchmark keeps runs, unless it is told another place."""
@@ -28,7 +29,7 @@ class Run:
     records: tuple[RunRecord, ...]
     """Records of its benchmarks, and of cells that no benchmark carries."""
     extras: tuple[dict[str, Any], ...] = ()
-    """`extra_info` of the benchmarks that are not cells."""
+    """`extra_info` of the benchmarks that are not cells, and of studies that no benchmark has."""
     notes: tuple[str, ...] = ()
     """A line per part of the file that cannot be read."""
     commit: str | None = None
@@ -108,7 +109,9 @@ def _read(path: Path, label: str, need_records: bool) -> Run:
     try:
         extras = [benchmark.get("extra_info", {}) for benchmark in data["benchmarks"]]
         found = [extra["energybench"] for extra in extras if "energybench" in extra]
-        found += data.get("energybench", {}).get("records", [])
+        beside = data.get("energybench", {})
+        found += beside.get("records", [])
+        extras += [{STUDY: study} for study in beside.get("studies", [])]
     except (TypeError, KeyError, AttributeError) as error:
         raise UsageError(f"{path} is not a file of pytest-benchmark's") from error
     if need_records and not found:
@@ -118,7 +121,14 @@ def _read(path: Path, label: str, need_records: bool) -> Run:
         records = tuple(from_json(record) for record in found)
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from error
-    return Run(label, path, records, others, (), _commit(data), _day(data))
+    return Run(label, path, records, others, _notes(path, data), _commit(data), _day(data))
+
+
+def _notes(path: Path, data: dict[str, Any]) -> tuple[str, ...]:
+    left_out = data.get("left_out")
+    if not isinstance(left_out, int):
+        return ()
+    return (f"{path}: {left_out} benchmarks were left out of a large file; its journal has them",)
 
 
 def _commit(data: dict[str, Any]) -> str | None:

@@ -44,8 +44,25 @@ class Intensity:
     """Domain -> how its energy was read."""
     flags: list[str] = field(default_factory=list)
     compression_rate: float = 0.0
+    compiled: bool = False
+    """Whether the step went through `torch.compile`; its operations and bytes are then those of the
+    same step without it."""
+    memory_format: str = ""
+    """`contiguous` or `channels_last`; "" where it is not known."""
+    settings: dict[str, float | int | str] = field(default_factory=dict)
+    """What the method's search found."""
     kind: str = "intensity"
     schema_version: int = SCHEMA_VERSION
+
+    @property
+    def joules_per_image(self) -> float | None:
+        """IT energy per image of the step; None where the energy is not known."""
+        return None if self.joules_per_step is None else self.joules_per_step / self.batch_size
+
+    @property
+    def arithmetic(self) -> str:
+        """The precision, and whether the step is compiled: "bf16, compiled"."""
+        return f"{self.precision}, compiled" if self.compiled else self.precision
 
     @property
     def flops_per_s(self) -> float:
@@ -229,15 +246,42 @@ class Throughput:
         return names_an_estimate(self.sources.values())
 
 
+@dataclass(frozen=True)
+class Check:
+    """One question to a machine, and its answer."""
+
+    name: str
+    device_name: str
+    found: str = ""
+    """The answer, numbers with their units; "" where the question could not be asked."""
+    expected: str = ""
+    """What the answer has to be, where anything is expected."""
+    held: bool | None = None
+    """Whether it is as expected; None where nothing was expected or found."""
+    reason: str = ""
+    """Why the question could not be asked, or not in full."""
+    figures: dict[str, float | None] = field(default_factory=dict)
+    """The numbers in `found`, by a name with their unit, such as `counter_joules`."""
+    flags: list[str] = field(default_factory=list)
+    kind: str = "check"
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def estimated(self) -> bool:
+        """Whether an energy is an estimate: a check is a result of none."""
+        return False
+
+
 Answered = Inference | Generation
 """Studies of what an answer takes."""
-Study = Intensity | Answered | Throughput
+Study = Intensity | Answered | Throughput | Check
 
 _KINDS: dict[str, type[Study]] = {
     "intensity": Intensity,
     "inference": Inference,
     "generation": Generation,
     "throughput": Throughput,
+    "check": Check,
 }
 
 

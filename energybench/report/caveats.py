@@ -137,6 +137,12 @@ def _of_studies(section: Section) -> list[str]:
         lines.append("estimated: joules of steps and answers are a formula of load and time")
     if section.intensities:
         lines.append("estimated: bytes per step, as if no cache held anything")
+    lines += [
+        f"not as expected: {one.name}: {one.found}"
+        + (f", expected: {one.expected}" if one.expected else "")
+        for one in section.checks
+        if one.held is False
+    ]
     flags = sorted({flag for one in studies for flag in one.flags})
     lines += [f"{flag.replace('_', ' ')}: in steps or answers" for flag in flags]
     return [*lines, *_disagreeing(section)]

@@ -155,8 +155,9 @@ def _roofline(section: Section) -> list[str]:
             continue
         knee = one.ceiling_flops_per_s / one.ceiling_bytes_per_s
         bound = "arithmetic" if one.intensity > knee else "memory"
+        which = f"{one.model}, compiled" if one.compiled else one.model
         lines.append(
-            f"{one.model}: {number(one.intensity)} operations per byte, where this device turns "
+            f"{which}: {number(one.intensity)} operations per byte, where this device turns "
             f"from memory to arithmetic at {number(knee)}: bounded by {bound}. A step reaches "
             f"{100 * one.flops_per_s / one.ceiling_flops_per_s:.0f} % of the ceiling."
         )

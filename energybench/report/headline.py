@@ -19,6 +19,8 @@ _CLAUSES = 5
 def headline(section: Section) -> str:
     """Return sentences on the methods that saved energy: how much, on which models, how surely."""
     savings = section.known
+    if not section.rows and len(section.checks) == len(section.studies) > 0:
+        return _of_checks(section)
     if not section.rows and section.studies:
         text = "What single steps and answers cost, without any fine-tuning."
         return f"{text} {_ESTIMATE}" if section.estimated else text
@@ -29,6 +31,19 @@ def headline(section: Section) -> str:
     else:
         text = _of_many_models(section, savings)
     return " ".join([text, *reservations(section)])
+
+
+def _of_checks(section: Section) -> str:
+    """Return how many of the questions to a machine were answered as expected."""
+    held, not_held, unasked = (
+        sum(one.held is True for one in section.checks),
+        sum(one.held is False for one in section.checks),
+        sum(not one.found for one in section.checks),
+    )
+    return (
+        f"{len(section.checks)} checks of this machine, without any fine-tuning: {held} as "
+        f"expected, {not_held} not, {unasked} could not be made; the others have no expectation."
+    )
 
 
 def _of_one_model(section: Section, savings: Sequence[Saving]) -> str:

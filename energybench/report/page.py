@@ -26,10 +26,10 @@ from energybench.report.tables.matrix_rows import (
     Table,
     claim_table,
     result_table,
-    study_tables,
     why_table,
 )
 from energybench.report.tables.other_watts import estimate_tables
+from energybench.report.tables.studies import study_tables
 from energybench.report.tables.tokens import token_table
 from energybench.report.text import BEYOND, BEYOND_LEGEND
 
@@ -174,10 +174,14 @@ def _tables(section: Section) -> list[tuple[str, Table]]:
 
 
 def _side_by_side(runs: Sequence[Run]) -> tuple[Table | None, Sequence[str]]:
-    """Compare the cells that several runs share; None for one run, or without a shared cell."""
-    if len(runs) < 2:
+    """Compare the cells that several runs share; None for one run, or without a shared cell.
+
+    Runs of studies alone have no cells, and no column.
+    """
+    with_cells = [run for run in runs if run.records]
+    if len(with_cells) < 2:
         return None, ()
-    found = compare({run.label: run.records for run in runs})
+    found = compare({run.label: run.records for run in with_cells})
     if not found.rows:
         return None, ()
     headers, rows = comparison_rows(found)

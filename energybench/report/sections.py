@@ -9,6 +9,7 @@ from energybench.records.record import RunRecord
 from energybench.records.saved import Run
 from energybench.records.studies import (
     Answered,
+    Check,
     Generation,
     Inference,
     Intensity,
@@ -120,6 +121,11 @@ class Section:
     def throughputs(self) -> list[Throughput]:
         """The measurements of training steps beside timm's."""
         return [one for one in self.studies if isinstance(one, Throughput)]
+
+    @property
+    def checks(self) -> list[Check]:
+        """The questions that the machine was asked beside its cells and studies."""
+        return [one for one in self.studies if isinstance(one, Check)]
 
     @property
     def finished(self) -> list[RunRecord]:

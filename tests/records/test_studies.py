@@ -12,6 +12,7 @@ from energybench.errors import UsageError
 from energybench.records.saved import read_runs
 from energybench.records.studies import (
     KEY,
+    Check,
     Inference,
     InferencePoint,
     Intensity,
@@ -67,6 +68,11 @@ def throughput(**changes: Any) -> Throughput:
     return Throughput(**(fields | changes))
 
 
+def check(name: str = "Zeus over energybench", **changes: Any) -> Check:
+    fields: dict[str, Any] = {"found": "1.002", "expected": "0.99 to 1.01", "held": True}
+    return Check(name, "a processor", **(fields | changes))
+
+
 def test_throughput_against_the_ceiling_and_timm() -> None:
     assert throughput().utilisation == 0.5
     assert throughput().over_timm == 1.25
@@ -99,9 +105,10 @@ def test_derived_figures() -> None:
 
 def test_there_and_back_through_json() -> None:
     written = [to_extra_info(intensity()), {"other": 1}, to_extra_info(inference(joules=None))]
-    written.append(to_extra_info(throughput()))
+    written += [to_extra_info(throughput()), to_extra_info(check(figures={"joules": None}))]
     found = read_studies(json.loads(json.dumps(written)))
-    assert found == [intensity(), inference(joules=None), throughput()]
+    asked = check(figures={"joules": None})
+    assert found == [intensity(), inference(joules=None), throughput(), asked]
 
 
 @pytest.mark.parametrize(
@@ -138,6 +145,54 @@ def test_a_page_of_studies_alone(tmp_path: Path) -> None:
         out = tmp_path / f"{figure}.svg"
         assert main(["plot", figure, str(path), "-o", str(out)]) == 0
         assert "baseline [fp32]" in out.read_text()
+
+
+def test_checks_beside_the_records_are_a_table_and_a_headline(tmp_path: Path) -> None:
+    path = tmp_path / "meters.json"
+    checks = [
+        check(),
+        check("a cell without memory", found="the cell ran", expected="an error", held=False),
+        check("two ranks", found="", expected="", held=None, reason="it needs 2 GPUs"),
+    ]
+    beside = {"studies": [asdict(one) for one in checks]}
+    path.write_text(json.dumps({"benchmarks": [], "energybench": beside}))
+    text = markdown(read_runs([str(path)], need_records=False))
+    assert "3 checks of this machine, without any fine-tuning: 1 as expected, 1 not, 1 " in text
+    rows = [re.sub(" +", " ", line) for line in text.splitlines()]
+    assert "| Zeus over energybench | 1.002 | 0.99 to 1.01 | yes | |" in rows
+    assert "| two ranks | - | - | - | it needs 2 GPUs |" in rows
+    assert "- not as expected: a cell without memory: the cell ran, expected: an error" in rows
+
+
+def test_a_run_of_studies_alone_has_no_column_beside_runs_of_cells(tmp_path: Path) -> None:
+    path = tmp_path / "meters.json"
+    beside = {"studies": [asdict(check())]}
+    path.write_text(json.dumps({"benchmarks": [], "energybench": beside}))
+    runs = [str(path), save(tmp_path / "one.json", [cell()])]
+    assert "side by side" not in markdown(read_runs(runs, need_records=False))
+    runs.append(save(tmp_path / "other.json", [cell()]))
+    text = markdown(read_runs(runs, need_records=False))
+    assert "side by side" in text
+    assert "C energy" not in text
+
+
+def test_joules_per_image_are_a_table_by_arithmetic(tmp_path: Path) -> None:
+    path = tmp_path / "steps.json"
+    found = [
+        intensity(),
+        intensity("baseline-bf16", precision="bf16", joules_per_step=0.8),
+        intensity("baseline-bf16", precision="bf16", compiled=True, joules_per_step=0.64),
+        intensity("stego", precision="bf16", joules_per_step=0.1),
+        intensity(model="vgg16", joules_per_step=None),
+    ]
+    benchmarks = [{"extra_info": to_extra_info(one)} for one in found]
+    path.write_text(json.dumps({"benchmarks": benchmarks}))
+    text = markdown(read_runs([str(path)], need_records=False))
+    rows = [re.sub(" +", " ", line) for line in text.splitlines()]
+    place = rows.index("### Joules per image of a training step, by arithmetic")
+    assert rows[place + 2] == "| model | pixels | batch | fp32 | bf16 | bf16, compiled |"
+    assert rows[place + 4] == "| resnet18 | 32 | 64 | 0.0312 | 0.0125 | 0.01 |"
+    assert rows[place + 5] == "| vgg16 | 32 | 64 | - | - | - |"
 
 
 def test_answers_without_known_energy_are_no_figure(tmp_path: Path) -> None:

@@ -20,8 +20,13 @@ from energybench.report.style import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.typing import LineStyleType as LineStyle
 
     from energybench.records.studies import Answered, InferencePoint, Intensity
+
+
+_LINES: "tuple[LineStyle, ...]" = ("--", ":", "-.", (0, (6, 1)))
+"""Of the roofs, one per arithmetic."""
 
 
 def roofline_figure(section: Section, width: float = WIDTH) -> "Figure | None":
@@ -41,7 +46,7 @@ def roofline_figure(section: Section, width: float = WIDTH) -> "Figure | None":
             marker=marker(one.method),
             markersize=8,
             color=colour(one.method),
-            label=f"{one.method} [{one.precision}]",
+            label=f"{one.method} [{one.arithmetic}]",
         )
     axes.set_xscale("log")
     axes.set_yscale("log")
@@ -74,7 +79,7 @@ def _draw_roofs(axes: "Axes", found: "Sequence[Intensity]") -> None:
         ceilings[one.precision] = max(ceilings.get(one.precision, 0.0), one.ceiling_flops_per_s)
     left = min(places) / 4
     right = 4 * max([*places, *(ceiling / slope for ceiling in ceilings.values())])
-    for (precision, ceiling), line in zip(ceilings.items(), ("--", ":", "-."), strict=False):
+    for (precision, ceiling), line in zip(ceilings.items(), _LINES, strict=False):
         knee = ceiling / slope
         axes.plot(
             [left, knee, right],

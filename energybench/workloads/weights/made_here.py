@@ -4,12 +4,12 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from energybench import __version__
 from energybench.files import cache_folder
 from energybench.workloads.weights.cache import read_facts
 
@@ -22,7 +22,7 @@ def key_of(facts: Mapping[str, Any], device: torch.device, threads: int) -> str:
     """
     known = {
         **facts,
-        "energybench": metadata.version("energybench"),
+        "energybench": __version__,
         "torch": torch.__version__,
         "device": device.type,
         "threads": threads,
