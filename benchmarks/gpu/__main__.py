@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.gpu.parts import PARTS, Part, Place
 
 MINUTES = 9.0
-"""Minutes of one part: a lease of ten ends it with its JSON on the disk."""
+"""Minutes of one part: six parts fit into an hour, with time to start and to look."""
 REHEARSED_S = 600.0
 """Seconds that a part of a rehearsal has at most."""
 
