@@ -7,6 +7,7 @@ from typing import Any
 
 from energybench.config import Cell, RunConfig
 from energybench.energy.readings import Preparation
+from energybench.records.event import STARTED
 from energybench.records.journal import Entry
 from energybench.records.keeper import Keeper
 from energybench.records.record import RunRecord
@@ -220,6 +221,7 @@ class Run:
     def _submit(
         self, cell: Cell, config: RunConfig, key: str, reference: Reference | None
     ) -> Outcome:
+        self.keeper.note(STARTED, cell)
         folder = None if self._checkpoints is None else str(self._checkpoints)
         job = Job(cell, config, key, reference, folder, self._resume)
         outcome = self._attempts.run(lambda: self.executor.submit(job).result())
