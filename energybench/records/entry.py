@@ -42,6 +42,17 @@ class Entry:
     origin: Origin | None = None
     """Where on a cluster the cell ran; None for an ordinary session."""
 
+    @property
+    def seconds(self) -> float | None:
+        """Seconds that pytest-benchmark timed, else those of fine-tuning; None without any.
+
+        Nothing was timed of a cell that waited for its baseline when its run ended.
+        """
+        if self.benchmark is not None:
+            return float(self.benchmark["stats"]["total"])
+        trained = self.record.phases.get("finetune")
+        return None if trained is None else trained.duration_s
+
 
 def to_line(entry: Entry | Event) -> bytes:
     """The line of `entry`, with its end."""

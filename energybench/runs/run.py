@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from energybench.compression.base import required_precision
+from energybench.compression.compose import build
 from energybench.config import Cell, RunConfig
 from energybench.energy.readings import Preparation
 from energybench.records.event import STARTED
@@ -51,7 +53,8 @@ class Run:
 
     A cell may run before its baseline; its record is compared as soon as the baseline has ended.
     `keeper` has the journal. With `resume` a cell in the journal is not run again. With
-    `checkpoints` every cell is saved in that folder after each epoch.
+    `checkpoints` every cell is saved in that folder after each epoch. With `any_of_kind` a result
+    of another machine of the same kind is as good as one of this machine.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class Run:
         checkpoints: Path | None = None,
         writes: bool = True,
         say: Callable[[str], None] = lambda line: None,
+        any_of_kind: bool = False,
     ) -> None:
         """Take the run's parts; `writes` is False on launched ranks other than the first.
 
@@ -71,6 +75,7 @@ class Run:
         self.config = config
         self.executor = executor
         self.keeper = keeper
+        self._facts = executor.facts.of_kind() if any_of_kind else executor.facts
         self._unclaimed: dict[str, Result] = {}
         self._resume = resume
         self._checkpoints = checkpoints
@@ -88,6 +93,11 @@ class Run:
         return [result.record for result in self._unclaimed.values()]
 
     @property
+    def cached_baselines(self) -> dict[tuple[str, int], RunRecord]:
+        """Baselines of the cache that served as references, by (model, seed)."""
+        return self.references.cached
+
+    @property
     def preparations(self) -> list[Preparation]:
         """Work done ahead of all cells, with its energy."""
         return [work for prepared in self._prepared.values() for work in prepared.work]
@@ -98,10 +108,16 @@ class Run:
         sizes = {model: prepared.batch_size for model, prepared in self._prepared.items()}
         return {model: size for model, size in sizes.items() if size is not None}
 
-    def prepare(self, models: Sequence[str]) -> None:
+    def prepare(self, models: Sequence[str]) -> list[Prepared]:
         """Prepare `models`, see `Executor.prepare`."""
-        for prepared in self.executor.prepare(models):
-            self._prepared[prepared.model] = prepared
+        found = self.executor.prepare(models)
+        self._prepared.update({prepared.model: prepared for prepared in found})
+        return found
+
+    def why_not(self, cell: Cell) -> str | None:
+        """Say why this run's device cannot run `cell`; None if it can."""
+        required = required_precision(build(cell.method))
+        return None if required is None else self.executor.facts.lacking.get(required)
 
     def result(
         self,
@@ -120,7 +136,7 @@ class Run:
         refuse, too.
         """
         prepared, config = self._configured(cell.model, tolerance, budget)
-        key = cell_key(cell, config, self.executor.facts, prepared)
+        key = cell_key(cell, config, self._facts, prepared)
         done = self._unclaimed.pop(key, None) or self._resumed(cell, key)
         needed = needs(cell)
         if done is not None and (needed is None or not done.lacks_reference):
@@ -166,12 +182,7 @@ class Run:
             return None
         if cell == cell.reference:
             self.references.add(entry.record, "journal")
-        if entry.benchmark is not None:
-            seconds = entry.benchmark["stats"]["total"]
-        else:  # the cell waited for its baseline when the run ended
-            trained = entry.record.phases.get("finetune")
-            seconds = None if trained is None else trained.duration_s
-        return Result(key, Outcome(entry.record, seconds), entry)
+        return Result(key, Outcome(entry.record, entry.seconds), entry)
 
     def _waiting(self, result: Result) -> Result:
         """Set a finished cell aside until its baseline has ended, safe in the journal."""
@@ -186,7 +197,7 @@ class Run:
     ) -> Reference | None:
         """Find a baseline that has ended: in this run, in the journal, `cached` in the cache."""
         facts = self.executor.facts
-        key = cell_key(baseline, config, facts, prepared)
+        key = cell_key(baseline, config, self._facts, prepared)
         file = baseline_file(baseline, config, facts, prepared) if cached else None
         return self.references.find(baseline, key, file, facts.protocol(config))
 
@@ -197,7 +208,7 @@ class Run:
 
         Where that is interrupted, the result that `waits` for it has no caller again.
         """
-        key = cell_key(baseline, config, self.executor.facts, prepared)
+        key = cell_key(baseline, config, self._facts, prepared)
         result = self._ran(baseline, config, key, None)
         self.keep(result)
         self._unclaimed[key] = result

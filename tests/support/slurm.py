@@ -113,7 +113,7 @@ class Slurm:
         until(lambda: sorted(self.ask("sinfo", "-hN", "-o", "%N %t").split("\n")) == wanted)
 
     def ask(self, *command: str) -> str:
-        """The output of one of Slurm's commands; "" where it fails, as while a controller starts."""
+        """The output of one of Slurm's commands; "" where it fails, as without a controller."""
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=START_S, env=self.environment
         )

@@ -19,6 +19,14 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     reporter = config.pluginmanager.getplugin("terminalreporter")
     if state is None or state.run is None or reporter is None or not state.run.keeper.has_all:
         return
+    if state.attached is not None:
+        if config.stash.get(_ENDED, 0) == pytest.ExitCode.INTERRUPTED:
+            folder = state.attached.folder
+            reporter.write_line(
+                "energybench: detached, and the jobs go on; the same command attaches again, "
+                f"`energybench cancel {folder}` ends them"
+            )
+        return
     command = f"the same command{'' if state.options.resume else ' with --energy-resume'}"
     cut = sum(record.status == "interrupted" for record in state.measured)
     if config.stash.get(_ENDED, 0) == pytest.ExitCode.INTERRUPTED:
