@@ -1,7 +1,7 @@
 """One run of a matrix: plan jobs, look into journal and cache, and keep every outcome."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,6 @@ from energybench.compression.compose import build
 from energybench.config import Cell, RunConfig
 from energybench.energy.readings import Preparation
 from energybench.records.event import STARTED
-from energybench.records.journal import Entry
 from energybench.records.keeper import Keeper
 from energybench.records.record import RunRecord
 from energybench.runs.attempts import Attempts
@@ -20,28 +19,7 @@ from energybench.runs.jobs import Job, Outcome, Reference
 from energybench.runs.matrix import needs
 from energybench.runs.measured import Context, Measured, compared, record_of
 from energybench.runs.references import References, write_baseline
-
-
-@dataclass(frozen=True)
-class Result:
-    """A cell of this run."""
-
-    key: str
-    outcome: Outcome
-    entry: Entry | None = None
-    """The entry of the journal, if the cell did not run again."""
-    waits: bool = False
-    """Whether the cell is finished and its baseline is not: ask again after the baseline."""
-
-    @property
-    def record(self) -> RunRecord:
-        """The cell's record."""
-        return self.outcome.record
-
-    @property
-    def lacks_reference(self) -> bool:
-        """Whether the cell was tested, and compared with no baseline."""
-        return self.record.test is not None and self.record.reference_value is None
+from energybench.runs.result import Result
 
 
 def _unchanged(value: Any) -> Any:

@@ -43,6 +43,7 @@ SelectTypeParameters=CR_Core
 SlurmdParameters=config_overrides
 MpiDefault=none
 ReturnToService=2
+TaskProlog={root}/prolog.sh
 SlurmdTimeout=20
 KillWait=10
 JobRequeue=1
@@ -52,6 +53,12 @@ SchedulerParameters=batch_sched_delay=0,sched_interval=1,sched_min_interval=1000
 {nodes}
 PartitionName=all Nodes={names} Default=YES MaxTime=INFINITE State=UP
 """
+
+PROLOG = """#!/bin/sh
+mkdir -p {root}/locks-$SLURMD_NODENAME
+echo export ENERGYBENCH_LOCKS={root}/locks-$SLURMD_NODENAME
+"""
+"""Gives each node a folder of locks of its own: they are one machine."""
 
 
 def why_not() -> str | None:
@@ -84,6 +91,9 @@ class Slurm:
         key.write_bytes(os.urandom(1024))
         key.chmod(0o600)
         self.root.chmod(0o755)
+        prolog = self.root / "prolog.sh"
+        prolog.write_text(PROLOG.format(root=self.root))
+        prolog.chmod(0o755)
         self._configure()
         self._run(
             "munged",
@@ -133,7 +143,7 @@ class Slurm:
         pid = self.pid(daemon)
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-        until(lambda: not _lives(pid))
+        until(lambda: not lives(pid))
         (self.root / f"{daemon}.pid").unlink(missing_ok=True)
 
     def clear(self) -> None:
@@ -151,7 +161,7 @@ class Slurm:
             with suppress(FileNotFoundError, ProcessLookupError, ValueError):
                 pid = self.pid(daemon)
                 os.kill(pid, signal.SIGTERM)
-                until(lambda pid=pid: not _lives(pid))  # type: ignore[misc]
+                until(lambda pid=pid: not lives(pid))  # type: ignore[misc]
 
     def _configure(self) -> None:
         host = socket.gethostname().partition(".")[0]
@@ -191,7 +201,7 @@ def until(holds: Callable[[], bool], limit_s: float = START_S) -> None:
         time.sleep(0.1)
 
 
-def _lives(pid: int) -> bool:
+def lives(pid: int) -> bool:
     """Whether a process runs: one that nobody has waited for does not."""
     try:
         status = Path(f"/proc/{pid}/stat").read_text()

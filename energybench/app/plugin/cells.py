@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from energybench.app.plugin.state import AnyRun
     from energybench.records.record import RunRecord
-    from energybench.runs.run import Result
+    from energybench.runs.result import Result
 
 
 class JournaledClock:

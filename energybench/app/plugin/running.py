@@ -111,7 +111,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     run, cell = item.config.stash[RUN].run, cell_of(item)
     if run is None or cell is None:
         return
-    reason = run.why_not(cell)
+    try:
+        reason = run.why_not(cell)
+    except EnergybenchError as error:
+        pytest.fail(str(error), pytrace=False)
     if reason is not None:
         run.keeper.note(SKIPPED, cell, reason)
         pytest.skip(reason)

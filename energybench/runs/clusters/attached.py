@@ -19,7 +19,7 @@ from energybench.runs.clusters.slurm import Queued, queued
 from energybench.runs.clusters.states import Progress, Watch
 from energybench.runs.jobs import Outcome
 from energybench.runs.matrix import needs
-from energybench.runs.run import Result
+from energybench.runs.result import Result
 
 LOOK_S = 1.0
 """Seconds between two looks at a journal."""

@@ -86,6 +86,14 @@ class Slow(Baseline):
         time.sleep(1.0)
 
 
+class Paced(Baseline):
+    """Takes some seconds."""
+    name = "paced"
+
+    def after_step(self, model):
+        time.sleep(0.25)
+
+
 class Hungry(Baseline):
     """Runs out of memory while training."""
     name = "hungry"
@@ -107,6 +115,7 @@ hungry = tiny_methods:Hungry
 die = tiny_methods:DieOnRank1
 stumble = tiny_methods:StumbleOnRank1
 slow = tiny_methods:Slow
+paced = tiny_methods:Paced
 """
 
 BENCHMARK = """

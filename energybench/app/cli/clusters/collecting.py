@@ -12,6 +12,8 @@ from energybench.errors import UsageError
 if TYPE_CHECKING:
     import pytest
 
+QUIET = "-Wignore:Module already imported:pytest.PytestAssertRewriteWarning"
+"""pytest would have the assertions of this command's own modules rewritten, which are loaded."""
 _OF_THE_SESSION = {
     "energy_journal": "each block has a journal of its own in the run's folder",
     "energy_compare": "compare where you attach by --energy-run",
@@ -58,7 +60,7 @@ def collect(arguments: Sequence[str]) -> Collected:
 
     found, said = Collected(), io.StringIO()
     with redirect_stdout(said), redirect_stderr(said):
-        status = pytest.main([*arguments, "--collect-only", "-q"], plugins=[found])
+        status = pytest.main([*arguments, "--collect-only", "-q", QUIET], plugins=[found])
     if found.refused is not None:
         raise UsageError(found.refused)
     if status != pytest.ExitCode.OK or not found.cells:

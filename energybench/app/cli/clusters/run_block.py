@@ -11,6 +11,7 @@ import sys
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
+from energybench.app.cli.clusters.collecting import QUIET
 from energybench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def _run(folder: "RunFolder", plan: "Plan", task: "Task") -> int:
         f"--energy-journal={journal}",
         "--energy-resume",
         "--energy-no-wait",
+        QUIET,
     ]
     print(f"block {task.name}: pytest {' '.join(arguments)}", flush=True)
     errors = _Tee(sys.stderr)

@@ -1,0 +1,244 @@
+"""A matrix on a real Slurm of two nodes, which the tests start."""
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.sessions import ForkedSession, command
+from support.slurm import Slurm, lives, slurm, until, why_not
+
+from energybench.records.event import ENDED, STARTED
+from energybench.records.journal import Contents, Entry, Journal
+from energybench.records.record import RunRecord
+from energybench.records.run_folder import read_contents
+
+QUICK = ("test_bench.py", "--energy-max-epochs=2", "--energy-tolerance=100")
+PACED = (*QUICK, "--energy-methods=baseline,paced")
+LIMIT_S = 240.0
+"""Seconds that a block may take on a busy machine."""
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
+    reason = why_not()
+    if reason is not None:
+        pytest.skip(reason)
+    with slurm(tmp_path_factory.mktemp("slurm")) as found:
+        yield found
+
+
+@pytest.fixture
+def run(
+    session: pytest.Pytester, cluster: Slurm, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
+    """The folder of a run; the cluster is idle before and after."""
+    monkeypatch.setenv("SLURM_CONF", str(cluster.configuration))
+    folder = Path(session.path, "run")
+    yield folder
+    for log in sorted(folder.glob("log/*.log")):
+        print(f"{log.name}:\n{log.read_text()}")
+    cluster.clear()
+
+
+def submit(run: Path, *arguments: str, options: tuple[str, ...] = ()) -> str:
+    status, output = command(run.parent, "submit", f"--run={run}", *options, "--", *arguments)
+    assert status == 0, output
+    return output
+
+
+def status(run: Path) -> str:
+    code, output = command(run.parent, "status", str(run))
+    assert code == 0, output
+    return output
+
+
+def has(run: Path, what: str, method: str | None = None, restart: int | None = None) -> bool:
+    return any(
+        event.what == what
+        and (method is None or (event.cell is not None and event.cell.method == method))
+        and restart in (None, event.origin.restart)
+        for event in read_contents(run).events
+    )
+
+
+def ended(run: Path) -> int:
+    return sum(event.what == ENDED for event in read_contents(run).events)
+
+
+def course(record: RunRecord) -> tuple[Any, ...]:
+    """All that does not depend on clocks."""
+    assert record.test is not None
+    losses = [(epoch.train_loss, epoch.validation_loss) for epoch in record.epochs]
+    return record.method, record.seed, losses, record.test.outcomes, record.best_epoch
+
+
+def courses(contents: Contents) -> list[tuple[Any, ...]]:
+    return sorted(course(entry.record) for entry in contents.counted.values())
+
+
+def measured(contents: Contents) -> list[Entry]:
+    """Every measurement that ended well, once."""
+    found = {entry.record.id: entry for entry in contents.entries if entry.record.status == "ok"}
+    return list(found.values())
+
+
+def pid_on(cluster: Slurm, node: str) -> int:
+    """The process that measures on a node, by the note in its lock."""
+    return int((cluster.root / f"locks-{node}" / "cpu.lock").read_text())
+
+
+def test_blocks_on_two_nodes_give_the_records_of_the_serial_run(
+    session: pytest.Pytester, run: Path
+) -> None:
+    matrix = (*QUICK, "--energy-seeds=2", "--energy-methods=baseline,stego-fp32,prune,lowrank")
+    session.runpytest_subprocess(*matrix, "--energy-journal=serial.jsonl", timeout=LIMIT_S)
+    said = submit(run, *matrix)
+    assert "2 blocks" in said
+    assert f"--energy-run={run}" in said
+    again = submit(run, *matrix)
+    assert "0 of 2 blocks are done, 2 in the queue" in again
+    shown = session.runpytest_subprocess(
+        *matrix, f"--energy-run={run}", "--benchmark-json=run.json", timeout=LIMIT_S
+    )
+    shown.assert_outcomes(passed=8)
+    shown.stdout.fnmatch_lines([f"played back from {run}: 8 cells"])
+    contents = read_contents(run)
+    assert courses(contents) == courses(Journal(Path(session.path, "serial.jsonl")).read())
+    assert len(measured(contents)) == 8, "none ran twice"
+    nodes = {entry.record.seed: entry.origin.node for entry in contents.entries if entry.origin}
+    assert sorted(nodes.values()) == ["n1", "n2"], "each block on its own node"
+    assert all(entry.record.reference_id for entry in contents.counted.values())
+    until(lambda: ended(run) == 2)
+    data = json.loads(Path(session.path, "run.json").read_text())
+    names = [one["name"] for one in data["benchmarks"]]
+    serial = session.runpytest_subprocess(*matrix, "--collect-only", "-q", timeout=LIMIT_S)
+    assert [f"test_bench.py::{name}" for name in names] == serial.outlines[:8], "matrix order"
+    assert "2 of 2 blocks are done, 0 in the queue" in submit(run, *matrix)
+    for words in (("show", str(run)), ("journal", str(run)), ("export", str(run), "-o", "e.json")):
+        assert command(run.parent, *words)[0] == 0
+    assert len(json.loads(Path(session.path, "e.json").read_text())["benchmarks"]) == 8
+
+
+def test_a_killed_task_and_a_requeue_within_a_cell_lose_and_repeat_nothing(
+    session: pytest.Pytester, run: Path, cluster: Slurm
+) -> None:
+    submit(run, *PACED, options=("--kinds=h100",))
+    until(lambda: has(run, STARTED, "paced"), LIMIT_S)
+    watcher = ForkedSession(session.path, (*PACED, f"--energy-run={run}"))
+    os.kill(pid_on(cluster, "n1"), signal.SIGKILL)
+    until(lambda: cluster.ask("squeue", "-h") == "", LIMIT_S)
+    output, _ = watcher.communicate(LIMIT_S)
+    assert "tiny-paced-seed0 is missing" in output
+    told = status(run)
+    assert "1 cut short" in told
+    assert "tiny-paced-seed0 was cut short on n1" in told
+    assert "1 block" in submit(run, *PACED, options=("--kinds=h100",))
+    before = sum(event.what == STARTED for event in read_contents(run).events)
+    until(lambda: len(read_contents(run).events) > before, LIMIT_S)
+    watcher = ForkedSession(session.path, (*PACED, f"--energy-run={run}"))
+    until(lambda: "collected" in watcher.output(), LIMIT_S)
+    watcher.send_signal(signal.SIGINT)
+    output, _ = watcher.communicate(LIMIT_S)
+    job = cluster.ask("squeue", "-hr", "-o", "%A")
+    assert job, "the job goes on when its watcher detaches"
+    assert "detached, and the jobs go on" in output
+    cluster.ask("scontrol", "requeue", job)
+    until(lambda: "PENDING" in cluster.ask("squeue", "-h", "-o", "%T"), LIMIT_S)
+    cluster.ask("scontrol", "update", f"jobid={job}", "StartTime=now")
+    until(lambda: ended(run) == 1, LIMIT_S)
+    contents = read_contents(run)
+    assert contents.damaged == ()
+    assert has(run, STARTED, "paced", restart=1)
+    assert sorted(entry.record.method for entry in measured(contents)) == ["baseline", "paced"]
+    shown = session.runpytest_subprocess(*PACED, f"--energy-run={run}", timeout=LIMIT_S)
+    shown.assert_outcomes(passed=2)
+    until(lambda: cluster.ask("squeue", "-h") == "")
+    assert not lives(pid_on(cluster, "n1"))
+
+
+def test_the_death_of_the_controller_and_of_a_node_costs_nothing(run: Path, cluster: Slurm) -> None:
+    submit(run, *PACED)
+    cluster.kill("slurmctld")
+    assert "Slurm cannot be asked from here" in status(run)
+    cluster.start_controller()
+    until(lambda: has(run, STARTED, "paced"), LIMIT_S)
+    node = next(one.origin.node for one in read_contents(run).events)
+    job = cluster.ask("squeue", "-hr", "-o", "%A")
+    pid = pid_on(cluster, node)
+    parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    cluster.kill(f"slurmd-{node}")
+    for one in (parent, pid):  # the job's own daemon, and the job
+        os.kill(one, signal.SIGKILL)
+    cluster.start_node(node)
+    until(lambda: "PENDING" in cluster.ask("squeue", "-h", "-o", "%T"), LIMIT_S)
+    cluster.ask("scontrol", "update", f"jobid={job}", "StartTime=now")
+    until(lambda: ended(run) == 1, LIMIT_S)
+    methods = sorted(entry.record.method for entry in measured(read_contents(run)))
+    assert methods == ["baseline", "paced"]
+
+
+def test_cancel_ends_the_jobs_and_leaves_no_process(run: Path, cluster: Slurm) -> None:
+    submit(run, *PACED, "--energy-methods=baseline,slow")
+    until(lambda: has(run, STARTED), LIMIT_S)
+    node = read_contents(run).events[0].origin.node
+    pid = pid_on(cluster, node)
+    code, said = command(run.parent, "cancel", str(run))
+    assert (code, said.startswith("ended 1 block")) == (0, True), said
+    until(lambda: cluster.ask("squeue", "-h") == "", 60.0)
+    assert not lives(pid)
+    assert "1 cut short" in status(run)
+    assert command(run.parent, "cancel", str(run))[1].startswith("ended 0 blocks")
+
+
+def test_a_node_that_cannot_run_a_block_is_named(
+    session: pytest.Pytester, run: Path, cluster: Slurm
+) -> None:
+    trace = Path(session.path, "trace.json")
+    trace.write_text('{"watts": {"cpu:0": 50.0}}')
+    arguments = (*QUICK, f"--energy-replay={trace}", "--energy-methods=baseline")
+    views = {  # what the node's own view of the files lacks
+        f"mount --bind /dev/null {trace}": f"n2 (job *_0) refused: --energy-replay: {trace} is not",
+        f"mount -t tmpfs none {run}": f"n2 does not see {run}; use a folder that all nodes share",
+        f"mount --bind {run} {run} && mount -o remount,ro,bind {run}": "its job ended on n2 with",
+    }
+    for mounted, told in views.items():
+        run.mkdir(exist_ok=True)
+        cluster.kill("slurmd-n2")
+        cluster.start_node("n2", "unshare", "-m", "sh", "-c", f'{mounted} && exec "$@"', "sh")
+        cluster.until_idle()
+        submit(run, *arguments, options=("--kinds=a100",))
+        until(lambda: cluster.ask("squeue", "-h") == "", LIMIT_S)
+        lines = [line.partition(": ")[2] for line in status(run).splitlines()]
+        matcher = pytest.LineMatcher(lines)
+        matcher.fnmatch_lines([f"*{told}*"])
+        assert not measured(read_contents(run))
+    cluster.kill("slurmd-n2")
+    cluster.start_node("n2")
+    cluster.until_idle()
+
+
+def test_what_cannot_be_submitted_is_one_line(
+    run: Path, cluster: Slurm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*words: str) -> str:
+        code, output = command(run.parent, "submit", f"--run={run}", *words, timeout=30.0)
+        assert code == 2, output
+        (line,) = output.splitlines()
+        return line
+
+    assert "no node has the feature 'h200'; they have a100, h100" in refused(
+        "--kinds=h200", "--", *QUICK
+    )
+    assert "Slurm refuses (sbatch): " in refused("--slurm=partition=none", "--", *QUICK)
+    assert "constraint is set by energybench; use --kinds" in refused(
+        "--slurm=constraint=h100", "--", *QUICK
+    )
+    assert "known: " in refused("--", *QUICK, "--energy-precision=fp8")
+    assert "finds no cell" in refused("--", *QUICK, "-k", "nothing")
+    assert "--energy-journal: leave it out" in refused("--", *QUICK, "--energy-journal=j.jsonl")
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert "there is no sinfo on this machine" in refused("--", *QUICK)
