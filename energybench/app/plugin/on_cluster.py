@@ -3,7 +3,7 @@
 import json
 import os
 import socket
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, TextIO
@@ -12,7 +12,7 @@ import pytest
 
 from energybench.app.plugin.state import RUN, OnCluster, PytestRun, cell_of
 from energybench.app.plugin.torchrun import rank, write_no_files
-from energybench.errors import UsageError
+from energybench.errors import UsageError, legible
 
 if TYPE_CHECKING:
     from energybench.config import RunConfig
@@ -126,8 +126,11 @@ def _flat(values: dict[str, object]) -> dict[str, object]:
     return found
 
 
-def attached(config: pytest.Config, cluster: OnCluster) -> "Attached":
-    """Return the results of the run that a session shows; raises `UsageError`."""
+def attached(config: pytest.Config, cluster: OnCluster, say: Callable[[str], None]) -> "Attached":
+    """Return the results of the run that a session shows, after a line to `say`.
+
+    Raises `UsageError` for a kind that the run lacks.
+    """
     from energybench.app.plugin.live_lines import LiveLines
     from energybench.runs.clusters.attached import Attached
 
@@ -136,7 +139,9 @@ def attached(config: pytest.Config, cluster: OnCluster) -> "Attached":
     lines = LiveLines(state.terminal, reporter.ensure_newline if reporter else lambda: None)
 
     options = state.options
-    return Attached(cluster.folder, cluster.plan, options.kind, options.run, lines.show)
+    run = Attached(cluster.folder, cluster.plan, options.kind, options.run, lines.show)
+    say(f"attached to {legible(str(cluster.folder))}; Ctrl-C detaches, and the jobs go on")
+    return run
 
 
 def origin() -> "Origin":

@@ -44,7 +44,7 @@ def pytest_runtestloop(session: pytest.Session) -> None:
     run.resources = ExitStack()
     try:
         if run.attached is not None:
-            run.run = attached(config, run.attached)
+            run.run = attached(config, run.attached, _sayer(config))
             return
         leave_to_rank_0(config)
         _open(config, run, models, run.resources)

@@ -15,6 +15,10 @@ DEFAULT_ARRAY = 1001
 """Tasks of an array where Slurm does not say how many it allows: its own default."""
 UNSHARED = 72
 """Exit status of a job whose node does not see the run's folder."""
+_NO_LOG = "53"
+"""Slurm's number, in place of a signal's, for a job whose log could not be opened."""
+_WITH_A_NODE = ("RUNNING", "COMPLETING", "CONFIGURING")
+"""States of a job that has a node."""
 _OURS = (
     "array", "chdir", "constraint", "exclusive", "job-name", "nodes", "no-requeue", "open-mode",
     "output", "error", "parsable", "requeue", "wrap",
@@ -38,7 +42,33 @@ class Queued:
     @property
     def runs(self) -> bool:
         """Whether it has a node."""
-        return self.state in ("RUNNING", "COMPLETING", "CONFIGURING")
+        return self.state in _WITH_A_NODE
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a job ended that Slurm no longer has in its queue."""
+
+    job: str
+    """Such as `12_3`."""
+    node: str
+    status: str
+    """Its exit status."""
+    number: str
+    """Of the signal that ended it; "0" without one."""
+
+    def trouble(self, folder: RunFolder) -> str | None:
+        """What to say of it; None where it ended well."""
+        if self.status == str(UNSHARED) or self.number == _NO_LOG:
+            return (
+                f"{self.node} cannot see {folder}, or may not write there; use a folder that all "
+                "nodes share"
+            )
+        if self.number != "0":
+            return f"its job was ended on {self.node} by signal {self.number}"
+        if self.status != "0":
+            return f"its job ended on {self.node} with exit status {self.status}"
+        return None
 
 
 def parsed_options(text: str) -> list[str]:
@@ -121,17 +151,22 @@ def queued(plan: Plan) -> dict[int, Queued] | None:
     return found
 
 
-def exit_statuses(plan: Plan) -> dict[int, tuple[str, int]]:
-    """Task -> node and exit status of its job, of those that Slurm has not forgotten."""
-    found: dict[int, tuple[str, int]] = {}
+def last_ends(plan: Plan) -> dict[int, Ended]:
+    """How the last job of each task ended, of those that Slurm has not forgotten.
+
+    Raises `UsageError` where Slurm cannot be asked.
+    """
+    found: dict[int, Ended] = {}
     for line in _asked("scontrol", "show", "job", "-o").splitlines():
         facts = dict(word.partition("=")[::2] for word in line.split())
         own, _, offset = facts.get("JobName", "").rpartition("-")
-        index, status = facts.get("ArrayTaskId", ""), facts.get("ExitCode", "").partition(":")[0]
-        ended = facts.get("JobState") not in ("RUNNING", "PENDING", "COMPLETING", "CONFIGURING")
-        parts = (offset, index, status)
-        if own == _job_name(plan) and ended and all(part.isdecimal() for part in parts):
-            found[int(offset) + int(index)] = facts.get("NodeList", "?"), int(status)
+        index, status = facts.get("ArrayTaskId", ""), facts.get("ExitCode", "")
+        ended = facts.get("JobState") not in (*_WITH_A_NODE, "PENDING")
+        if own != _job_name(plan) or not ended or not (offset + index).isdecimal():
+            continue
+        code, _, number = status.partition(":")
+        one = Ended(f"{facts['ArrayJobId']}_{index}", facts.get("NodeList", "?"), code, number)
+        found[int(offset) + int(index)] = one
     return found
 
 

@@ -82,9 +82,9 @@ def _troubles(
     """A line per failed cell, per refusal, and per block that ended without a trace."""
     from energybench.runs.clusters import slurm
 
-    statuses: dict[int, tuple[str, int]] = {}
+    ends: dict[int, slurm.Ended] = {}
     with suppress(UsageError):
-        statuses = slurm.exit_statuses(plan)
+        ends = slurm.last_ends(plan)
     missing = 0
     for progress in found:
         name, state = progress.task.name, _state(progress, queue)
@@ -93,18 +93,17 @@ def _troubles(
                 yield f"{name}: {entry.record.method} failed: {entry.record.error}"
         for phrase in progress.contents.damaged:
             yield f"{name}: {phrase}"
-        missing += state in ("refused", "cut short", "not started")
-        if progress.refused is not None and state != "done":
-            yield f"{name}: {progress.refused.origin} refused: {progress.refused.reason}"
-        elif state == "cut short" and progress.started is not None:
-            started = progress.started
-            yield f"{name}: {started.cell} was cut short on {started.origin}"
-        if state in ("cut short", "not started") and progress.task.number in statuses:
-            node, status = statuses[progress.task.number]
-            if status == slurm.UNSHARED:
-                yield f"{name}: {node} does not see {folder}; use a folder that all nodes share"
-            elif status:
-                yield f"{name}: its job ended on {node} with exit status {status}"
+        if state not in ("refused", "cut short", "not started"):
+            continue
+        missing += 1
+        last, end = progress.origin, ends.get(progress.task.number)
+        if progress.refused is not None:
+            yield f"{name}: {last} refused: {progress.refused.reason}"
+        elif progress.started is not None:
+            yield f"{name}: {progress.started.cell} was cut short on {progress.started.origin}"
+        trouble = None if end is None else end.trouble(folder)
+        if end is not None and trouble is not None and (last is None or last.job != end.job):
+            yield f"{name}: {trouble}"
     if missing:
         yield "the same `energybench submit` runs what is missing"
 
