@@ -146,6 +146,21 @@ class Slurm:
         until(lambda: not lives(pid))
         (self.root / f"{daemon}.pid").unlink(missing_ok=True)
 
+    def free(self, job: str) -> None:
+        """Let a job run that was put back into the queue: Slurm waits two minutes by itself."""
+        until(lambda: "PENDING" in self.ask("squeue", f"--jobs={job}", "-h", "-o", "%T"))
+        until(lambda: "BeginTime" in self.ask("squeue", f"--jobs={job}", "-h", "-o", "%r"))
+        self.ask("scontrol", "update", f"jobid={job}", "StartTime=now")
+
+    def lose(self, name: str, process: int) -> None:
+        """Let a node die: its daemon, the job that has `process`, and the job's own daemon."""
+        status = Path(f"/proc/{process}/stat").read_text()
+        parent = int(status.rpartition(")")[2].split()[1])
+        self.kill(f"slurmd-{name}")
+        for pid in (parent, process):
+            os.kill(pid, signal.SIGKILL)
+        self.ask("scontrol", "update", f"nodename={name}", "state=down", "reason=died")
+
     def clear(self) -> None:
         """Cancel every job, wait for their processes, and wait until the nodes are idle."""
         self.ask("scancel", "--user=root")

@@ -17,7 +17,7 @@ from energybench.records.record import RunRecord
 from energybench.records.run_folder import read_contents
 
 QUICK = ("test_bench.py", "--energy-max-epochs=2", "--energy-tolerance=100")
-PACED = (*QUICK, "--energy-methods=baseline,paced")
+HELD = (*QUICK, "--energy-methods=baseline,held")
 LIMIT_S = 240.0
 """Seconds that a block may take on a busy machine."""
 
@@ -60,12 +60,10 @@ def status(run: Path) -> str:
     return output
 
 
-def has(run: Path, what: str, method: str | None = None, restart: int | None = None) -> bool:
-    return any(
-        event.what == what
-        and (method is None or (event.cell is not None and event.cell.method == method))
-        and restart in (None, event.origin.restart)
-        for event in read_contents(run).events
+def starts(run: Path, method: str) -> int:
+    events = read_contents(run).events
+    return sum(
+        one.what == STARTED and one.cell is not None and one.cell.method == method for one in events
     )
 
 
@@ -130,66 +128,64 @@ def test_blocks_on_two_nodes_give_the_records_of_the_serial_run(
 def test_a_killed_task_and_a_requeue_within_a_cell_lose_and_repeat_nothing(
     session: pytest.Pytester, run: Path, cluster: Slurm
 ) -> None:
-    submit(run, *PACED, options=("--kinds=h100",))
-    until(lambda: has(run, STARTED, "paced"), LIMIT_S)
-    watcher = ForkedSession(session.path, (*PACED, f"--energy-run={run}"))
+    submit(run, *HELD, options=("--kinds=h100",))
+    until(lambda: starts(run, "held") == 1, LIMIT_S)
+    watcher = ForkedSession(session.path, (*HELD, f"--energy-run={run}"))
     os.kill(pid_on(cluster, "n1"), signal.SIGKILL)
     until(lambda: cluster.ask("squeue", "-h") == "", LIMIT_S)
     output, _ = watcher.communicate(LIMIT_S)
-    assert "tiny-paced-seed0 is missing" in output
+    assert "tiny-held-seed0 is missing" in output
     told = status(run)
     assert "1 cut short" in told
-    assert "tiny-paced-seed0 was cut short on n1" in told
-    assert "1 block" in submit(run, *PACED, options=("--kinds=h100",))
-    before = sum(event.what == STARTED for event in read_contents(run).events)
-    until(lambda: len(read_contents(run).events) > before, LIMIT_S)
-    watcher = ForkedSession(session.path, (*PACED, f"--energy-run={run}"))
+    assert "tiny-held-seed0 was cut short on n1" in told
+    assert "1 block" in submit(run, *HELD, options=("--kinds=h100",))
+    watcher = ForkedSession(session.path, (*HELD, f"--energy-run={run}"))
     until(lambda: "attached to" in watcher.output(), LIMIT_S)
     watcher.send_signal(signal.SIGINT)
     output, _ = watcher.communicate(LIMIT_S)
+    assert "detached, and the jobs go on" in output
     job = cluster.ask("squeue", "-hr", "-o", "%A")
     assert job, "the job goes on when its watcher detaches"
-    assert "detached, and the jobs go on" in output
+    until(lambda: starts(run, "held") == 2, LIMIT_S)
     cluster.ask("scontrol", "requeue", job)
-    until(lambda: "PENDING" in cluster.ask("squeue", "-h", "-o", "%T"), LIMIT_S)
-    cluster.ask("scontrol", "update", f"jobid={job}", "StartTime=now")
+    cluster.free(job)
+    Path(run.parent, "go").touch()
     until(lambda: ended(run) == 1, LIMIT_S)
     contents = read_contents(run)
     assert contents.damaged == ()
-    assert has(run, STARTED, "paced", restart=1)
-    assert sorted(entry.record.method for entry in measured(contents)) == ["baseline", "paced"]
-    shown = session.runpytest_subprocess(*PACED, f"--energy-run={run}", timeout=LIMIT_S)
+    restarts = [one.origin.restart for one in contents.events if one.what == STARTED]
+    assert restarts[-1] == 1
+    assert sorted(entry.record.method for entry in measured(contents)) == ["baseline", "held"]
+    shown = session.runpytest_subprocess(*HELD, f"--energy-run={run}", timeout=LIMIT_S)
     shown.assert_outcomes(passed=2)
     until(lambda: cluster.ask("squeue", "-h") == "")
     assert not lives(pid_on(cluster, "n1"))
 
 
 def test_the_death_of_the_controller_and_of_a_node_costs_nothing(run: Path, cluster: Slurm) -> None:
-    submit(run, *PACED)
+    submit(run, *HELD)
     cluster.kill("slurmctld")
     assert "Slurm cannot be asked from here" in status(run)
     cluster.start_controller()
     until(lambda: cluster.ask("sinfo", "-hN") != "")
-    submit(run, *PACED)  # a controller that is killed forgets what it has just accepted
-    until(lambda: has(run, STARTED, "paced"), LIMIT_S)
-    node = next(one.origin.node for one in read_contents(run).events)
+    submit(run, *HELD)  # a controller that is killed forgets what it has just accepted
+    until(lambda: starts(run, "held") == 1, LIMIT_S)
+    node = read_contents(run).events[0].origin.node
     job = cluster.ask("squeue", "-hr", "-o", "%A")
-    pid = pid_on(cluster, node)
-    parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    cluster.kill(f"slurmd-{node}")
-    for one in (parent, pid):  # the job's own daemon, and the job
-        os.kill(one, signal.SIGKILL)
-    cluster.start_node(node)
-    until(lambda: "PENDING" in cluster.ask("squeue", "-h", "-o", "%T"), LIMIT_S)
-    cluster.ask("scontrol", "update", f"jobid={job}", "StartTime=now")
+    cluster.lose(node, pid_on(cluster, node))
+    cluster.free(job)
+    Path(run.parent, "go").touch()
     until(lambda: ended(run) == 1, LIMIT_S)
-    methods = sorted(entry.record.method for entry in measured(read_contents(run)))
-    assert methods == ["baseline", "paced"]
+    cluster.start_node(node)
+    cluster.ask("scontrol", "update", f"nodename={node}", "state=resume")
+    contents = read_contents(run)
+    assert sorted(entry.record.method for entry in measured(contents)) == ["baseline", "held"]
+    assert {event.origin.node for event in contents.events} == {"n1", "n2"}
 
 
 def test_cancel_ends_the_jobs_and_leaves_no_process(run: Path, cluster: Slurm) -> None:
-    submit(run, *PACED, "--energy-methods=baseline,slow")
-    until(lambda: has(run, STARTED), LIMIT_S)
+    submit(run, *HELD)
+    until(lambda: starts(run, "held") == 1, LIMIT_S)
     node = read_contents(run).events[0].origin.node
     pid = pid_on(cluster, node)
     code, said = command(run.parent, "cancel", str(run))
