@@ -225,9 +225,7 @@ def test_a_node_that_cannot_run_a_block_is_named(
     cluster.until_idle()
 
 
-def test_what_cannot_be_submitted_is_one_line(
-    run: Path, cluster: Slurm, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_cannot_be_submitted_is_one_line(run: Path, cluster: Slurm) -> None:
     def refused(*words: str) -> str:
         code, output = command(run.parent, "submit", f"--run={run}", *words, timeout=30.0)
         assert code == 2, output
@@ -244,5 +242,6 @@ def test_what_cannot_be_submitted_is_one_line(
     assert "known: " in refused("--", *QUICK, "--energy-precision=fp8")
     assert "finds no cell" in refused("--", *QUICK, "-k", "nothing")
     assert "--energy-journal: leave it out" in refused("--", *QUICK, "--energy-journal=j.jsonl")
-    monkeypatch.setenv("PATH", "/nowhere")
-    assert "there is no sinfo on this machine" in refused("--", *QUICK)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", "/nowhere")
+        assert "there is no sinfo on this machine" in refused("--", *QUICK)
