@@ -163,7 +163,8 @@ class Journal:
         if place.offset == 0:
             raw, data = data, decoded(data, self.path)
             recoded = data is not raw
-        lines, damaged = [*known.entries, *known.events], list(place.damaged)
+        lines: list[Entry | Event] = [*known.entries, *known.events]
+        damaged = list(place.damaged)
         *whole, last = data.split(b"\n")
         for number, line in enumerate(whole, start=place.lines + 1):
             self._read_line(number, line, lines, damaged)

@@ -31,6 +31,11 @@ def plan(**changes: Any) -> Plan:
     return Plan(**values | changes)
 
 
-def event(what: str = STARTED, cell: Cell | None = None, **changes: Any) -> Event:
+def event(
+    what: str = STARTED,
+    cell: Cell | None = None,
+    reason: str | None = None,
+    origin: Origin = NODE,
+) -> Event:
     """An event of the first block's node."""
-    return Event(**{"what": what, "written_at": AT, "origin": NODE, "cell": cell} | changes)
+    return Event(what, AT, origin, cell, reason)

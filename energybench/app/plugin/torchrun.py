@@ -97,10 +97,10 @@ def write_no_files(config: pytest.Config) -> None:
 
 def journal(path: Path) -> "Journal":
     """Return the session's journal; on ranks other than the first, one without any file."""
-    from energybench.records.journal import Contents, Entry, Journal
+    from energybench.records.journal import Contents, Entry, Event, Journal
 
     class Unkept(Journal):
-        def append(self, entry: Entry) -> None:
+        def append(self, entry: Entry | Event) -> None:
             """Keep nothing."""
 
         def check(self) -> None:

@@ -47,7 +47,7 @@ class Progress:
     @property
     def origin(self) -> Origin | None:
         """Where its last line was written."""
-        lines = [*self.contents.entries, *self.contents.events]
+        lines: list[Entry | Event] = [*self.contents.entries, *self.contents.events]
         last = max(lines, key=lambda line: line.written_at, default=None)
         return None if last is None else last.origin
 
