@@ -15,6 +15,8 @@ DEFAULT_ARRAY = 1001
 """Tasks of an array where Slurm does not say how many it allows: its own default."""
 UNSHARED = 72
 """Exit status of a job whose node does not see the run's folder."""
+_PRETRAIN = "pretrain"
+"""In place of a block's number, and at the end of the name of that job."""
 _NO_LOG = "53"
 """Slurm's number, in place of a signal's, for a job whose log could not be opened."""
 _WITH_A_NODE = ("RUNNING", "COMPLETING", "CONFIGURING")
@@ -176,10 +178,10 @@ def cancel(plan: Plan) -> int:
     Raises `UsageError` where Slurm cannot be asked.
     """
     lines = _asked("squeue", "--me", "-hr", "-o", "%j|%F").splitlines()
-    own = [line for line in lines if line.startswith(f"{_job_name(plan)}-")]
+    own = [line.split("|") for line in lines if line.startswith(f"{_job_name(plan)}-")]
     if own:
-        _asked("scancel", *sorted({line.partition("|")[2] for line in own}))
-    return len(own)
+        _asked("scancel", *sorted({job for _, job in own}))
+    return sum(not name.endswith(_PRETRAIN) for name, _ in own)
 
 
 def ranges(indices: Iterable[int]) -> str:
@@ -201,8 +203,8 @@ def _sent_pretraining(
     The array waits until it ended, well or not: a block then makes what is missing itself.
     """
     log = f"--output={_escaped(folder.logs)}/pretrain-%j.log"
-    script = _script(folder, plan, "pretrain")
-    job = _sent(plan, f"{_job_name(plan)}-pretrain", kind, [*options, log], script)
+    script = _script(folder, plan, _PRETRAIN)
+    job = _sent(plan, f"{_job_name(plan)}-{_PRETRAIN}", kind, [*options, log], script)
     return [f"--dependency=afterany:{job}"]
 
 
@@ -225,7 +227,7 @@ def _sent(plan: Plan, name: str, kind: str | None, options: Sequence[str], scrip
 def _script(folder: RunFolder, plan: Plan, what: str) -> str:
     """The script of a job, which becomes the process of its block."""
     command = [plan.python, "-m", "energybench"]
-    if plan.nodes * plan.ranks > 1 and what != "pretrain":
+    if plan.nodes * plan.ranks > 1 and what != _PRETRAIN:
         launcher = [
             "srun", f"--nodes={plan.nodes}", "--ntasks-per-node=1",
             plan.python, "-m", "torch.distributed.run", f"--nnodes={plan.nodes}",
