@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from energybench.records.record import RunRecord
     from energybench.runs.clusters.attached import Attached
-    from energybench.runs.clusters.plan import Plan, RunFolder, Task
+    from energybench.runs.clusters.plan import Plan, RunFolder, ArrayTask
     from energybench.runs.run import Run as MatrixRun
 
     AnyRun = MatrixRun | Attached
@@ -38,7 +38,7 @@ class OnCluster:
 
     folder: "RunFolder"
     plan: "Plan"
-    task: "Task | None" = None
+    task: "ArrayTask | None" = None
     """The block that this session runs; None where it only shows the run."""
 
 
@@ -72,7 +72,7 @@ class PytestRun:
         return None if self.cluster is None or self.cluster.task is not None else self.cluster
 
     @property
-    def block(self) -> "Task | None":
+    def block(self) -> "ArrayTask | None":
         """The block of a cluster's run that the session runs; None for most."""
         return None if self.cluster is None else self.cluster.task
 

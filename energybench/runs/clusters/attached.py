@@ -14,9 +14,9 @@ from energybench.records.event import SKIPPED
 from energybench.records.journal import Entry
 from energybench.records.record import RunRecord
 from energybench.runs.clusters.live import live_line
-from energybench.runs.clusters.plan import Plan, RunFolder, Task
+from energybench.runs.clusters.plan import Plan, RunFolder, ArrayTask
 from energybench.runs.clusters.slurm import Queued, queued
-from energybench.runs.clusters.states import Progress, Watch
+from energybench.runs.clusters.states import Standing, Watch
 from energybench.runs.jobs import Outcome
 from energybench.runs.matrix import needs
 from energybench.runs.result import Result
@@ -68,7 +68,7 @@ class Attached:
 
     def why_not(self, cell: Cell) -> str | None:
         """Why the cell cannot run on its machine; waits until it has started or ended."""
-        found = self._wait(cell, lambda progress: _skipped(progress, cell) or _of(progress, cell))
+        found = self._wait(cell, lambda standing: _skipped(standing, cell) or _of(standing, cell))
         return found if isinstance(found, str) else None
 
     def result(
@@ -85,10 +85,10 @@ class Attached:
         tolerance = self.config.tolerance if tolerance is None else tolerance
         budget = self.config.finetune.budget if budget is None else budget
 
-        def asked_for(progress: Progress) -> Entry | None:
+        def asked_for(standing: Standing) -> Entry | None:
             found = [
                 entry
-                for entry in _of(progress, cell)
+                for entry in _of(standing, cell)
                 if entry.record.protocol.tolerance == tolerance
                 and entry.record.protocol.budget == budget
             ]
@@ -101,7 +101,7 @@ class Attached:
     def keep(self, result: Result, benchmark: dict[str, object] | None = None) -> None:
         """Keep nothing: the block has."""
 
-    def _wait(self, cell: Cell, wanted: Callable[[Progress], object]) -> object:
+    def _wait(self, cell: Cell, wanted: Callable[[Standing], object]) -> object:
         """Look until `wanted` finds something; raises `CellError` once that cannot come."""
         task = self._tasks.get((cell.model, cell.seed))
         if task is None:
@@ -111,21 +111,21 @@ class Attached:
         finally:
             self._show(())
 
-    def _found(self, task: Task, cell: Cell, wanted: Callable[[Progress], object]) -> object:
+    def _found(self, task: ArrayTask, cell: Cell, wanted: Callable[[Standing], object]) -> object:
         while True:
             gone = self._has_gone(task)  # before the look: it may write its last line meanwhile
-            progress = self._watch.look(task)
-            for phrase in progress.contents.damaged:
+            standing = self._watch.look(task)
+            for phrase in standing.contents.damaged:
                 self.keeper.complain(f"{self._folder.journal(task)}, {phrase}")
-            found = wanted(progress)
+            found = wanted(standing)
             if found:
                 return found
-            if progress.has_ended or gone:
-                raise CellError(self._why_missing(cell, progress))
+            if standing.has_ended or gone:
+                raise CellError(self._why_missing(cell, standing))
             self._show(self._lines())
             time.sleep(LOOK_S)
 
-    def _has_gone(self, task: Task) -> bool:
+    def _has_gone(self, task: ArrayTask) -> bool:
         """Whether Slurm no longer has the task; False where Slurm cannot be asked."""
         if time.monotonic() - self._asked_at >= ASK_S:
             self._queue, self._asked_at = queued(self._plan), time.monotonic()
@@ -143,12 +143,12 @@ class Attached:
                 lines.append(line if left is None else f"{line}, {left / 60:.0f} min to go")
         return lines
 
-    def _why_missing(self, cell: Cell, progress: Progress) -> str:
+    def _why_missing(self, cell: Cell, standing: Standing) -> str:
         again = "the same `energybench submit` runs what is missing"
-        refused = progress.refused
+        refused = standing.refused
         if refused is not None:
             return f"{cell} is missing: {refused.origin} refused: {refused.reason}; {again}"
-        where = f" on {progress.origin}" if progress.origin else ""
+        where = f" on {standing.origin}" if standing.origin else ""
         return f"{cell} is missing: its block is not queued, and did not end{where}; {again}"
 
 
@@ -173,7 +173,7 @@ class Played:
         """Note nothing: the block has."""
 
 
-def _of(progress: Progress, cell: Cell) -> list[Entry]:
+def _of(standing: Standing, cell: Cell) -> list[Entry]:
     """The complete results of a cell, those that ended well first.
 
     Complete is one with its comparison, where one is due. There are several of one cell where its
@@ -181,11 +181,11 @@ def _of(progress: Progress, cell: Cell) -> list[Entry]:
     """
     found = [
         entry
-        for entry in progress.contents.counted.values()
+        for entry in standing.contents.counted.values()
         if (entry.record.model, entry.record.method, entry.record.seed)
         == (cell.model, cell.method, cell.seed)
         and entry.record.status != "interrupted"
-        and not (_waits(entry.record, cell) and not progress.has_ended)
+        and not (_waits(entry.record, cell) and not standing.has_ended)
     ]
     return sorted(found, key=lambda entry: entry.record.status != "ok")
 
@@ -195,10 +195,10 @@ def _waits(record: RunRecord, cell: Cell) -> bool:
     return needs(cell) is not None and record.test is not None and record.reference_value is None
 
 
-def _skipped(progress: Progress, cell: Cell) -> str | None:
+def _skipped(standing: Standing, cell: Cell) -> str | None:
     skips: Iterable[str | None] = (
         event.reason
-        for event in progress.contents.events
+        for event in standing.contents.events
         if event.what == SKIPPED and event.cell == cell
     )
     return next(iter(skips), None)

@@ -34,8 +34,8 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Task:
-    """One block on one kind of machine: what one job runs."""
+class ArrayTask:
+    """One block on one kind of machine: a task of an array of Slurm, what one job runs."""
 
     number: int
     """Its number within the plan, from 0."""
@@ -83,19 +83,19 @@ class Plan:
     schema_version: int = PLAN_VERSION
 
     @property
-    def tasks(self) -> list[Task]:
+    def tasks(self) -> list[ArrayTask]:
         """Every block on every kind."""
         pairs = [(kind, block) for kind in self.kinds or (None,) for block in self.blocks]
-        return [Task(number, kind, block) for number, (kind, block) in enumerate(pairs)]
+        return [ArrayTask(number, kind, block) for number, (kind, block) in enumerate(pairs)]
 
-    def task(self, number: int) -> Task:
+    def task(self, number: int) -> ArrayTask:
         """The task with that number; raises `UsageError` where there is none."""
         tasks = self.tasks
         if not 0 <= number < len(tasks):
             raise UsageError(f"the plan has no block {number}; it has 0 to {len(tasks) - 1}")
         return tasks[number]
 
-    def of_kind(self, kind: str | None) -> list[Task]:
+    def of_kind(self, kind: str | None) -> list[ArrayTask]:
         """The tasks on one kind of machine.
 
         Raises `UsageError` for a kind that the plan lacks, and for none where it has several.
@@ -152,11 +152,11 @@ class RunFolder:
         """The folder of the cells that are under way, with `--energy-checkpoint`."""
         return self.path / JOURNALS / "checkpoints"
 
-    def journal(self, task: Task) -> Path:
+    def journal(self, task: ArrayTask) -> Path:
         """The journal of a task."""
         return self.path / JOURNALS / f"{task.name}.jsonl"
 
-    def live(self, task: Task) -> Path:
+    def live(self, task: ArrayTask) -> Path:
         """The file that says what a task does now."""
         return self.path / "live" / f"{task.name}.json"
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from energybench.errors import UsageError
-from energybench.runs.clusters.plan import Plan, RunFolder, Task
+from energybench.runs.clusters.plan import Plan, RunFolder, ArrayTask
 
 LIMIT_S = 25.0
 """Seconds that one of Slurm's commands may take."""
@@ -107,7 +107,7 @@ def check_kinds(kinds: Iterable[str]) -> None:
 def send(
     folder: RunFolder,
     plan: Plan,
-    tasks: Sequence[Task],
+    tasks: Sequence[ArrayTask],
     options: Sequence[str],
     pretrain: bool = False,
 ) -> list[str]:

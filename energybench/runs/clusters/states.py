@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 from energybench.config import Cell
 from energybench.records.event import ENDED, REFUSED, STARTED, Event, Origin
 from energybench.records.journal import Contents, Entry, Journal
-from energybench.runs.clusters.plan import RunFolder, Task
+from energybench.runs.clusters.plan import RunFolder, ArrayTask
 
 
 @dataclass(frozen=True)
-class Progress:
+class Standing:
     """One task, as far as its journal tells."""
 
-    task: Task
+    task: ArrayTask
     contents: Contents
 
     @property
@@ -82,15 +82,15 @@ class Watch:
         self._folder = folder
         self._known: dict[int, Contents] = {}
 
-    def look(self, task: Task) -> Progress:
+    def look(self, task: ArrayTask) -> Standing:
         """Read what is new of one task; raises `UsageError` where its journal cannot be read."""
         journal = Journal(self._folder.journal(task))
         self._known[task.number] = journal.read(self._known.get(task.number))
-        return Progress(task, self._known[task.number])
+        return Standing(task, self._known[task.number])
 
 
-def unfinished(folder: RunFolder, tasks: list[Task]) -> dict[int, Progress]:
+def unfinished(folder: RunFolder, tasks: list[ArrayTask]) -> dict[int, Standing]:
     """The tasks that have cells without a result, by number."""
     watch = Watch(folder)
-    found: Mapping[int, Progress] = {task.number: watch.look(task) for task in tasks}
-    return {number: progress for number, progress in found.items() if not progress.has_ended}
+    found: Mapping[int, Standing] = {task.number: watch.look(task) for task in tasks}
+    return {number: standing for number, standing in found.items() if not standing.has_ended}

@@ -128,10 +128,10 @@ def test_a_damaged_line_is_told_and_costs_that_line_only(folder: RunFolder) -> N
 def test_the_time_to_go_is_that_of_the_cells_before(folder: RunFolder) -> None:
     start = event(cell=Cell("tiny", "stego"))
     add(folder, start, record("stego"))
-    progress = Watch(folder).look(plan().tasks[0])
+    standing = Watch(folder).look(plan().tasks[0])
     from datetime import datetime
 
     later = datetime.fromisoformat("2026-01-01T00:10:00+00:00")
-    assert progress.left_s(later) == pytest.approx(600.0)
-    assert progress.origin == NODE
-    assert not progress.has_ended
+    assert standing.left_s(later) == pytest.approx(600.0)
+    assert standing.origin == NODE
+    assert not standing.has_ended

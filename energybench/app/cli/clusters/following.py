@@ -12,7 +12,7 @@ from energybench.errors import UsageError, printable
 if TYPE_CHECKING:
     from energybench.runs.clusters.plan import Plan, RunFolder
     from energybench.runs.clusters.slurm import Queued
-    from energybench.runs.clusters.states import Progress
+    from energybench.runs.clusters.states import Standing
 
 
 def add_commands(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -37,7 +37,7 @@ def _status(options: argparse.Namespace) -> None:
     queue = slurm.queued(plan)
     watch = Watch(folder)
     found = [watch.look(task) for task in plan.tasks]
-    rows = [_row(progress, queue, folder) for progress in found]
+    rows = [_row(standing, queue, folder) for standing in found]
     print(text_table(rows, ["block", "state", "node", "cells", "failed", "now"]))
     states = Counter(row[1] for row in rows)
     print(f"\n{len(rows)} blocks: {', '.join(f'{count} {name}' for name, count in states.items())}")
@@ -47,36 +47,36 @@ def _status(options: argparse.Namespace) -> None:
         print(printable(line))
 
 
-def _row(progress: "Progress", queue: "dict[int, Queued] | None", folder: "RunFolder") -> list[str]:
+def _row(standing: "Standing", queue: "dict[int, Queued] | None", folder: "RunFolder") -> list[str]:
     from energybench.runs.clusters.live import live_line
 
-    task = progress.task
+    task = standing.task
     job = None if queue is None else queue.get(task.number)
-    results = progress.results
+    results = standing.results
     failed = sum(entry.record.status == "failed" for entry in results)
-    node = job.node if job is not None else (progress.origin.node if progress.origin else "")
+    node = job.node if job is not None else (standing.origin.node if standing.origin else "")
     now = (live_line(folder.live(task)) or "") if job is not None and job.runs else ""
     cells = f"{len(results)}/{len(task.block.methods)}"
-    return [task.name, _state(progress, queue), node, cells, str(failed or ""), now]
+    return [task.name, _state(standing, queue), node, cells, str(failed or ""), now]
 
 
-def _state(progress: "Progress", queue: "dict[int, Queued] | None") -> str:
-    job = None if queue is None else queue.get(progress.task.number)
-    if progress.has_ended:
+def _state(standing: "Standing", queue: "dict[int, Queued] | None") -> str:
+    job = None if queue is None else queue.get(standing.task.number)
+    if standing.has_ended:
         return "done"
     if job is not None:
         return "running" if job.runs else "waiting"
-    if progress.refused is not None:
+    if standing.refused is not None:
         return "refused"
     if queue is None:
         return "not done"
-    return "cut short" if progress.contents.events else "not started"
+    return "cut short" if standing.contents.events else "not started"
 
 
 def _troubles(
     folder: "RunFolder",
     plan: "Plan",
-    found: "list[Progress]",
+    found: "list[Standing]",
     queue: "dict[int, Queued] | None",
 ) -> Iterator[str]:
     """A line per failed cell, per refusal, and per block that ended without a trace."""
@@ -86,21 +86,21 @@ def _troubles(
     with suppress(UsageError):
         ends = slurm.last_ends(plan)
     missing = 0
-    for progress in found:
-        name, state = progress.task.name, _state(progress, queue)
-        for entry in progress.results:
+    for standing in found:
+        name, state = standing.task.name, _state(standing, queue)
+        for entry in standing.results:
             if entry.record.status == "failed":
                 yield f"{name}: {entry.record.method} failed: {entry.record.error}"
-        for phrase in progress.contents.damaged:
+        for phrase in standing.contents.damaged:
             yield f"{name}: {phrase}"
         if state not in ("refused", "cut short", "not started"):
             continue
         missing += 1
-        last, end = progress.origin, ends.get(progress.task.number)
-        if progress.refused is not None:
-            yield f"{name}: {last} refused: {progress.refused.reason}"
-        elif progress.started is not None:
-            yield f"{name}: {progress.started.cell} was cut short on {progress.started.origin}"
+        last, end = standing.origin, ends.get(standing.task.number)
+        if standing.refused is not None:
+            yield f"{name}: {last} refused: {standing.refused.reason}"
+        elif standing.started is not None:
+            yield f"{name}: {standing.started.cell} was cut short on {standing.started.origin}"
         trouble = None if end is None else end.trouble(folder)
         if end is not None and trouble is not None and (last is None or last.job != end.job):
             yield f"{name}: {trouble}"

@@ -15,7 +15,7 @@ from energybench.app.cli.clusters.collecting import QUIET
 from energybench.errors import UsageError
 
 if TYPE_CHECKING:
-    from energybench.runs.clusters.plan import Plan, RunFolder, Task
+    from energybench.runs.clusters.plan import Plan, RunFolder, ArrayTask
 
 PRETRAIN = "pretrain"
 """In place of a block's number: make the missing weights of the whole run."""
@@ -42,7 +42,7 @@ def _run_block(options: argparse.Namespace) -> int:
     return _run(folder, plan, plan.task(int(options.number)))
 
 
-def _run(folder: "RunFolder", plan: "Plan", task: "Task") -> int:
+def _run(folder: "RunFolder", plan: "Plan", task: "ArrayTask") -> int:
     import pytest
 
     journal = folder.journal(task)
@@ -77,7 +77,7 @@ def _run(folder: "RunFolder", plan: "Plan", task: "Task") -> int:
     return 0 if ended else status or 1
 
 
-def _note_refusal(folder: "RunFolder", task: "Task", reason: str) -> None:
+def _note_refusal(folder: "RunFolder", task: "ArrayTask", reason: str) -> None:
     from energybench.app.plugin.on_cluster import origin
     from energybench.records.event import REFUSED
     from energybench.records.journal import Journal

@@ -19,7 +19,7 @@ from energybench.errors import UsageError, printable
 
 if TYPE_CHECKING:
     from energybench.runs.clusters.inputs import Inputs
-    from energybench.runs.clusters.plan import Plan, RunFolder, Task
+    from energybench.runs.clusters.plan import Plan, RunFolder, ArrayTask
 
 RUNS = Path(".energybench", "runs")
 """Folder of the runs that got no name, relative to the folder of the command."""
@@ -149,7 +149,7 @@ def _planned(folder: "RunFolder", new: "Plan") -> "Plan":
     return old
 
 
-def _to_send(folder: "RunFolder", plan: "Plan") -> "list[Task]":
+def _to_send(folder: "RunFolder", plan: "Plan") -> "list[ArrayTask]":
     """The tasks that lack cells and are not in the queue; a line says how many are not sent."""
     from energybench.runs.clusters.slurm import queued
     from energybench.runs.clusters.states import unfinished
@@ -164,8 +164,8 @@ def _to_send(folder: "RunFolder", plan: "Plan") -> "list[Task]":
     return sent
 
 
-def _by_kind(tasks: "Sequence[Task]") -> "list[list[Task]]":
-    found: dict[str | None, list[Task]] = {}
+def _by_kind(tasks: "Sequence[ArrayTask]") -> "list[list[ArrayTask]]":
+    found: dict[str | None, list[ArrayTask]] = {}
     for task in tasks:
         found.setdefault(task.kind, []).append(task)
     return list(found.values())
