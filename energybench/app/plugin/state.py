@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from energybench.records.record import RunRecord
     from energybench.runs.clusters.attached import Attached
-    from energybench.runs.clusters.plan import Plan, RunFolder, ArrayTask
+    from energybench.runs.clusters.plan import ArrayTask, Plan, RunFolder
     from energybench.runs.run import Run as MatrixRun
 
     AnyRun = MatrixRun | Attached

@@ -14,7 +14,7 @@ from energybench.records.event import SKIPPED
 from energybench.records.journal import Entry
 from energybench.records.record import RunRecord
 from energybench.runs.clusters.live import live_line
-from energybench.runs.clusters.plan import Plan, RunFolder, ArrayTask
+from energybench.runs.clusters.plan import ArrayTask, Plan, RunFolder
 from energybench.runs.clusters.slurm import Queued, queued
 from energybench.runs.clusters.states import Standing, Watch
 from energybench.runs.jobs import Outcome

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from energybench.errors import UsageError
-from energybench.runs.clusters.plan import Plan, RunFolder, ArrayTask
+from energybench.runs.clusters.plan import ArrayTask, Plan, RunFolder
 
 LIMIT_S = 25.0
 """Seconds that one of Slurm's commands may take."""

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from energybench.config import Cell
 from energybench.records.event import ENDED, REFUSED, STARTED, Event, Origin
 from energybench.records.journal import Contents, Entry, Journal
-from energybench.runs.clusters.plan import RunFolder, ArrayTask
+from energybench.runs.clusters.plan import ArrayTask, RunFolder
 
 
 @dataclass(frozen=True)

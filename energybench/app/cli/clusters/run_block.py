@@ -15,7 +15,7 @@ from energybench.app.cli.clusters.collecting import QUIET
 from energybench.errors import UsageError
 
 if TYPE_CHECKING:
-    from energybench.runs.clusters.plan import Plan, RunFolder, ArrayTask
+    from energybench.runs.clusters.plan import ArrayTask, Plan, RunFolder
 
 PRETRAIN = "pretrain"
 """In place of a block's number: make the missing weights of the whole run."""

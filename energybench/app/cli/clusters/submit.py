@@ -19,7 +19,7 @@ from energybench.errors import UsageError, printable
 
 if TYPE_CHECKING:
     from energybench.runs.clusters.inputs import Inputs
-    from energybench.runs.clusters.plan import Plan, RunFolder, ArrayTask
+    from energybench.runs.clusters.plan import ArrayTask, Plan, RunFolder
 
 RUNS = Path(".energybench", "runs")
 """Folder of the runs that got no name, relative to the folder of the command."""
