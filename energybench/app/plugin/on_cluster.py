@@ -58,11 +58,11 @@ class _Session:
         plan, task = self._cluster.plan, self._cluster.task
         _check_options(plan.config, self._state.options.run)
         blocks = plan.blocks if task is None else (task.block,)
-        wanted = {(block.model, block.seed): block for block in blocks}
+        wanted = {(block.model, block.seed) for block in blocks}
         kept: list[pytest.Item] = []
         for item in items:
             cell = cell_of(item)
-            if cell is not None and (cell.model, cell.seed) in wanted:
+            if cell is not None and (task is None or (cell.model, cell.seed) in wanted):
                 kept.append(item)
         found = [cell for item in kept if (cell := cell_of(item)) is not None]
         planned = {cell for block in blocks for cell in block.cells}
