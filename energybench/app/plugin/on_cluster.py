@@ -149,11 +149,12 @@ def origin() -> "Origin":
     from energybench.records.event import Origin
 
     given = os.environ
-    job = given.get("SLURM_ARRAY_JOB_ID", given.get("SLURM_JOB_ID"))
+    job = given.get("SLURM_ARRAY_JOB_ID") or given.get("SLURM_JOB_ID")
+    job = job or given.get("ENERGYBENCH_JOB")
     index = given.get("SLURM_ARRAY_TASK_ID")
     restart = given.get("SLURM_RESTART_COUNT", "")
     return Origin(
-        node=given.get("SLURMD_NODENAME") or socket.gethostname(),
+        node=given.get("SLURMD_NODENAME") or given.get("ENERGYBENCH_NODE") or socket.gethostname(),
         job=f"{job}_{index}" if job and index else job,
         restart=int(restart) if restart.isdecimal() else 0,
     )

@@ -113,3 +113,20 @@ def test_a_block_that_cannot_run_here_says_why_and_ends_at_once(
     code, output = block(run)
     assert "the tests here are others than those of the plan: tiny-baseline-seed0" in output
     assert command(run.parent, "run-block", str(run), "7")[1].endswith("it has 0 to 0\n")
+
+
+def test_manifests_for_kubernetes_send_nothing(run: Path) -> None:
+    def refused(*words: str) -> str:
+        code, output = command(run.parent, "submit", f"--run={run}", *words, "--", *QUICK)
+        assert code == 2
+        return output
+
+    k8s = ("--engine=k8s", "--dry-run", "--image=energybench:0.1")
+    assert "give --dry-run, too" in refused("--engine=k8s")
+    assert "needs --image=IMAGE and --volume=CLAIM:/PATH" in refused(*k8s, "--volume=work")
+    assert "are for --engine=k8s" in refused("--dry-run")
+    said = submit(run, *QUICK, "--energy-seeds=2", options=(*k8s, f"--volume=work:{run.parent}"))
+    assert f"kubectl apply -f {run}/k8s" in said
+    assert "wrote 2 manifests, which have not run on any cluster yet" in said
+    assert len(list((run / "k8s").glob("*.json"))) == 2
+    assert not Path(run.parent, "bin", "sbatch.arguments").exists()

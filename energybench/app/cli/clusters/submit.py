@@ -19,6 +19,7 @@ from energybench.errors import UsageError, printable
 
 if TYPE_CHECKING:
     from energybench.runs.clusters.inputs import Inputs
+    from energybench.runs.clusters.kubernetes import Pod
     from energybench.runs.clusters.plan import ArrayTask, Plan, RunFolder
 
 RUNS = Path(".energybench", "runs")
@@ -60,6 +61,20 @@ def add_command(commands: "argparse._SubParsersAction[Any]") -> None:
     submit.add_argument(
         "--ranks", type=_count, default=1, help="processes of a cell per machine (default: 1)"
     )
+    submit.add_argument(
+        "--engine",
+        default="slurm",
+        choices=["slurm", "k8s"],
+        help="k8s writes a manifest a block, with --dry-run (default: slurm)",
+    )
+    submit.add_argument("--dry-run", action="store_true", help="send nothing; of k8s only")
+    submit.add_argument("--image", metavar="IMAGE", help="k8s: image that has energybench")
+    submit.add_argument(
+        "--volume",
+        metavar="CLAIM:PATH",
+        help="k8s: volume claim that all pods share, and where it has the run's folder",
+    )
+    submit.add_argument("--gpus", type=int, default=1, help="k8s: GPUs of a pod (default: 1)")
     submit.add_argument("arguments", nargs="*", metavar="PYTEST-ARGUMENT")
     submit.set_defaults(run=_submit)
 
@@ -78,13 +93,18 @@ def _submit(options: argparse.Namespace) -> None:
 
     extra = slurm.parsed_options(options.slurm)
     kinds = tuple(dict.fromkeys(name for name in options.kinds.split(",") if name))
-    slurm.check_kinds(kinds)
+    pod = _pod(options)
+    if pod is None:
+        slurm.check_kinds(kinds)
     collected = collect(options.arguments)
     if options.nodes * options.ranks > 1:
         collected.config.check_ranks(options.nodes * options.ranks)
     inputs = inputs_of(collected.config, collected.cells)
     folder = RunFolder(options.folder or _default_folder(options, kinds))
     plan = _planned(folder, _plan(options, kinds, collected, inputs))
+    if pod is not None:
+        _write_manifests(folder, plan, pod)
+        return
     tasks = _to_send(folder, plan)
     if collected.others:
         _say(f"{collected.others} tests are no cells, and stay out of the run")
@@ -97,6 +117,34 @@ def _submit(options: argparse.Namespace) -> None:
         print(f"job {', '.join(jobs)}: {blocks}{on}", flush=True)
     _say(f"follow it: pytest {shlex.join(plan.arguments)} --energy-run={folder}")
     _say(f"ask or end it: energybench status {folder}; energybench cancel {folder}")
+
+
+def _pod(options: argparse.Namespace) -> "Pod | None":
+    """What is asked of Kubernetes; None for Slurm. Raises `UsageError` for a contradiction."""
+    from energybench.runs.clusters.kubernetes import Pod
+
+    if options.engine == "slurm":
+        if options.dry_run or options.image or options.volume:
+            raise UsageError("--dry-run, --image and --volume are for --engine=k8s")
+        return None
+    if not options.dry_run:
+        raise UsageError("--engine=k8s writes manifests and sends nothing; give --dry-run, too")
+    claim, _, path = (options.volume or "").partition(":")
+    if not options.image or not claim or not path.startswith("/"):
+        raise UsageError("--engine=k8s needs --image=IMAGE and --volume=CLAIM:/PATH")
+    return Pod(options.image, claim, path, options.gpus)
+
+
+def _write_manifests(folder: "RunFolder", plan: "Plan", pod: "Pod") -> None:
+    from energybench.runs.clusters.kubernetes import write_manifests
+    from energybench.runs.clusters.states import unfinished
+
+    lacking = unfinished(folder, plan.tasks)
+    tasks = [task for task in plan.tasks if task.number in lacking]
+    files = write_manifests(folder, plan, tasks, pod)
+    if files:
+        print(f"kubectl apply -f {shlex.quote(str(files[0].parent))}", flush=True)
+    _say(f"wrote {len(files)} manifests, which have not run on any cluster yet")
 
 
 def _default_folder(options: argparse.Namespace, kinds: Sequence[str]) -> Path:
