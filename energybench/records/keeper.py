@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from energybench.config import Cell
@@ -70,6 +71,14 @@ class Keeper:
                 del self._waiting[0]
         except UsageError as error:
             self._error = str(error)
+
+    def rescue(self, path: Path) -> None:
+        """Append the cells that the journal did not take to another one at `path`.
+
+        Raises `UsageError` where that fails, too.
+        """
+        for entry in self._waiting:
+            Journal(path).append(entry)
 
     @property
     def has_all(self) -> bool:

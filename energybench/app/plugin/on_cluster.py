@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import sys
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import asdict
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from energybench.progress import Progress
     from energybench.records.event import Origin
     from energybench.runs.clusters.attached import Attached
+    from energybench.runs.clusters.plan import ArrayTask
     from energybench.runs.facts import Prepared
 
 
@@ -100,12 +102,31 @@ class _Session:
             return
         from energybench.records.event import ENDED
 
+        if not run.keeper.has_all:
+            self._rescue(self._cluster.task)
+
         interrupted = any(record.status == "interrupted" for record in self._state.measured)
         done = self._done | self._state.resulted
         whole = all(item.nodeid in done for item in session.items)
         if whole and not interrupted and run.keeper.has_all:
             with suppress(UsageError):  # then the block counts as unfinished, and resumes
                 run.keeper.note(ENDED)
+
+    def _rescue(self, task: "ArrayTask") -> None:
+        """Keep cells that the run's folder did not take in the cache, and say so in the log."""
+        from energybench.files import cache_folder
+        from energybench.runs.run import Run
+
+        run, journal = self._state.run, self._cluster.folder.journal(task)
+        assert isinstance(run, Run)
+        try:
+            place = cache_folder("rescued") / f"{self._cluster.plan.id}-{task.name}.jsonl"
+            run.keeper.rescue(place)
+        except UsageError as error:
+            line = f"cells of {task.name} are lost: {error}"
+        else:
+            line = f"cells of {task.name} are in {place}; append it to {journal}, or run them again"
+        print(f"energybench: {legible(line)}", file=sys.stderr, flush=True)
 
 
 def _check_options(planned: dict[str, object], own: "RunConfig") -> None:
