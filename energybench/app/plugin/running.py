@@ -21,7 +21,6 @@ from energybench.app.plugin.torchrun import (
     rank,
 )
 from energybench.errors import EnergybenchError
-from energybench.records.event import SKIPPED
 
 if TYPE_CHECKING:
     from energybench.runs.session import Session
@@ -117,6 +116,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     except EnergybenchError as error:
         pytest.fail(str(error), pytrace=False)
     if reason is not None:
+        from energybench.records.event import SKIPPED
+
         run.keeper.note(SKIPPED, cell, reason)
         pytest.skip(reason)
 
