@@ -8,6 +8,8 @@ import pytest
 
 pytest_plugins = ["pytester"]
 
+os.environ.pop("PYTHONUNBUFFERED", None)  # most users' output waits in a buffer until a flush
+
 if "PYTEST_XDIST_WORKER" in os.environ:  # two processes with a thread per core each would spin
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 

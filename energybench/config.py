@@ -233,6 +233,11 @@ class RunConfig:
         "train through `torch.compile`; compiling is a phase of its own, anew in every cell, and "
         "counts in `kwh_total`",
     )
+    shard: bool = option(
+        False,
+        "divide weights, gradients and momenta among the ranks while they train (PyTorch's FSDP2), "
+        "for networks whose training does not fit one GPU",
+    )
     tolerance: float = option(
         1.0,
         "largest drop against the baseline, in the unit of the metric: percentage points of "
@@ -261,6 +266,13 @@ class RunConfig:
 
     def check_ranks(self, ranks: int) -> None:
         """Raise `UsageError` for options that do not work on several ranks."""
+        if ranks == 1:
+            if self.shard:
+                raise UsageError(
+                    "shard divides weights among ranks, and there is one; ask for more by "
+                    "world_size, or leave shard out"
+                )
+            return
         size = self.finetune.batch_size
         if size % ranks and not self.largest_batch:
             raise UsageError(
@@ -277,6 +289,7 @@ class RunConfig:
             **asdict(self.finetune),
             "memory_format": self.memory_format,
             "compile": self.compile,
+            "shard": self.shard,
             "tolerance": self.tolerance,
             "recalibrate_bn": self.recalibrate_bn,
             "pue": self.measure.pue,

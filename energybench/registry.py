@@ -125,6 +125,7 @@ METHODS = Registry(
         "prune-channels": "energybench.compression.channels:PruneChannels",
         "lowrank": "energybench.compression.lowrank:LowRank",
         "lora": "energybench.compression.lora:Lora",
+        "qlora": "energybench.compression.qlora:QLora",
         "freeze": "energybench.compression.freeze:Freeze",
         "freeze-bn": "energybench.compression.freeze:FreezeBatchNorm",
     },
@@ -168,6 +169,8 @@ METERS = Registry(
 )
 
 
+BASELINE = "baseline"
+"""The method that leaves the model as it is: the reference of every comparison."""
 REPEAT = "baseline-again"
 """The method that measures the baseline once more; a second one is `baseline-again-2`."""
 
@@ -217,6 +220,7 @@ SETTINGS: Mapping[str, Setting] = {
     "prune-layerwise": _FRACTION,
     "prune-once": _FRACTION,
     "lora": Setting("rank", int, 1, 1024),
+    "qlora": Setting("rank", int, 1, 1024),
     "freeze": Setting("layers", int, 1, 1000),
 }
 """Method -> the setting that may stand behind its name; the method then searches nothing."""
@@ -261,10 +265,12 @@ def method_parts(method: str) -> tuple[str, ...]:
     names = [base_name(part) for part in parts]
     if len(set(names)) < len(names):
         raise UsageError(f"method {method!r} names a part twice; name each once")
-    idle = [part for part in parts if part == "baseline" or is_repeat(part)]
+    idle = [part for part in parts if part == BASELINE or is_repeat(part)]
     if len(parts) > 1 and idle:
         raise UsageError(f"method {method!r} composes with {idle[0]}, which does nothing; drop it")
     others = [name for name in names if name not in _BESIDE_LORA]
+    if "qlora" in names and len(names) > 1:
+        raise UsageError(f"method {method!r}: qlora composes with nothing; name it alone")
     if "lora" in names and others:
         raise UsageError(
             f"method {method!r}: lora trains adapters beside whole layers and composes with "

@@ -128,6 +128,20 @@ class HasAftermath(Protocol):
         ...
 
 
+def trains_freely(compression: Compression) -> bool:
+    """Return whether the optional member `trains_freely` of `compression` says so.
+
+    Then `after_step` does nothing, and training may divide the weights among ranks. A subclass
+    with an `after_step` of its own says so anew.
+    """
+    for kind in type(compression).__mro__:
+        if "trains_freely" in vars(kind):
+            return bool(getattr(compression, "trains_freely"))  # noqa: B009 - no member of all
+        if "after_step" in vars(kind):
+            break
+    return False
+
+
 def notes_after_training(compression: Compression, model: nn.Module) -> list[str]:
     """Return what `compression` says of the trained `model`; [] for one that holds what it did."""
     return compression.after_training(model) if isinstance(compression, HasAftermath) else []
@@ -148,6 +162,7 @@ class Baseline:
 
     name = "baseline"
     stage = STRUCTURE
+    trains_freely = True
 
     def compress(self, model: nn.Module, score: Score, tolerance: float) -> CompressionReport:
         """Change nothing and measure nothing; the report has no scores."""

@@ -43,6 +43,7 @@ class PruneChannels:
 
     name = "prune-channels"
     stage = STRUCTURE
+    trains_freely = True
 
     def compress(self, model: nn.Module, score: Score, tolerance: float) -> CompressionReport:
         """Remove the largest fraction of channels within `tolerance`, in whole percents.

@@ -14,6 +14,7 @@ from energybench.compression.base import (
     precisions_of,
     require_score,
     required_precision,
+    trains_freely,
 )
 from energybench.records.metric import Metric
 from energybench.records.record import CompressionReport
@@ -92,6 +93,11 @@ class Composition:
         self._parts = tuple(parts)
         required = [required_precision(part) for part in parts]
         self.required_precision = next((name for name in required if name is not None), None)
+
+    @property
+    def trains_freely(self) -> bool:
+        """Whether no part holds anything after a step."""
+        return all(map(trains_freely, self._parts))
 
     def precisions(self) -> tuple[str, ...]:
         """Return those of the last part that has some: later parts leave its bits clear."""

@@ -23,6 +23,7 @@ class Freeze:
 
     name = "freeze"
     stage = TRAINED
+    trains_freely = True
 
     def __init__(self, layers: int = 1) -> None:
         self._layers = layers
@@ -67,6 +68,7 @@ class FreezeBatchNorm:
 
     name = "freeze-bn"
     stage = TRAINED
+    trains_freely = True
 
     def compress(self, model: nn.Module, score: Score, tolerance: float) -> CompressionReport:
         """Freeze the batch norms; measure nothing. The report has {"layers": how many}.

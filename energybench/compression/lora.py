@@ -34,6 +34,7 @@ class Lora:
 
     name = "lora"
     stage = TRAINED
+    trains_freely = True
 
     def __init__(self, rank: int = RANK, targets: Sequence[str] | None = None) -> None:
         self._rank = rank

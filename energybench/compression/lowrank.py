@@ -69,6 +69,7 @@ class LowRank:
 
     name = "lowrank"
     stage = STRUCTURE
+    trains_freely = True
 
     def compress(self, model: nn.Module, score: Score, tolerance: float) -> CompressionReport:
         """Factorize at the largest budget within `tolerance`, in whole percents of parameters.

@@ -22,6 +22,7 @@ class StegoOnce(Stego):
     """
 
     name = "stego-once"
+    trains_freely = True
 
     def __init__(
         self, fill: Fill = "zeros", rounding: Rounding = "truncate", bits: int | None = None
@@ -73,6 +74,7 @@ class PruneOnce(Prune):
     """
 
     name = "prune-once"
+    trains_freely = True
 
     def __init__(self, fraction: float | None = None) -> None:
         super().__init__(fraction)

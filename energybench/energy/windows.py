@@ -15,6 +15,7 @@ from energybench.energy.device_flags import device_flags, paired
 from energybench.energy.meters.base import Meter, MeterUnavailable, kind_of, read_sources
 from energybench.energy.readings import IDLE, CpuUse, DeviceState, EnergyReading
 from energybench.energy.source import Source, kind_of_source
+from energybench.interruption import postponed
 
 MARGIN = 1.05
 """Factor on the shortest window that the meters resolve, so that rounding does not matter."""
@@ -143,7 +144,8 @@ class MeterSet:
         else:
             wait()
         finally:
-            window.finish()
+            with postponed():  # a reading that is cut short would be lost
+                window.finish()
 
     def measure_idle(self, seconds: float, synchronize: Callable[[], None] | None = None) -> None:
         """Sleep for `seconds` and keep the mean power of that time as `idle_watts`.

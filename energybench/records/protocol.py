@@ -45,3 +45,5 @@ class Protocol:
     """What a seed changes: "order" of the batches, or "all": pretraining and splits as well."""
     recalibrate_bn: bool = False
     """Whether batch-norm statistics were estimated anew after compressing."""
+    shard: bool = False
+    """Whether weights, gradients and momenta were divided among the ranks."""

@@ -1,9 +1,9 @@
 """Why a cell stopped training: at its earliest possible epoch, or at the cap on epochs."""
 
 from energybench.records.record import RunRecord
+from energybench.registry import BASELINE
 
 _EARLY_STOPPING = "early-stopping"
-_BASELINE = "baseline"
 
 
 def at_floor(record: RunRecord) -> bool:
@@ -23,4 +23,4 @@ def capped(record: RunRecord) -> bool:
 
 def _stops_early(record: RunRecord) -> bool:
     """Return whether early stopping decides; of a baseline it does whatever the others' budget."""
-    return record.protocol.budget == _EARLY_STOPPING or record.method == _BASELINE
+    return record.protocol.budget == _EARLY_STOPPING or record.method == BASELINE

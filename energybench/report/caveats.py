@@ -8,13 +8,15 @@ from energybench.records.epoch import UNEVEN
 from energybench.records.metric import ACCURACY
 from energybench.records.record import DATA_BOUND, RunRecord
 from energybench.records.stopping import at_floor, capped
+from energybench.registry import BASELINE
 from energybench.report.likeness import arithmetics, assumed, other_watts
-from energybench.report.rows import BASELINE
 from energybench.report.sections import Section
 from energybench.report.sensitivity import named, sensitivity_line
 from energybench.report.text import number
 
 _NAMED = 6
+_APART = 1.25
+"""Prefill and decoding measured apart differ by at most this factor from both together."""
 
 
 def _worsened_by_training(record: RunRecord) -> bool:
@@ -136,7 +138,26 @@ def _of_studies(section: Section) -> list[str]:
     if section.intensities:
         lines.append("estimated: bytes per step, as if no cache held anything")
     flags = sorted({flag for one in studies for flag in one.flags})
-    return [*lines, *(f"{flag.replace('_', ' ')}: in steps or answers" for flag in flags)]
+    lines += [f"{flag.replace('_', ' ')}: in steps or answers" for flag in flags]
+    return [*lines, *_disagreeing(section)]
+
+
+def _disagreeing(section: Section) -> list[str]:
+    """Return a line on answers whose prefill and decoding do not add up to them."""
+    found = {
+        f"{one.model} {one.method} seed {one.seed} at batch {size}": ratio
+        for one in section.generations
+        for size, ratio in one.apart_over_together.items()
+        if not 1.0 / _APART <= ratio <= _APART
+    }
+    if not found:
+        return []
+    ends = dict.fromkeys(f"{one:.2f}" for one in (min(found.values()), max(found.values())))
+    names = ", ".join([*found][:_NAMED]) + (" and more" if len(found) > _NAMED else "")
+    return [
+        f"noise in answers: prefill and decoding apart took {' to '.join(ends)} times as much as "
+        f"together ({names})"
+    ]
 
 
 def _estimate_notes(section: Section) -> list[str]:

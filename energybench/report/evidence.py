@@ -72,7 +72,9 @@ class _Quantity:
     """Least and largest value with which the claim holds."""
     show: Callable[[Saving, Estimate | None], str]
     trained: bool = True
-    """Whether it depends on training, and so on its arithmetic and on a cap on epochs."""
+    """Whether it depends on training, and so on a cap on epochs."""
+    of_bits: bool = True
+    """Whether what is trained has to be the only difference, so that the arithmetic is one."""
     by_epochs: bool = False
     """Whether fewer epochs change it, so that a baseline at the floor cannot judge it."""
     energy: bool = False
@@ -118,7 +120,7 @@ def _obstacles(
     capped_at = {one.protocol.max_epochs for pair in pairs for one in pair if capped(one)}
     if quantity.trained and capped_at:
         found.append(f"epochs capped at {', '.join(map(str, sorted(capped_at)))}")
-    if quantity.trained:
+    if quantity.trained and quantity.of_bits:
         unlike = {
             (ours.precision, base.precision)
             for ours, base in pairs
@@ -222,6 +224,15 @@ _QUANTITIES: dict[str, _Quantity] = {
         lambda claim: (0.0, claim.bound),
         _show_time,
         by_epochs=True,
+        logarithmic=True,
+    ),
+    "saves": _Quantity(
+        _beyond_noise,
+        lambda claim: (0.0, 1.0 - _CLOSE),
+        _show_energy,
+        of_bits=False,
+        by_epochs=True,
+        energy=True,
         logarithmic=True,
     ),
     "no_saving": _NO_SAVING,

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from energybench.records.metric import ACCURACY
 from energybench.records.record import RunRecord
-from energybench.records.studies import InferencePoint
-from energybench.registry import base_name
+from energybench.registry import BASELINE, base_name
+from energybench.report.answers import generation_finding, inference_finding
 from energybench.report.figures.study_curves import (
     CONTROLS,
     by_tolerance,
@@ -151,7 +151,7 @@ def _controls(section: Section) -> list[str]:
 def _roofline(section: Section) -> list[str]:
     lines = []
     for one in section.intensities:
-        if one.method != "baseline":
+        if one.method != BASELINE:
             continue
         knee = one.ceiling_flops_per_s / one.ceiling_bytes_per_s
         bound = "arithmetic" if one.intensity > knee else "memory"
@@ -163,36 +163,12 @@ def _roofline(section: Section) -> list[str]:
     return lines
 
 
-def _inference(section: Section) -> list[str]:
-    """Compare each method with the baseline, at the smallest and the largest batch."""
-    lines = []
-    bases = {one.model: one for one in section.inferences if one.method == "baseline"}
-    for one in section.inferences:
-        base = bases.get(one.model)
-        if base is None or one is base:
-            continue
-        clauses = [
-            f"{_less(ours, theirs)} at batch {ours.batch_size}"
-            for ours, theirs in zip(one.points, base.points, strict=True)
-            if ours.batch_size in (one.points[0].batch_size, one.points[-1].batch_size)
-        ]
-        lines.append(f"{one.model} {one.method} [{one.precision}] takes {' and '.join(clauses)}.")
-    return lines
-
-
-def _less(ours: InferencePoint, theirs: InferencePoint) -> str:
-    first, second = ours.joules_per_1000_images, theirs.joules_per_1000_images
-    if first is None or not second:
-        return "an unknown energy"
-    percent = 100 * (first / second - 1.0)
-    return f"{abs(percent):.0f} % {'less' if percent < 0 else 'more'} energy than the baseline"
-
-
 _FINDINGS: dict[str, Callable[[Section], list[str]]] = {
     "tolerance": _tolerance,
     "compositions": _compositions,
     "budget": _budget,
     "controls": _controls,
     "roofline": _roofline,
-    "inference": _inference,
+    "inference": inference_finding,
+    "generation": generation_finding,
 }

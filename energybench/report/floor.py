@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from energybench.records.record import RunRecord
-from energybench.registry import is_repeat
-from energybench.report.rows import BASELINE, OF_THE_METHOD, Setting, setting
+from energybench.registry import BASELINE, is_repeat
+from energybench.report.rows import OF_THE_METHOD, Setting, setting
 from energybench.report.stats import Estimate
 from energybench.report.text import saving as saving_text
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from statistics import median
 
 from energybench.records.stopping import at_floor
-from energybench.report.rows import BASELINE
+from energybench.registry import BASELINE
 from energybench.report.savings import NONE, Saving
 from energybench.report.sections import Section
 from energybench.report.stats import MIN_PAIRS, Estimate

@@ -12,11 +12,12 @@ from energybench.report.comparison import compare
 from energybench.report.figures import FIGURES
 from energybench.report.findings import finding
 from energybench.report.headline import headline
-from energybench.report.paper import CANNOT, Judgement, judgements, paper
+from energybench.report.open_question import TITLE, OpenQuestion, open_question
+from energybench.report.paper import CANNOT, Judgement, as_in_the_paper, judgements, paper
 from energybench.report.quoting import markdown_text
-from energybench.report.savings import Saving
 from energybench.report.sections import Section, sections
 from energybench.report.style import PAGE_WIDTH, PHONE_WIDTH, inline_svg, look
+from energybench.report.tables.answers import generation_tables, paid_back_tables
 from energybench.report.tables.before_after import before_after_table
 from energybench.report.tables.bits_or_arithmetic import arithmetic_table
 from energybench.report.tables.compared import comparison_rows
@@ -29,6 +30,7 @@ from energybench.report.tables.matrix_rows import (
     why_table,
 )
 from energybench.report.tables.other_watts import estimate_tables
+from energybench.report.tables.tokens import token_table
 from energybench.report.text import BEYOND, BEYOND_LEGEND
 
 
@@ -61,6 +63,8 @@ def page(runs: Sequence[Run]) -> str:
         paper=paper(),
         judged=judged,
         claims=lay_out(claim_table(claims)),
+        open_title=TITLE,
+        questions=[(one.text, lay_out(_open_table(one))) for one in open_questions(found)],
         mark=BEYOND,
         legend=BEYOND_LEGEND,
     )
@@ -77,7 +81,8 @@ def markdown(runs: Sequence[Run]) -> str:
             table = result_table(section)
             parts += [table.markdown(), BEYOND_LEGEND if lay_out(table).marked else ""]
         for title, other in _tables(section):
-            parts += [f"### {title}", other.markdown()]
+            parts += [f"### {title}", other.markdown() if other.rows else ""]
+            parts.append(markdown_text(other.caption))
         figures = FIGURES.items()
         found_by = [
             (kind.named(section.metric, section.items).title, finding(name, section))
@@ -94,6 +99,10 @@ def markdown(runs: Sequence[Run]) -> str:
         f"Judged here: {markdown_text(judged)}.",
         claim_table(claims).markdown(),
     ]
+    questions = open_questions(found)
+    parts += [f"### {TITLE}"] if questions else []
+    for one in questions:
+        parts += [markdown_text(one.text), _open_table(one).markdown()]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -106,7 +115,7 @@ def _section(number: int, section: Section) -> dict[str, Any]:
         "label": section.label,
         "machine": section.machine,
         "headline": headline(section),
-        "tables": [one for one in tables if one["table"].groups],
+        "tables": [one for one in tables if one["table"].groups or one["caption"]],
         "figures": _drawn(own, section),
         "reasons": [one for one in reasons if one["table"].groups],
         "caveats": caveats(section),
@@ -117,7 +126,8 @@ def _section(number: int, section: Section) -> dict[str, Any]:
 
 def _titled(section: str, title: str, table: Table) -> dict[str, Any]:
     name = re.sub(r"[^a-z]+", "-", title.lower()).strip("-")
-    return {"id": f"{section}-{name}-table", "title": title, "table": lay_out(table)}
+    own = f"{section}-{name}-table"
+    return {"id": own, "title": title, "table": lay_out(table), "caption": table.caption}
 
 
 def _drawn(section_id: str, section: Section) -> list[_Drawn]:
@@ -154,11 +164,13 @@ def _contents(section: dict[str, Any]) -> list[tuple[str, str]]:
 def _tables(section: Section) -> list[tuple[str, Table]]:
     """Return (title, table) of everything beside the results that the section has cells for."""
     found = [
+        ("Tokens", token_table(section)),
         ("Before and after fine-tuning", before_after_table(section)),
         ("The method's gain or the arithmetic's", arithmetic_table(section)),
     ]
     own = [(title, table) for title, table in found if table.rows]
-    return [*own, *estimate_tables(section), *study_tables(section)]
+    answers = [*generation_tables(section), *paid_back_tables(section)]
+    return [*own, *estimate_tables(section), *study_tables(section), *answers]
 
 
 def _side_by_side(runs: Sequence[Run]) -> tuple[Table | None, Sequence[str]]:
@@ -175,6 +187,15 @@ def _side_by_side(runs: Sequence[Run]) -> tuple[Table | None, Sequence[str]]:
     return table, [*named, *found.notes]
 
 
+def open_questions(found: Sequence[Section]) -> list[OpenQuestion]:
+    """Return what each section with language models says of the question that the paper leaves."""
+    return [question for section in found if (question := open_question(section)) is not None]
+
+
+def _open_table(question: OpenQuestion) -> Table:
+    return claim_table(question.judged, "language models")
+
+
 def judged_claims(found: Sequence[Section]) -> tuple[str, list[Judgement]]:
     """Judge each claim by the first section that can, else by the first with cells for it.
 
@@ -182,7 +203,7 @@ def judged_claims(found: Sequence[Section]) -> tuple[str, list[Judgement]]:
     """
     judged: list[Judgement] = []
     used: list[str] = []
-    by_section = [(section, judgements(_as_in_the_paper(section))) for section in found]
+    by_section = [(section, judgements(as_in_the_paper(section.known))) for section in found]
     for versions in zip(*(answers for _, answers in by_section), strict=True):
         order = sorted(
             range(len(versions)),
@@ -193,13 +214,3 @@ def judged_claims(found: Sequence[Section]) -> tuple[str, list[Judgement]]:
         if best.has_cells:
             used.append(by_section[order[0]][0].label)
     return ", ".join(dict.fromkeys(used)) or "nothing", judged
-
-
-def _as_in_the_paper(section: Section) -> list[Saving]:
-    """Return the savings of cells that stop early at a tolerance of 1 point, as in the paper."""
-    return [saving for saving in section.known if _protocol(saving) == (1.0, "early-stopping")]
-
-
-def _protocol(saving: Saving) -> tuple[float, str]:
-    record = saving.pairs[0][0]
-    return record.tolerance, record.protocol.budget

@@ -9,10 +9,11 @@ widened for as many looks (C. Bonferroni; see `evidence.Evidence.holds`).
 """
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 from energybench.records.metric import ACCURACY
 from energybench.report.claims import Claim
@@ -31,6 +32,9 @@ class Paper:
     url: str
     conditions: str
     claims: tuple[Claim, ...]
+    open: tuple[dict[str, Any], ...]
+    """Claims on language models, which the paper leaves open: fields of a `Claim` without models;
+    one without a method is about each method."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,8 @@ def paper() -> Paper:
     for claim in data["claim"]:
         models = data["nine"] if claim["models"] == "nine" else claim["models"]
         claims.append(Claim(**(claim | {"models": tuple(models)})))
-    return Paper(data["title"], data["url"], data["conditions"], tuple(claims))
+    texts = data["title"], data["url"], data["conditions"]
+    return Paper(*texts, tuple(claims), tuple(data["open"]))
 
 
 def judgements(savings: Sequence[Saving]) -> list[Judgement]:
@@ -68,10 +73,21 @@ def judgements(savings: Sequence[Saving]) -> list[Judgement]:
     The paper classifies images, so cells with another metric than accuracy are left out.
     """
     accurate = [one for one in savings if one.metric in (None, ACCURACY)]
-    return [_judge(claim, accurate) for claim in paper().claims]
+    return [judge(claim, accurate) for claim in paper().claims]
 
 
-def _judge(claim: Claim, savings: Sequence[Saving]) -> Judgement:
+def as_in_the_paper(savings: Iterable[Saving]) -> list[Saving]:
+    """Return the savings of cells that stop early at a tolerance of 1 point, as in the paper."""
+    return [saving for saving in savings if _protocol(saving) == (1.0, "early-stopping")]
+
+
+def _protocol(saving: Saving) -> tuple[float, str]:
+    record = saving.pairs[0][0]
+    return record.tolerance, record.protocol.budget
+
+
+def judge(claim: Claim, savings: Sequence[Saving]) -> Judgement:
+    """Judge one claim by `savings`."""
     own = [one for one in savings if one.model in claim.models and _is_about(claim, one)]
     missing = [model for model in claim.models if model not in {one.model for one in own}]
     if claim.method is None:
@@ -83,10 +99,9 @@ def _judge(claim: Claim, savings: Sequence[Saving]) -> Judgement:
     found = [evidence(claim, one) for one in own]
     shown = ", ".join(f"{one.name} {one.shown}" for one in found) or "-"
     who = claim.method or "any method"
-    if len(missing) == len(claim.models):
-        where = f" on {missing[0]}" if len(missing) == 1 else ""
-        who = f"{claim.method} was not run" if claim.method else "no method was run"
-        return Judgement(claim, CANNOT, f"{who}{where}", shown)
+    if not any(_is_about(claim, one) for one in savings):
+        reason = f"{claim.method} was not run" if claim.method else "no method was run"
+        return Judgement(claim, CANNOT, reason, shown)
     if missing:
         return Judgement(claim, CANNOT, f"models missing for {who}: {', '.join(missing)}", shown)
     if not found:

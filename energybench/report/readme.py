@@ -13,14 +13,15 @@ from statistics import fmean
 from energybench.energy.units import format_kwh
 from energybench.errors import UsageError
 from energybench.records.saved import Run
+from energybench.registry import BASELINE
 from energybench.report.caveats import facts
 from energybench.report.figures import FIGURES
 from energybench.report.findings import finding
 from energybench.report.headline import headline, reservations
-from energybench.report.page import judged_claims, markdown
+from energybench.report.page import judged_claims, markdown, open_questions
 from energybench.report.paper import CANNOT, NOT, REPRODUCED, UNDECIDED
 from energybench.report.quoting import markdown_text
-from energybench.report.rows import BASELINE, RowKey
+from energybench.report.rows import RowKey
 from energybench.report.scores import score_column
 from energybench.report.sections import Section, sections
 from energybench.report.tables.matrix_rows import Table
@@ -65,7 +66,8 @@ def summary(run: Run) -> str:
         if section.rows:
             parts += [_by_model(section).markdown(), _LEGEND]
         parts += [_origin(section)]
-    return "\n\n".join([*parts, _verdicts(found)])
+    questions = [markdown_text(one.text) for one in open_questions(found)]
+    return "\n\n".join([*parts, _verdicts(found), *questions])
 
 
 _LEGEND = (
@@ -110,12 +112,21 @@ def _origin(section: Section) -> str:
     known = dict(facts(section))
     if not section.finished:
         known["CPU and memory"] = section.machine
-    seeds = len({record.seed for record in section.finished})
     when = f", {section.measured_on}" if section.measured_on else ""
-    told = f"; seeds: {seeds}" if seeds else ""
-    lines = [f"commit {section.commit or 'not known'}{when}{told}"]
+    lines = [f"commit {section.commit or 'not known'}{when}{_seeds(section)}"]
     lines += [f"{name}: {known[name]}" for name in _SHOWN if known.get(name)]
     return "\n".join(f"- {markdown_text(line)}" for line in lines)
+
+
+def _seeds(section: Section) -> str:
+    """Return "; seeds: 5", or each model's number where they differ; "" without a finished cell."""
+    seeds: dict[str, set[int]] = {}
+    for record in section.finished:
+        seeds.setdefault(record.model, set()).add(record.seed)
+    counts = {model: len(found) for model, found in seeds.items()}
+    if len(set(counts.values())) > 1:
+        return "; seeds: " + ", ".join(f"{model} {count}" for model, count in counts.items())
+    return f"; seeds: {next(iter(counts.values()))}" if counts else ""
 
 
 def _verdicts(found: list[Section]) -> str:

@@ -10,7 +10,6 @@ from energybench.records.metric import ACCURACY
 from energybench.records.record import RunRecord
 from energybench.registry import METHODS, base_name
 
-BASELINE = "baseline"
 OF_THE_METHOD = ("tolerance", "budget")
 """Parts of a setting that a baseline does not depend on."""
 DEVICE_FACTS = ("device", "device_name", "threads")

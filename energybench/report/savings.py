@@ -7,11 +7,11 @@ from statistics import fmean
 
 from energybench.records.metric import Metric
 from energybench.records.record import RunRecord
-from energybench.registry import is_repeat
+from energybench.registry import BASELINE, is_repeat
 from energybench.report.factors import Factors, factors
 from energybench.report.floor import Floor, floor, shown_saving
 from energybench.report.likeness import arithmetics, boards, other_watts
-from energybench.report.rows import BASELINE, OF_THE_METHOD, Row, RowKey, in_order, rows
+from energybench.report.rows import OF_THE_METHOD, Row, RowKey, in_order, rows
 from energybench.report.stats import Estimate, means, ratios
 
 CONTROL = "baseline-"

@@ -1,17 +1,25 @@
 """Sections of a report: the cells and studies of one run on one machine."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from energybench.errors import UsageError
 from energybench.records.record import RunRecord
 from energybench.records.saved import Run
-from energybench.records.studies import Inference, Intensity, Study, Throughput, read_studies
-from energybench.registry import is_repeat
+from energybench.records.studies import (
+    Answered,
+    Generation,
+    Inference,
+    Intensity,
+    Study,
+    Throughput,
+    read_studies,
+)
+from energybench.registry import BASELINE, is_repeat
 from energybench.report.comparison import machine_groups
 from energybench.report.floor import Floor, floor
-from energybench.report.rows import BASELINE, Row, RowKey, in_order, labels, rows
+from energybench.report.rows import Row, RowKey, in_order, labels, rows
 from energybench.report.savings import Saving, saved_in
 from energybench.report.scores import metric_names
 
@@ -29,6 +37,8 @@ class Section:
     """Commit of the code that measured it; None where that is not known."""
     measured_on: str | None = None
     """Day on which it was measured, as 2026-11-24; None where that is not known."""
+    answered: tuple[Answered, ...] = ()
+    """What answers take on this machine, of all runs of the report."""
 
     @cached_property
     def rows(self) -> dict[RowKey, Row]:
@@ -102,6 +112,11 @@ class Section:
         return [one for one in self.studies if isinstance(one, Inference)]
 
     @property
+    def generations(self) -> list[Generation]:
+        """The measurements of answers that finalized language models write."""
+        return [one for one in self.studies if isinstance(one, Generation)]
+
+    @property
     def throughputs(self) -> list[Throughput]:
         """The measurements of training steps beside timm's."""
         return [one for one in self.studies if isinstance(one, Throughput)]
@@ -117,7 +132,11 @@ def sections(runs: Iterable[Run]) -> list[Section]:
 
     Raises `UsageError` for a run with neither cells nor studies.
     """
-    return [section for run in runs for section in _of_run(run)]
+    found = [section for run in runs for section in _of_run(run)]
+    answered: dict[str, list[Answered]] = {}
+    for section in found:
+        answered.setdefault(section.machine, []).extend([*section.inferences, *section.generations])
+    return [replace(one, answered=tuple(answered[one.machine])) for one in found]
 
 
 def _of_run(run: Run) -> list[Section]:

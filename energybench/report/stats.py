@@ -83,6 +83,36 @@ def ratios(
     return [estimate.exp() for estimate in means(logs, resolutions)]
 
 
+def crossing(pairs: Sequence[tuple[float, float]]) -> tuple[float, float] | None:
+    """Return the numbers n >= 0 at which the interval of the mean of a - n b holds zero.
+
+    `pairs` are (a, b), at least `MIN_PAIRS`. The ends are those of the interval of mean(a)/mean(b),
+    0 and infinity where it is open there (E. Fieller, Some Problems in Interval Estimation, J. R.
+    Statist. Soc. B 16, 1954); two separate ranges are told as one. None: no such n, so the sign of
+    the mean is beyond doubt for all.
+    """
+    count = len(pairs)
+    tops, bottoms = zip(*pairs, strict=True)
+    top, bottom = math.fsum(tops) / count, math.fsum(bottoms) / count
+    scale = _quantile(count - 1) ** 2 / (count * (count - 1))
+
+    def spread(first: Sequence[float], second: Sequence[float], of: float, to: float) -> float:
+        return scale * math.fsum((x - of) * (y - to) for x, y in zip(first, second, strict=True))
+
+    # zero is in the interval where  square n^2 - 2 middle n + rest <= 0
+    square = bottom**2 - spread(bottoms, bottoms, bottom, bottom)
+    middle = top * bottom - spread(tops, bottoms, top, bottom)
+    rest = top**2 - spread(tops, tops, top, top)
+    root = math.sqrt(max(0.0, middle**2 - square * rest))
+    if square > 0.0:
+        low, high = (middle - root) / square, (middle + root) / square
+        return None if high < 0.0 else (max(0.0, low), high)
+    if rest <= 0.0:
+        return 0.0, math.inf
+    half = middle + root  # the one root above 0 is rest / half, also where square is 0
+    return None if half <= 0.0 else (rest / half, math.inf)
+
+
 def p_beyond(mean: Estimate, limit: float) -> float | None:
     """Return the one-sided p-value of "the true mean is at most `limit`"; None for no interval.
 

@@ -59,11 +59,17 @@ def setting_ends(ends: tuple[float, float] | None) -> str:
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """Return a number with `digits` significant digits, a whole one in full; "-" for None."""
+    """Return a number with `digits` significant digits, a whole one in full; "-" for None.
+
+    From a thousand to a billion it has no exponent: 11473.2 is "11500".
+    """
     if value is None:
         return "-"
     whole = math.isfinite(value) and value == int(value)
-    return f"{value:.0f}" if whole else f"{value:.{digits}g}"
+    short = f"{value:.{digits}g}"
+    if not whole and 1e3 <= abs(value) < 1e9:
+        short = f"{float(short):.0f}"
+    return f"{value:.0f}" if whole else short
 
 
 def status_text(record: RunRecord) -> str:

@@ -7,10 +7,8 @@ from pathlib import Path
 
 from torch import nn
 
-from energybench.compression.base import (
-    notes_after_training,
-    required_precision,
-)
+from energybench import interruption
+from energybench.compression.base import notes_after_training, required_precision
 from energybench.compression.compose import build
 from energybench.errors import EnergybenchError
 from energybench.records.record import RunRecord, TestResult
@@ -44,17 +42,17 @@ def run_job(job: Job, session: Session, facts: Facts, prepared: Prepared) -> Out
     """
     session = replace(session, config=job.config).of_seed(job.cell.seed)
     cell = _RunningCell(job, session, facts, prepared)
-    interruption = cell.attempt()
-    if interruption is None:
+    cut_short_by = cell.attempt()
+    if cut_short_by is None:
         cell.agree_on_failure()
     outcome = Outcome(
         record=cell.record(),
         seconds=cell.finetune_seconds,
         broken=session.group.broken,
         complaints=tuple(cell.complaints),
-        interruption=interruption,
+        interruption=cut_short_by,
     )
-    if interruption is None:
+    if cut_short_by is None:
         cell.resuming.discard()
     del cell
     free_memory()
@@ -82,7 +80,9 @@ class _RunningCell:
         """Run the cell and return its interruption, if any; the model is freed on return."""
         try:
             self._run()
-        except BaseException as error:
+            interruption.check()
+        except BaseException as raised:
+            error = interruption.asked() or raised  # what it caused on its way may hide it
             if cuts_short(error):
                 self.measured.status, self.measured.error = "interrupted", interrupted_by(error)
                 return error.with_traceback(None)  # it would keep the model

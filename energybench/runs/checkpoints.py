@@ -24,7 +24,7 @@ from energybench.errors import EnergybenchError, UsageError
 from energybench.files import publish
 from energybench.records.record import RunRecord, from_json
 from energybench.records.schema import read_versioned
-from energybench.workloads.images.weights.state_files import UNREADABLE
+from energybench.workloads.weights.state_files import UNREADABLE
 
 BEAT_S = 5.0
 """Seconds between two notes of the energy used."""

@@ -140,6 +140,7 @@ class FineTuning:
             watch=lambda epoch: None,
             memory_format=session.config.memory_format,
             group=session.group,
+            shard=session.config.shard,
         )
 
     def precision(self) -> str:

@@ -6,11 +6,12 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from energybench.compression.base import Compression
+from energybench.compression.base import Compression, trains_freely
 from energybench.errors import CellError
 from energybench.records.record import EpochRecord
 from energybench.training.course import Course
 from energybench.training.distributed.group import Group
+from energybench.training.distributed.sharding import gathered
 from energybench.training.evaluate import evaluate
 from energybench.training.passes import Pass, sgd, train_pass
 from energybench.training.plan import Finetuning
@@ -20,8 +21,13 @@ def finetune(model: nn.Module, compression: Compression, run: Finetuning) -> lis
     """Train `model` in place, holding `compression` after each step; return a record per epoch.
 
     The model ends with the weights of the epoch whose validation loss was lowest. Raises
-    `CellError` when a loss is not finite.
+    `CellError` when a loss is not finite, and for a compression that holds whole weights after each
+    step where `run.shard` divides them.
     """
+    if run.shard:
+        _require_free(compression)
+        with run.group.sharded(model) as parts:
+            return _finetune(parts, compression, run)
     with run.group.data_parallel(model) as network:
         return _finetune(model, compression, replace(run, forward=network or run.forward))
 
@@ -54,7 +60,10 @@ def _one_epoch(
             done = train_pass(model, compression, optimizer, run)
             train_loss, items = _over_all_ranks(done, run.group)
         _require_finite(train_loss, "training", number)
-        validation = evaluate(model, run.task, run.validation, run.device, run.precision, run.group)
+        with gathered(model):
+            validation = evaluate(
+                model, run.task, run.validation, run.device, run.precision, run.group
+            )
         _require_finite(validation.loss, "validation", number)
     waited_s, peak_bytes = _largest_over_ranks(done, run)
     return EpochRecord(
@@ -72,6 +81,15 @@ def _one_epoch(
         flags=list(whole.reading.flags),
         cpu=whole.reading.cpu,
     )
+
+
+def _require_free(compression: Compression) -> None:
+    """Raise `CellError` unless training is free: what holds weights needs them whole."""
+    if not trains_freely(compression):
+        raise CellError(
+            f"{compression.name} holds whole weights after each step, and shard divides them; "
+            "leave shard out, or take a method that holds nothing, such as stego-once"
+        )
 
 
 def _over_all_ranks(done: Pass, group: Group) -> tuple[float, int]:

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from energybench import interruption
 from energybench.compression.base import Compression
 from energybench.config import FinetuneConfig
 from energybench.errors import CellError
+from energybench.training.distributed.sharding import is_sharded
 from energybench.training.feed import Feed
 from energybench.training.plan import Finetuning
 from energybench.training.precision import arithmetic
@@ -16,13 +18,17 @@ NO_BATCH = "the training split is smaller than one batch; lower batch_size"
 
 
 def sgd(model: nn.Module, config: FinetuneConfig) -> torch.optim.Optimizer:
-    """Return the protocol's optimizer (arXiv 2506.01311) over the trainable parameters."""
+    """Return the protocol's optimizer (arXiv 2506.01311) over the trainable parameters.
+
+    PyTorch has no fused step for parameters that are divided among ranks.
+    """
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     return torch.optim.SGD(
-        [parameter for parameter in model.parameters() if parameter.requires_grad],
+        trained,
         lr=config.learning_rate,
         momentum=config.momentum,
         weight_decay=config.weight_decay,
-        fused=True,
+        fused=not any(map(is_sharded, trained)),
     )
 
 
@@ -57,6 +63,7 @@ def train_pass(
             loss.backward()
             optimizer.step()
             compression.after_step(model)
+            interruption.check()
             total += loss.detach() * items
             items_seen += items
             steps += 1

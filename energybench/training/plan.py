@@ -46,6 +46,8 @@ class Finetuning:
     """Replaces the model in training steps, for instance compiled. None: the model itself."""
     group: Group = ALONE
     """The ranks that train together, each on its share of `train` and `validation`."""
+    shard: bool = False
+    """Whether the ranks divide the weights among them instead of having them whole."""
     epochs: int | None = None
     """Train for exactly this many epochs. None: early stopping, at most `config.max_epochs`."""
     resume: Callable[[Course], None] = lambda course: None

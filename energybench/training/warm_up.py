@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from energybench.compression.base import Baseline
+from energybench.training.distributed.sharding import gathered
 from energybench.training.evaluate import evaluate
 from energybench.training.memory_format import lay_out, memory_format
 from energybench.training.passes import sgd, train_pass
@@ -32,10 +33,19 @@ def warm_up(model: nn.Module, run: Finetuning) -> None:
     batches advances. Raises `CellError` for a split without batches.
     """
     lay_out(model.parameters(), memory_format(run.memory_format, run.precision, run.device))
-    with run.group.data_parallel(model) as network:
-        few = replace(run, train=list(islice(run.train, STEPS)), forward=network)
-        train_pass(model, Baseline(), sgd(model, run.config), few)
-        one = list(islice(run.validation, 1))
+    if run.shard:
+        with run.group.sharded(model) as parts:
+            _rehearse(parts, run)
+    else:
+        with run.group.data_parallel(model) as network:
+            _rehearse(model, replace(run, forward=network))
+
+
+def _rehearse(model: nn.Module, run: Finetuning) -> None:
+    few = replace(run, train=list(islice(run.train, STEPS)))
+    train_pass(model, Baseline(), sgd(model, run.config), few)
+    one = list(islice(run.validation, 1))
+    with gathered(model):
         evaluate(model, run.task, one, run.device, run.precision, run.group)
 
 

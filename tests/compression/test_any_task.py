@@ -22,7 +22,7 @@ from energybench.workloads.base import Task
 from energybench.workloads.language.texts import open_text
 
 ALL = [
-    *(name for name in METHODS.names() if name != "freeze-bn"),
+    *(name for name in METHODS.names() if name not in ("freeze-bn", "qlora")),
     "lowrank+prune+stego",
     "prune-channels+prune-2to4+stego",
     "lora+stego",

@@ -18,7 +18,8 @@ from energybench.energy.nodes import over_nodes
 from energybench.energy.opening import open_meters
 from energybench.energy.readings import CpuUse, added
 from energybench.energy.source import Source
-from energybench.energy.windows import MeterSet
+from energybench.energy.windows import MeterSet, Window
+from energybench.interruption import interrupt, remembered
 
 
 @pytest.fixture
@@ -403,3 +404,18 @@ def test_idle_power_of_a_machine_that_stays_busy_is_refused_with_the_reason(cloc
         "the machine was not idle in 3 attempts: others used 50 % of the processors, this process "
         "0 %"
     )
+
+
+def test_an_interruption_while_a_meter_is_read_waits_for_the_reading() -> None:
+    meter = FakeMeter({"cpu:0": 0.0})
+
+    def read() -> dict[str, float]:
+        if windows:
+            interrupt("SIGTERM")
+        return {"cpu:0": 5.0}
+
+    meter.read_joules = read  # type: ignore[method-assign]
+    windows: list[Window] = []
+    with remembered(), pytest.raises(KeyboardInterrupt), MeterSet({"fake": meter}).window() as one:
+        windows.append(one)
+    assert windows[0].reading.joules == {"cpu:0": 0.0}

@@ -3,7 +3,6 @@
 import copy
 import hashlib
 import json
-import time
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
@@ -143,10 +142,8 @@ def test_a_file_with_anything_in_it(
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "fuzzed.json"
     path.write_bytes((WHOLE[:at] + junk + WHOLE[at:])[: cut or None])
-    start = time.perf_counter()
     found = outcome(lambda: read_run(path))
     assert isinstance(found, list) or (str(path) in found and "\n" not in found)
-    assert time.perf_counter() - start < 1.0
 
 
 @given(pieces=st.lists(st.binary(max_size=60) | st.just(b'{"sha256":"'), max_size=6))

@@ -1,8 +1,10 @@
 """The sentences on the studies, on numbers like those of the published runs."""
 
+from support.answers import generation, images
 from support.saved_runs import cell
 
 from energybench.records.record import CompressionReport, RunRecord
+from energybench.records.studies import Study
 from energybench.report.findings import finding
 from energybench.report.sections import Section
 
@@ -85,3 +87,30 @@ def test_no_saving_is_stated_of_an_interval_that_holds_zero() -> None:
     text = said("budget", records)
     assert "shows no clear saving (" in text
     assert "saves" not in text
+
+
+def said_of(name: str, *studies: Study) -> str:
+    return finding(name, Section("run", "a processor", (), studies=studies))
+
+
+def test_answers_to_images_are_compared_seed_by_seed_in_one_sentence() -> None:
+    """Prune's joules follow the baseline's in every seed, half of them."""
+    found: list[Study] = []
+    for seed, near in enumerate(NOISE):
+        found.append(images("baseline", seed, {1: 8.0 * near, 8: 2.0, 64: 1.0}))
+        found.append(images("prune", seed, {1: 4.0 * near, 8: 1.0, 64: None}))
+    assert said_of("inference", *found) == (
+        "resnet18 prune [fp32] takes 50 % less energy than the baseline [-50.0 %, -50.0 %] at "
+        "batch 1 and an unknown energy at batch 64."
+    )
+
+
+def test_tokens_that_take_no_clearly_different_energy_are_said_to() -> None:
+    found: list[Study] = []
+    for seed, near in enumerate(NOISE):
+        found.append(generation("baseline", seed, {4: 1.0}))
+        found.append(generation("lora", seed, {4: 1.0}, prefill=10.0 * near, decode=30.0 * near))
+    assert said_of("generation", *found) == (
+        "gpt2-tiny lora [fp32] against the baseline, per token: prefill shows no clear difference "
+        "[-3.1 %, +4.4 %] and decoding takes 51 % more energy [+45.3 %, +56.6 %] at batch 4."
+    )

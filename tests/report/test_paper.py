@@ -313,3 +313,12 @@ def test_the_page_says_it() -> None:
         run(epochs=3, base_epochs=8, max_epochs=8)
     )
     assert "| cannot be judged | too few seeds: 1 seed" in claims(run(seeds=1))
+
+
+def test_a_method_that_ran_on_other_models_was_not_left_out() -> None:
+    """The claim on six networks, of a run that has the others: models are missing, no method."""
+    cells = run("stego-once")
+    few = [one for one in cells if one.model in ("alexnet", "resnet18", "resnet34")]
+    found = judged(few, "Clearing low-order bits halves the training time on these six")
+    assert found.verdict == CANNOT
+    assert found.reason.startswith("models missing for stego-once: resnet50, resnet101")

@@ -51,6 +51,13 @@ def test_a_block_has_sentences_table_commit_and_machine() -> None:
     assert fill(text, {"run.json": run}) == text
 
 
+def test_models_with_unlike_numbers_of_seeds_are_told_apart() -> None:
+    cells = [cell(), cell(seed=1), cell(model="alexnet")]
+    run = Run("run", Path("run.json"), tuple(cells))
+    text = fill(BLOCK.format(kind="results", name="run"), {"run": run})
+    assert "- commit not known; seeds: resnet18 2, alexnet 1" in text
+
+
 def test_the_page_names_commit_and_day_first() -> None:
     run = Run("run", Path("run.json"), (cell(),), commit="88cf6ac", measured_on="2026-11-24")
     (section,) = sections([run])

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.saved_runs import cell, reading, save
+from support.saved_runs import cell, language, reading, save
 
 from energybench.energy.readings import CpuUse
 from energybench.records.attempt import Attempt
@@ -91,3 +91,23 @@ def test_tables_name_the_attempt_and_the_disturbance(tmp_path: Path) -> None:
         "uneven; 3rd attempt",
     ]
     assert "uneven in 1 of 2 seeds" in str(report_rows([*records, cell("stego", 1)], tmp_path))
+
+
+def test_language_models_have_perplexity_tokens_and_joules_per_1000(tmp_path: Path) -> None:
+    """1,792 tokens in training at 448/s, 1,000 J; a loss of 2 nats on the test."""
+    records = [language(), language("prune", joules=500.0), cell()]
+    names = ("perplexity", "tokens/s", "J per 1,000 tokens")
+    base, pruned, images = ([one[name] for name in names] for one in rows(records))
+    assert base == ["7.39", "448", "558"]
+    assert pruned == ["7.39", "448", "279"]
+    assert images == ["-", "-", "-"], "an image is no token"
+    assert not set(names) & set(rows([cell()])[0])
+    narrow = result_table([language()], width=100)
+    assert "left out, to fit 100 columns: J per 1,000 tokens, tokens/s, perplexity" in narrow
+    text = markdown(read_runs([save(tmp_path / "run.json", records)]))
+    _, _, part = text.partition("### Tokens")
+    shown = [[one.strip() for one in line.split("|")[1:-1]] for line in part.splitlines()[:6]]
+    assert shown[2] == ["model", "method", "seeds", "next-token accuracy", *names]
+    assert shown[4] == ["gpt2-tiny", "baseline", "1", "98.00 %", *base]
+    assert shown[5] == ["gpt2-tiny", "prune", "1", "98.00 %", *pruned]
+    assert "perplexity" not in markdown(read_runs([save(tmp_path / "run.json", [cell()])]))

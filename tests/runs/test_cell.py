@@ -6,6 +6,7 @@ import logging
 import socket
 from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,10 +22,8 @@ from energybench.config import Cell, FinetuneConfig
 from energybench.energy.carbon import CarbonIntensity
 from energybench.energy.machine import gpu_id
 from energybench.energy.opening import open_meters
-from energybench.records.record import (
-    EpochRecord,
-    from_json,
-)
+from energybench.interruption import interrupt, remembered
+from energybench.records.record import EpochRecord, from_json
 from energybench.registry import METHODS
 from energybench.runs.executors.in_process import InProcess
 from energybench.runs.facts import baseline_file, cell_key
@@ -83,6 +82,33 @@ def test_an_interrupted_cell_is_kept_before_the_interruption_goes_on(session: Se
     ]
     assert set(kept[1].phases) == {"load", "compress", "finetune"}
     assert from_json(json.loads(json.dumps(kept[1].to_json()))).status == "interrupted"
+
+
+class Swallowing(Baseline):
+    """Is interrupted in its first step, within code that swallows it, as a finalizer does."""
+
+    def after_step(self, model: nn.Module) -> None:
+        with suppress(KeyboardInterrupt):
+            interrupt("SIGHUP")
+
+
+@pytest.mark.parametrize("hidden_by", [None, AttributeError("no reading")])
+def test_an_interruption_that_something_hides_still_ends_the_cell(
+    session: Session, monkeypatch: pytest.MonkeyPatch, hidden_by: Exception | None
+) -> None:
+    class Hiding(Swallowing):
+        def after_step(self, model: nn.Module) -> None:
+            super().after_step(model)
+            if hidden_by is not None:
+                raise hidden_by
+
+    monkeypatch.setattr(METHODS, "get", {"baseline": Baseline, "stego": Hiding}.__getitem__)
+    journal = MemoryJournal()
+    with remembered(), pytest.raises(KeyboardInterrupt, match="SIGHUP"):
+        run_cell(CELL, session, tiny_run(session, journal))
+    cut = journal.records[-1]
+    assert (cut.status, cut.error) == ("interrupted", "interrupted (SIGHUP)")
+    assert "finetune" in cut.phases
 
 
 class Blinded(Prune):

@@ -3,7 +3,6 @@
 import gc
 import json
 import os
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from support.tiny_cells import MemoryJournal, run_cell, tiny_session
+from support.waiting import wait_until
 from torch import nn
 
 from energybench.compression.base import Baseline, Score
@@ -209,8 +209,7 @@ def test_a_killed_cell_has_said_in_time_what_it_used(
     def copy(self: Cut, model: nn.Module) -> None:
         self._steps += 1
         if self._steps == 2 * STEPS + 5:
-            while not noted():
-                time.sleep(0.005)
+            wait_until(noted)
             left.update({path.name: path.read_bytes() for path in folder.glob("[!.]*")})
 
     monkeypatch.setattr(Cut, "after_step", copy)

@@ -8,16 +8,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from energybench.compression.base import Baseline
+from energybench.compression.base import Baseline, trains_freely
+from energybench.compression.compose import compress
 from energybench.compression.prune import Prune
-from energybench.config import FinetuneConfig
+from energybench.config import DataConfig, FinetuneConfig
 from energybench.errors import UsageError
+from energybench.progress import Progress
 from energybench.records.record import EpochRecord
 from energybench.training.distributed.group import Group
 from energybench.training.evaluate import evaluate
 from energybench.training.finetune import finetune
 from energybench.training.plan import Finetuning
-from energybench.workloads.images.data.order import slice_of
+from energybench.workloads.base import Split
+from energybench.workloads.language.texts import open_text
+from energybench.workloads.order import slice_of
 from support.scores import by_accuracy
 from support.tiny_training import CPU, DATA, TASK, NextLetter, window
 
@@ -66,7 +70,7 @@ def plan(group: Group, train: Any, validation: Any, precision: str, epochs: int)
 
 
 def course(
-    group: Group, build: Any, precision: str = "fp32"
+    group: Group, build: Any, precision: str = "fp32", shard: bool = False
 ) -> tuple[list[EpochRecord], list[int], dict[str, Tensor]]:
     """Fine-tune on digits for three epochs; the epochs, test predictions and weights."""
     model = build()
@@ -75,7 +79,7 @@ def course(
         return DATA.batches(split, 8, 64, 0, group.share)
 
     run = plan(group, batches("train"), batches("validation"), precision, 3)
-    records = finetune(model, Baseline(), run)
+    records = finetune(model, Baseline(), replace(run, shard=shard))
     test = evaluate(model, TASK, batches("test"), CPU, group=group)
     return records, test.outcomes.tolist(), model.state_dict()
 
@@ -123,6 +127,39 @@ def own(batch: Any, group: Group) -> Any:
         "letters": batch["letters"][mine],
         "targets": {"next": batch["targets"]["next"][mine]},
     }
+
+
+def sentences(
+    group: Group, text: str, folder: str, method: str, shard: bool = True
+) -> tuple[list[tuple[float, float]], dict[str, Tensor], float]:
+    """Fine-tune the language model in `folder` on `text` by `method`.
+
+    Return the losses, the weights at the end, and this rank's share of all weights meanwhile.
+    """
+    data = open_text(text).prepare((), CPU, DataConfig(block_length=16), Progress(None), print)
+    task = data.task(f"hf:{folder}", None, CPU)
+    model = task.model(0)
+    compression, _ = compress(model, method, by_accuracy(lambda network: 1.0), 100.0)
+    held: list[float] = []
+
+    class Watched(Baseline):
+        name = method
+        trains_freely = trains_freely(compression)
+
+        def after_step(self, trained: nn.Module) -> None:
+            compression.after_step(trained)
+            parts = [getattr(one, "_local_tensor", one) for one in trained.parameters()]
+            whole = sum(one.numel() for one in trained.parameters())
+            held.append(sum(part.numel() for part in parts) / whole)
+
+    def batches(split: Split) -> Any:
+        return task.batches(split, 4, 0, group.share)
+
+    run = plan(group, batches("train"), batches("validation"), "fp32", 2)
+    epochs = finetune(model, Watched(), replace(run, task=task, shard=shard))
+    compression.finalize(model)
+    weights = {name: value.clone() for name, value in model.state_dict().items()}
+    return [(one.train_loss, one.validation_loss) for one in epochs], weights, held[-1]
 
 
 def slow_images(group: Group) -> float | None:

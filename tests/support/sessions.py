@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
@@ -20,6 +20,10 @@ from typing import IO, Any
 import pytest
 
 from energybench.app.cli.main import main
+from support.waiting import wait_until
+
+LONGEST_S = 240.0
+"""Seconds after which a session that has not ended is killed, and its test fails."""
 
 
 class ForkedSession:
@@ -65,12 +69,25 @@ class ForkedSession:
         return self._process.exitcode
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait for its end; raises `subprocess.TimeoutExpired` as `Popen.wait` does."""
-        self._process.join(timeout)
+        """Wait for its end; kill it and raise `subprocess.TimeoutExpired` where that is too long.
+
+        Without `timeout` it may take `LONGEST_S`.
+        """
+        limit = LONGEST_S if timeout is None else timeout
+        self._process.join(limit)
         code = self._process.exitcode
         if code is None:
-            raise subprocess.TimeoutExpired("pytest", timeout or 0.0)
+            self.kill()
+            raise subprocess.TimeoutExpired("pytest", limit, self.output())
         return code
+
+    def wait_until(self, condition: Callable[[], object], pause_s: float = 0.02) -> None:
+        """Wait until `condition()` is true or the session has ended; kill it after `LONGEST_S`."""
+        try:
+            wait_until(lambda: condition() or self.poll() is not None, LONGEST_S, pause_s)
+        except AssertionError as error:
+            self.kill()
+            raise subprocess.TimeoutExpired("pytest", LONGEST_S, self.output()) from error
 
     def send_signal(self, number: int) -> None:
         """Send a signal to the session's process."""
@@ -88,8 +105,7 @@ class ForkedSession:
 
     def output(self) -> str:
         """Return what it has written so far."""
-        assert self._kept is not None
-        return Path(self._kept.name).read_text()
+        return Path(self._kept.name).read_text() if self._kept else ""
 
 
 def popen(
@@ -147,6 +163,8 @@ def _run(
     os.environ.clear()
     os.environ.update(environment)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the suite itself may run under nohup
     own = [path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path]
     sys.path[:] = ["", *own, *(path for path in sys.path if path not in own)]
     sys.argv = [module, *arguments]

@@ -8,10 +8,11 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from support.waiting import wait_until
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "sinfo", "scancel", "scontrol")
 NODES = {"n1": "h100", "n2": "a100"}
@@ -209,11 +210,8 @@ class Slurm:
 
 
 def until(holds: Callable[[], bool], limit_s: float = START_S) -> None:
-    """Wait until `holds()`; fail after `limit_s` seconds."""
-    end = time.monotonic() + limit_s
-    while not holds():
-        assert time.monotonic() < end, f"not within {limit_s:.0f} s"
-        time.sleep(0.1)
+    """Wait until `holds()`, with a pause after each look at other programs."""
+    wait_until(holds, limit_s, pause_s=0.1)
 
 
 def lives(pid: int) -> bool:

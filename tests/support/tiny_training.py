@@ -20,7 +20,7 @@ from energybench.training.evaluate import evaluate
 from energybench.training.plan import Finetuning
 from energybench.workloads.base import Batch, Forward, Scores, Share, Split
 from energybench.workloads.images.data.digits import Digits
-from energybench.workloads.images.data.order import slice_of
+from energybench.workloads.order import slice_of
 from support.scores import by_accuracy
 
 CPU = torch.device("cpu")

@@ -13,7 +13,7 @@ from energybench.training.course import Course
 from energybench.training.finetune import finetune
 from energybench.training.memory_format import lay_out, memory_format
 from energybench.training.passes import sgd, train_pass
-from energybench.workloads.images.weights.cache import read_facts, save
+from energybench.workloads.weights.cache import read_facts, save
 
 CUDA = torch.device("cuda", 0)
 COMPOSED = "lowrank+prune+stego"

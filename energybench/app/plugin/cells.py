@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from energybench import interruption
 from energybench.app.plugin.block import baseline_follows, wait_for_baseline
 from energybench.app.plugin.mark import MATRIX_MARK
 from energybench.app.plugin.state import RUN, PytestRun
@@ -135,9 +136,11 @@ def _keep(result: "Result", run: "AnyRun", benchmark: "BenchmarkFixture", state:
     state.records.append(outcome.record)
     if result.entry is not None:
         state.resumed += 1
-    run.keep(result, _entry(benchmark) if timed else None)
+    with interruption.postponed():
+        run.keep(result, _entry(benchmark) if timed else None)
     if outcome.interruption is not None:
         raise outcome.interruption
+    interruption.check()
 
 
 def _time(result: "Result", benchmark: "BenchmarkFixture") -> bool:

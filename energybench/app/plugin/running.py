@@ -101,7 +101,7 @@ def _sayer(config: pytest.Config) -> Callable[[str], None]:
             with capture.global_and_fixture_disabled() if capture else nullcontext():
                 reporter.ensure_newline()
                 reporter.write_line(line)
-                reporter.flush()  # a wait may follow
+                reporter.flush()  # a log file shows it now, not when the cell has ended
 
     return say
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from energybench import interruption
 from energybench.app.plugin.hangup import leave, terminals
 from energybench.errors import UsageError
 
@@ -38,7 +39,7 @@ def rank() -> int | None:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end the session like Ctrl-C: with its JSON, table and journal.
+    """Let Ctrl-C, SIGTERM and SIGHUP end the session with its JSON, table and journal.
 
     Launchers send signals to all ranks. Ranks other than 0 ignore them, so that rank 0, which may
     be waiting for their GPUs, can finish and write. SIGHUP stays ignored under `nohup`.
@@ -48,9 +49,11 @@ def interruptible() -> Iterator[None]:
     def interrupt(number: int, frame: object) -> None:
         if number == _HANGUP:
             leave(shown_on)
-        raise KeyboardInterrupt(signal.Signals(number).name)
+        interruption.interrupt(signal.Signals(number).name)
 
     ends: list[signal.Signals] = [signal.SIGTERM]
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        ends.append(signal.SIGINT)
     if _HANGUP is not None and signal.getsignal(_HANGUP) is not signal.SIG_IGN:
         ends.append(_HANGUP)
     wanted: dict[signal.Signals, Any] = dict.fromkeys(ends, interrupt)
@@ -58,7 +61,8 @@ def interruptible() -> Iterator[None]:
         wanted = dict.fromkeys((signal.SIGINT, *ends), signal.SIG_IGN)
     before = {number: signal.signal(number, handler) for number, handler in wanted.items()}
     try:
-        yield
+        with interruption.remembered():
+            yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

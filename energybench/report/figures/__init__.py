@@ -12,7 +12,11 @@ from energybench.report.figures.epochs import (
     power_figure,
     target_figure,
 )
-from energybench.report.figures.hardware import inference_figure, roofline_figure
+from energybench.report.figures.hardware import (
+    generation_figure,
+    inference_figure,
+    roofline_figure,
+)
 from energybench.report.figures.saved_energy import factor_figure, saving_figure
 from energybench.report.figures.study_curves import (
     budget_figure,
@@ -122,5 +126,11 @@ FIGURES: dict[str, FigureKind] = {
     ),
     "inference": FigureKind(
         "Answers", "Energy of 1,000 images through the finalized model.", inference_figure
+    ),
+    "generation": FigureKind(
+        "Answers of language models",
+        "Energy of 1,000 tokens read (prefill) and written (decoding) by the finalized model, each "
+        "measured in a window of its own.",
+        generation_figure,
     ),
 }

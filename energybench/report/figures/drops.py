@@ -5,9 +5,9 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from energybench.records.metric import ACCURACY, Metric
+from energybench.registry import BASELINE
 from energybench.report.figures.dots import HOLLOW, named
 from energybench.report.figures.labels import Line, name_points
-from energybench.report.rows import BASELINE
 from energybench.report.savings import Saving
 from energybench.report.scores import of_one_metric, unit_in_words, with_unit
 from energybench.report.sections import Section

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from energybench.registry import BASELINE
 from energybench.report.figures.labels import name_points
-from energybench.report.rows import BASELINE
 from energybench.report.sections import Section
 from energybench.report.style import (
     WIDTH,
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from energybench.records.studies import InferencePoint, Intensity
+    from energybench.records.studies import Answered, InferencePoint, Intensity
 
 
 def roofline_figure(section: Section, width: float = WIDTH) -> "Figure | None":
@@ -96,20 +96,9 @@ def inference_figure(section: Section, width: float = WIDTH) -> "Figure | None":
     figure, places = panels(len(models), width, height=2.6)
     for axes, model in zip(places, models, strict=True):
         for one in (each for each in known if each.model == model):
-            axes.plot(
-                [point.batch_size for point in one.points],
-                [point.joules_per_1000_images or 0.0 for point in one.points],
-                color=colour(one.method),
-                marker=marker(one.method),
-                markersize=6,
-                linewidth=1.5,
-                label=f"{one.method} [{one.precision}]",
-            )
-        sizes = sorted({point.batch_size for one in known for point in one.points})
-        axes.set_xscale("log")
-        axes.set_xticks(sizes, [str(size) for size in sizes])
-        axes.minorticks_off()
-        axes.set_ylim(0, None)
+            joules = [point.joules_per_1000_images or 0.0 for point in one.points]
+            _draw_by_batch(axes, one, joules)
+        _label_batches(axes, known)
         axes.set_title(model, fontsize=10)
     name_axes(places, "batch size", "joules per 1,000 images (IT)")
     legend_below(figure, places)
@@ -118,3 +107,54 @@ def inference_figure(section: Section, width: float = WIDTH) -> "Figure | None":
 
 def _known(points: "list[InferencePoint]") -> bool:
     return all(point.joules_per_1000_images is not None for point in points)
+
+
+def generation_figure(section: Section, width: float = WIDTH) -> "Figure | None":
+    """Draw joules per 1,000 tokens of prefill and of decoding against the batch size."""
+    known = [
+        one
+        for one in section.generations
+        if all(
+            point.prefill_joules_per_1000_tokens is not None
+            and point.decode_joules_per_1000_tokens is not None
+            for point in one.points
+        )
+    ]
+    if not known:
+        return None
+    models = list(dict.fromkeys(one.model for one in known))
+    figure, places = panels(2 * len(models), width, height=2.6, columns=2)
+    for (left, right), model in zip(
+        zip(places[::2], places[1::2], strict=True), models, strict=True
+    ):
+        for one in (each for each in known if each.model == model):
+            read = [point.prefill_joules_per_1000_tokens or 0.0 for point in one.points]
+            written = [point.decode_joules_per_1000_tokens or 0.0 for point in one.points]
+            _draw_by_batch(left, one, read)
+            _draw_by_batch(right, one, written)
+        for axes, part in ((left, "prefill"), (right, "decoding")):
+            _label_batches(axes, known)
+            axes.set_title(f"{model}: {part}" if len(models) > 1 else part, fontsize=10)
+    name_axes(places, "batch size", "joules per 1,000 tokens (IT)")
+    legend_below(figure, places)
+    return figure
+
+
+def _draw_by_batch(axes: "Axes", one: "Answered", joules: "Sequence[float]") -> None:
+    axes.plot(
+        [point.batch_size for point in one.points],
+        joules,
+        color=colour(one.method),
+        marker=marker(one.method),
+        markersize=6,
+        linewidth=1.5,
+        label=f"{one.method} [{one.precision}]",
+    )
+
+
+def _label_batches(axes: "Axes", known: "Sequence[Answered]") -> None:
+    sizes = sorted({point.batch_size for one in known for point in one.points})
+    axes.set_xscale("log")
+    axes.set_xticks(sizes, [str(size) for size in sizes])
+    axes.minorticks_off()
+    axes.set_ylim(0, None)

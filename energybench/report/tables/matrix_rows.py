@@ -26,6 +26,8 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     numbers: frozenset[int]
     """Indices of the columns that hold numbers and are aligned to the right."""
+    caption: str = ""
+    """Sentences on how to read it; they stand below the table."""
 
     def markdown(self) -> str:
         """Return the table in Markdown, as for a README."""
@@ -216,7 +218,7 @@ def _inference_table(section: Section) -> Table:
     return Table(headers, rows, frozenset(range(3, len(headers))))
 
 
-def claim_table(found: Sequence[Judgement]) -> Table:
-    """Return a table of the paper's cltargets beside the findings of the run."""
+def claim_table(found: Sequence[Judgement], about: str = "the paper") -> Table:
+    """Return a table of claims beside the findings of the run; `about` heads the claims."""
     rows = tuple((one.claim.text, one.verdict, one.reason, one.found) for one in found)
-    return Table(("the paper", "here", "because", "found"), rows, frozenset())
+    return Table((about, "here", "because", "found"), rows, frozenset())

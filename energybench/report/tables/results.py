@@ -6,13 +6,13 @@ from energybench.config import OBSERVED
 from energybench.energy.units import format_co2e, format_kwh, format_seconds
 from energybench.records.record import RunRecord
 from energybench.records.verdict import failure_text, undecided
-from energybench.registry import METHODS, base_name
+from energybench.registry import BASELINE, METHODS, base_name
 from energybench.report.floor import Floor, floor, shown_saving
-from energybench.report.rows import BASELINE
 from energybench.report.scores import ScoreColumn, score_column
 from energybench.report.stats import Estimate
 from energybench.report.tables.fitted import fitted, said
-from energybench.report.text import attempt_words, percent, status_text
+from energybench.report.tables.token_columns import TOKEN_COLUMNS, token_columns
+from energybench.report.text import attempt_words, number, percent, status_text
 
 _HEADERS = (
     "model",
@@ -32,7 +32,18 @@ _CARBON = "CO2e"
 _AFTER_ENERGY = _HEADERS.index("energy") + 1
 _METRIC = _HEADERS.index("metric")
 _CPU = "CPU time"
-_LEAST = ("freed", "with search", _CPU, _CARBON, "epochs", "time", "drop", "source")
+_TOKENS = tuple(one.header for one in TOKEN_COLUMNS)
+_LEAST = (
+    *reversed(_TOKENS),
+    "freed",
+    "with search",
+    _CPU,
+    _CARBON,
+    "epochs",
+    "time",
+    "drop",
+    "source",
+)
 """Columns that a narrow terminal can do without, the least important first."""
 
 
@@ -52,8 +63,9 @@ def result_table(
     `floor.shown_saving`. "CPU time" stands beside energies that are estimates. `layout` is one of
     tabulate's table formats: `simple`, `github`, `tsv`... `cached` are baselines of earlier runs by
     (model, seed); savings against cached baselines are marked. `gate` is the gate of the run: drops
-    that are undecided under it are marked. A table that would be wider than `width` characters has
-    fewer columns, and a line that names them; with a `width`, errors stand below the table.
+    that are undecided under it are marked. Language models have `TOKEN_COLUMNS`, too. A table that
+    would be wider than `width` characters has fewer columns, and a line that names them; with a
+    `width`, errors stand below the table.
     """
     records = _in_order(records)
     baselines = {
@@ -72,6 +84,10 @@ def result_table(
             rows[-1][-1] = record.status
     headers = list(_HEADERS)
     headers[_METRIC] = score.header
+    tokens, place = token_columns(records), _HEADERS.index("freed")
+    headers[place:place] = [one.header for one in tokens]
+    for row, record in zip(rows, records, strict=True):
+        row[place:place] = [number(one.value(record)) for one in tokens]
     if any(record.carbon for record in records):
         headers.insert(_AFTER_ENERGY, _CARBON)
         for row, record in zip(rows, records, strict=True):

@@ -12,6 +12,7 @@ from typing import Any
 
 from energybench.config import RunConfig
 from energybench.errors import EnergybenchError
+from energybench.interruption import interrupt
 from energybench.progress import Progress
 from energybench.runs.executors.in_process import InProcess
 from energybench.runs.facts import Facts, Prepared
@@ -61,7 +62,7 @@ def main() -> None:
 
     The rank ends when the connection closes, or when the group of ranks is broken.
     """
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs ignore SIGINT
+    signal.signal(signal.SIGINT, lambda *_: interrupt("SIGINT"))  # background jobs ignore it
     connection = Connection(int(sys.argv[1]))
     orders: SimpleQueue[Any] = SimpleQueue()
     threading.Thread(target=_receive, args=(connection, orders), daemon=True).start()

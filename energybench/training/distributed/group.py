@@ -57,6 +57,13 @@ class Group:
         """
         return nullcontext()
 
+    def sharded(self, model: nn.Module) -> AbstractContextManager[nn.Module]:
+        """Divide the weights of `model` among the ranks: the context gives the model to train.
+
+        At the end of the block `model` has its trained weights. One rank trains `model` itself.
+        """
+        return nullcontext(model)
+
     def broadcast_unless_equal(self, made: T, model: nn.Module) -> T:
         """Return `made` where all ranks' `model`s have equal weights, else rank 0's `made`.
 

@@ -1,5 +1,6 @@
 """Several ranks in PyTorch's process group: their rendezvous, collectives and failures."""
 
+import copy
 import hashlib
 import io
 import socket
@@ -19,6 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 from energybench.errors import EnergybenchError, UsageError
 from energybench.training.distributed.batch_norm import over_all_ranks
 from energybench.training.distributed.group import Group
+from energybench.training.distributed.sharding import divided
 
 T = TypeVar("T")
 
@@ -88,6 +90,21 @@ class Ranks(Group):
             wrapped = DistributedDataParallel(model, device_ids=own, process_group=self._devices)
             wrapped.broadcast_buffers = False
             yield wrapped
+
+    @contextmanager
+    def sharded(self, model: nn.Module) -> Iterator[nn.Module]:
+        """Give a copy of `model` whose weights are divided, see `sharding.divided`.
+
+        Its batch norms see the batches of all ranks.
+        """
+        if self._device.type == "cuda":
+            self._devices = self._devices or dist.new_group(backend="nccl")
+        parts = copy.deepcopy(model)
+        with (
+            over_all_ranks(parts, self._device, self._devices),
+            divided(parts, model, self._device, self.world_size),
+        ):
+            yield parts
 
     def broadcast_unless_equal(self, made: T, model: nn.Module) -> T:
         """Return `made` where all ranks' `model`s have equal weights, else rank 0's `made`."""

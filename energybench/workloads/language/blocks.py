@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from energybench.errors import UsageError
-from energybench.workloads.images.data.order import BatchOrder
+from energybench.workloads.order import BatchOrder
 
 TextBatch = tuple[Tensor, Tensor]
 """Tokens (blocks, length) int64, and the token that follows each of them, in the same shape."""

@@ -1,7 +1,6 @@
 """Weights that are trained here, once, and kept in the cache: pretrained, or fine-tuned first."""
 
 import hashlib
-import json
 import logging
 import math
 from collections.abc import Callable, Mapping
@@ -15,16 +14,15 @@ import torch
 from torch import nn
 
 from energybench.errors import CellError
-from energybench.files import cache_folder
 from energybench.progress import Progress
-from energybench.workloads.images.data.order import BatchOrder
-from energybench.workloads.images.weights.cache import read_facts, save
-from energybench.workloads.images.weights.pretraining import with_threads
-from energybench.workloads.images.weights.state_files import read_checkpoint
 from energybench.workloads.language.blocks import BlockBatches, packed
 from energybench.workloads.language.models import LanguageModel
 from energybench.workloads.language.scoring import training_loss
 from energybench.workloads.language.state import load_state
+from energybench.workloads.order import BatchOrder
+from energybench.workloads.weights.cache import save
+from energybench.workloads.weights.made_here import facts_of, file_of, key_of, with_threads
+from energybench.workloads.weights.state_files import read_checkpoint
 
 log = logging.getLogger(__name__)
 
@@ -81,24 +79,19 @@ class MadeHere:
             "recipe": asdict(self.recipe),
             "version": VERSION,
             "seed": self.seed,
-            "energybench": metadata.version("energybench"),
-            "torch": torch.__version__,
             "transformers": metadata.version("transformers"),
-            "device": self.device.type,
-            "threads": self.threads,
         }
-        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+        return key_of(facts, self.device, self.threads)
 
     @property
     def path(self) -> Path:
         """The file of the weights in the cache, whether it exists or not."""
-        return cache_folder("pretrained") / f"{self.spec.name}-{self.key}.safetensors"
+        return file_of(self.spec.name, self.key)
 
     @property
     def facts(self) -> Mapping[str, Any]:
         """The "key" of the cached weights; {} if there are none."""
-        found = read_facts(self.path)
-        return found if found is not None and found.get("key") == self.key else {}
+        return facts_of(self.path, self.key)
 
     def ensure(self, progress: Progress, say: Callable[[str], None] = log.info) -> None:
         """Train the network and cache its weights, unless they are cached.

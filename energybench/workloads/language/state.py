@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from energybench.errors import UsageError
 from energybench.progress import Progress
-from energybench.workloads.images.weights.state_files import find_checkpoint, read_checkpoint
 from energybench.workloads.language.models import LanguageModel
+from energybench.workloads.weights.state_files import find_checkpoint, read_checkpoint
 
 
 def load_state(model: nn.Module, state: Mapping[str, Tensor], name: str, origin: str) -> None:

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from energybench.errors import UsageError
 from energybench.records.metric import Metric
 from energybench.workloads.base import Batches, Forward, Scores, Share, Split, Weights
-from energybench.workloads.images.data.order import BatchOrder
 from energybench.workloads.language import scoring
+from energybench.workloads.language.answers import PromptedModel
 from energybench.workloads.language.blocks import BlockBatches, TextBatch, packed
 from energybench.workloads.language.models import LanguageModel, find_model
+from energybench.workloads.order import BatchOrder
 
 
 class Splits(Protocol):
@@ -113,6 +114,26 @@ class LanguageModelling:
         return scoring.random_blocks(
             batch_size, self.data.block_length, self.spec.vocabulary, device
         )
+
+    def answers(
+        self,
+        model: nn.Module,
+        prompts: int,
+        prompt_length: int,
+        answer_length: int,
+        device: torch.device,
+    ) -> PromptedModel:
+        """Return prompts of random tokens for `model`, see `Writes.answers`."""
+        if answer_length < 2:
+            raise UsageError(f"an answer of {answer_length} token has nothing to decode; ask for 2")
+        longest, needed = self.spec.longest_block, prompt_length + answer_length
+        if longest is not None and needed > longest:
+            raise UsageError(
+                f"{self.spec.name} takes at most {longest:,} tokens, and prompt and answer have "
+                f"{needed:,}; shorten them"
+            )
+        tokens = torch.randint(self.spec.vocabulary, (prompts, prompt_length), device=device)
+        return PromptedModel(model, tokens, answer_length)
 
     def facts(self) -> Mapping[str, Any]:
         """Return the block length and the size of the vocabulary."""

@@ -48,7 +48,7 @@ HEAVY = (
     *("codecarbon", "filelock", "jinja2", "matplotlib", "numpy", "pandas", "PIL", "platformdirs"),
     *("psutil", "pydantic", "rich", "safetensors", "scipy", "sklearn", "torch", "torchvision"),
 )
-LIGHT = {"rules", "app", "config", "errors", "registry", "runs"}
+LIGHT = {"rules", "app", "config", "errors", "interruption", "registry", "runs"}
 """The rooms that may be imported in every session; of `runs`, the matrix only."""
 
 

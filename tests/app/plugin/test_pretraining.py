@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -64,8 +63,7 @@ def test_a_signal_ends_the_pretraining_and_it_does_not_start_again(
     arguments = ("--energy-models=endless", "--benchmark-json=run.json", *options)
     process = ForkedSession(endless.path, arguments)
     steps = endless.path / "steps.txt"
-    while not steps.exists() and process.poll() is None:
-        time.sleep(0.05)
+    process.wait_until(steps.exists)
     process.send_signal(number)
     output, _ = process.communicate(timeout=30)
     assert process.returncode == pytest.ExitCode.INTERRUPTED, output

@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 import pytest
 from support.background import in_background
+from support.waiting import wait_until
 
 from energybench.records.journal import Entry, Journal
 
@@ -33,8 +34,7 @@ def benchmarks(session: pytest.Pytester) -> dict[str, Any]:
 def interrupted(session: pytest.Pytester, number: int, *arguments: str) -> tuple[int, str]:
     """Status and output of a session that is sent signal `number` in its second cell."""
     process = in_background(session.path, *arguments)
-    while not entries(session) and process.poll() is None:  # the baseline's
-        time.sleep(0.05)
+    wait_until(lambda: entries(session) or process.poll() is not None, 120.0)  # the baseline's
     time.sleep(1.0)
     process.send_signal(number)
     output, _ = process.communicate(timeout=90)

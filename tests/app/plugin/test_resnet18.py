@@ -15,6 +15,7 @@ def test_resnet18_is_pretrained_fine_tuned_and_compressed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("ENERGYBENCH_CACHE", str(tmp_path))
+    monkeypatch.setenv("ENERGYBENCH_LOCKS", str(tmp_path))  # a measurement beside it may be long
     pytester.copy_example(str(pytestconfig.rootpath / "benchmarks" / "test_finetune.py"))
     result = pytester.runpytest_subprocess(
         "-k",

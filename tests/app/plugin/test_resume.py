@@ -107,8 +107,7 @@ def test_a_session_that_waited_for_another_takes_what_that_one_measured(
 ) -> None:
     holder = start_holder("cpu", cache)
     late = ForkedSession(session.path, (*QUICK, "--energy-resume", "--energy-methods=baseline"))
-    while "waiting until it ends" not in late.output() and late.poll() is None:
-        time.sleep(0.05)
+    late.wait_until(lambda: "waiting until it ends" in late.output())
     monkeypatch.setenv("ENERGYBENCH_LOCKS", str(session.path))
     session.runpytest_subprocess(*QUICK, "--energy-resume").assert_outcomes(passed=2)
     holder.communicate()
@@ -172,8 +171,7 @@ def start(session: pytest.Pytester, *options: str) -> ForkedSession:
 
 
 def until_in_journal(session: pytest.Pytester, count: int, process: ForkedSession) -> None:
-    while len(journal(session).read().entries) < count and process.poll() is None:
-        time.sleep(0.02)
+    process.wait_until(lambda: len(journal(session).read().entries) >= count)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -205,9 +203,13 @@ def test_a_lost_connection_costs_neither_the_cell_nor_the_json(session: pytest.P
     with open(os.ttyname(theirs), "w") as terminal:
         options = ("--benchmark-json=run.json", "--energy-max-epochs=50")
         process = ForkedSession(session.path, (*QUICK, *MATRIX, *options), terminal, terminal)
-    while not journal(session).read().entries and process.poll() is None:
-        if select.select([ours], [], [], 0.02)[0]:
+
+    def connected() -> bool:
+        if select.select([ours], [], [], 0.0)[0]:
             os.read(ours, 4096)  # as the other side of a connection does
+        return not journal(session).read().entries
+
+    process.wait_until(lambda: not connected())
     os.close(theirs)
     os.close(ours)  # from here on every write to the terminal fails
     process.send_signal(signal.SIGHUP)
@@ -283,8 +285,7 @@ def test_a_killed_cell_goes_on_within_its_fine_tuning(session: pytest.Pytester) 
     }
     saved = Path(session.path, ".energybench", "checkpoints")
     process = start(session, *long, "--energy-checkpoint")
-    while not list(saved.glob("*.pt")) and process.poll() is None:
-        time.sleep(0.005)
+    process.wait_until(lambda: list(saved.glob("*.pt")), 0.005)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     before = len(entries(session))

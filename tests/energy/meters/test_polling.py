@@ -1,10 +1,9 @@
 import threading
-import time
-from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.waiting import wait_until
 
 from energybench.energy.meters.polling import PolledPower, trapezoid
 
@@ -39,13 +38,6 @@ def test_a_trapezoid_lies_between_its_rectangles(seconds: float, one: float, oth
     assert joules <= seconds * max(one, other) * (1 + 1e-12)
 
 
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-
-
 def test_the_thread_sees_what_happens_between_two_readings() -> None:
     asked: list[str] = []
 
@@ -54,7 +46,7 @@ def test_the_thread_sees_what_happens_between_two_readings() -> None:
         return 10.0 if len(asked) < 6 else 0.0
 
     polled = PolledPower(watts, period_s=0.01)
-    until(lambda: len(asked) > 8)
+    wait_until(lambda: len(asked) > 8)
     joules = polled.joules()
     polled.close()
     assert joules > 0.0, "a reading at the end alone would have seen nothing"
@@ -71,7 +63,7 @@ def test_a_sensor_that_fails_is_heard_of_at_the_next_reading() -> None:
         raise OSError("gone")
 
     polled = PolledPower(watts, period_s=0.005)
-    until(lambda: polled._failure is not None)
+    wait_until(lambda: polled._failure is not None)
     for _ in range(2):
         with pytest.raises(OSError, match="gone"):
             polled.joules()

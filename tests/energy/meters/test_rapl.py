@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.fake_hardware import FakePowercap
+from support.waiting import wait_until
 
 from energybench.energy.meters.base import MeterUnavailable
 from energybench.energy.meters.rapl import RaplMeter, _Counter
@@ -84,13 +85,6 @@ def test_two_wraps_in_one_window_lose_nothing(tmp_path: Path) -> None:
             wait_until(seen(total_uj))
     assert window.reading.joules == {"cpu:0": 240.0}
     assert window.reading.background_cpu_s > 0.0
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline, "the thread does not read"
-        time.sleep(0.005)
 
 
 def test_the_thread_wakes_often_enough_for_the_most_power_and_ends(powercap: Any) -> None:

@@ -22,7 +22,6 @@ from energybench.workloads.base import Batches, Share, Split
 from energybench.workloads.images.data.class_folders import LabelledImages, find_images
 from energybench.workloads.images.data.class_tree import named
 from energybench.workloads.images.data.decode import BadImageError, NotReadError, rgb
-from energybench.workloads.images.data.order import BatchOrder, OrderedLoader
 from energybench.workloads.images.data.pixel_cache import PixelCache
 from energybench.workloads.images.data.pixel_files import PixelMap
 from energybench.workloads.images.data.served import MEAN, STD, ServedBatches
@@ -30,6 +29,7 @@ from energybench.workloads.images.data.workers import ending_with_this_process
 from energybench.workloads.images.networks import find_model
 from energybench.workloads.images.task import ImageClassification
 from energybench.workloads.images.vision import transforms
+from energybench.workloads.order import BatchOrder, OrderedLoader
 
 _RESIZE = 256 / 224
 """Shorter side before the crop, over the crop: the usual evaluation transform."""

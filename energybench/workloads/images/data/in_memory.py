@@ -18,8 +18,8 @@ from energybench.config import DataConfig
 from energybench.errors import UsageError
 from energybench.progress import Progress
 from energybench.workloads.base import Batches, Share, Split
-from energybench.workloads.images.data.order import BatchOrder, OrderedLoader
 from energybench.workloads.images.task import ImageClassification
+from energybench.workloads.order import BatchOrder, OrderedLoader
 
 
 class InMemory:

@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from energybench.workloads.images.data.order import BatchOrder
 from energybench.workloads.images.data.pixel_files import PixelMap
+from energybench.workloads.order import BatchOrder
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Statistics of ImageNet's training pixels, scaled to 0..1; torchvision's weights expect them."""

@@ -1,1 +1,1 @@
-"""Pretrained weights of image classifiers: found, made by pretraining, cached and loaded."""
+"""Pretrained weights of image classifiers: named, found, or made by pretraining."""

@@ -16,7 +16,7 @@ from energybench.workloads.images.data.base import ImageData
 from energybench.workloads.images.networks import ModelSpec
 from energybench.workloads.images.weights.fitting import load_weights, warn_once
 from energybench.workloads.images.weights.pretraining import Pretraining
-from energybench.workloads.images.weights.state_files import (
+from energybench.workloads.weights.state_files import (
     download_imagenet_weights,
     find_checkpoint,
     read_checkpoint,
@@ -60,12 +60,11 @@ class PretrainedModel:
     @property
     def facts(self) -> Mapping[str, Any]:
         """The record's entries on weights pretrained here: "key" and "test_accuracy", else {}."""
-        found = None if self.pretraining is None else self.pretraining.facts()
-        return found or {}
+        return {} if self.pretraining is None else self.pretraining.facts
 
     def ensure(self, progress: Progress, say: Callable[[str], None] = log.info) -> None:
         """Pretrain the network if its weights are made here and not cached; tell `say` before."""
-        if self.pretraining is not None and self.pretraining.facts() is None:
+        if self.pretraining is not None and not self.pretraining.facts:
             self.pretraining.run(progress, say)
 
     def load(self, device: torch.device, seed: int = 0) -> tuple[nn.Module, dict[str, Any]]:

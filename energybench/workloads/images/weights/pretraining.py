@@ -4,15 +4,11 @@ The plan knows its cache key and file before anything is trained.
 """
 
 import ast
-import hashlib
 import inspect
-import json
 import logging
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,15 +16,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from energybench.files import cache_folder
 from energybench.progress import Progress
 from energybench.workloads.images.data.base import ImageData
 from energybench.workloads.images.networks import ModelSpec
 from energybench.workloads.images.scoring import scores
 from energybench.workloads.images.vision import torchvision
 from energybench.workloads.images.weights import trainer
-from energybench.workloads.images.weights.cache import read_facts, save
 from energybench.workloads.images.weights.recipes import Recipe, recipe_for
+from energybench.workloads.weights.cache import save
+from energybench.workloads.weights.made_here import facts_of, file_of, key_of, with_threads
 
 log = logging.getLogger(__name__)
 
@@ -68,23 +64,19 @@ class Pretraining:
             "recipe": asdict(self.recipe),
             "trainer": _code(trainer),
             "seed": self.seed,
-            "energybench": metadata.version("energybench"),
-            "torch": torch.__version__,
             "torchvision": torchvision.__version__,
-            "device": self.device.type,
-            "threads": self.threads,
         }
-        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+        return key_of(facts, self.device, self.threads)
 
     @property
     def path(self) -> Path:
         """The file of the weights in the cache, whether it exists or not."""
-        return cache_folder("pretrained") / f"{self.spec.name}-{self.key}.safetensors"
+        return file_of(self.spec.name, self.key)
 
-    def facts(self) -> dict[str, Any] | None:
-        """Return "key" and "test_accuracy" of the cached weights; None if there are none."""
-        found = read_facts(self.path)
-        return found if found is not None and found.get("key") == self.key else None
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The "key" and "test_accuracy" of the cached weights; {} if there are none."""
+        return facts_of(self.path, self.key)
 
     def run(self, progress: Progress, say: Callable[[str], None] = log.info) -> None:
         """Pretrain the network and cache its weights; `say` is told so before it starts.
@@ -116,17 +108,6 @@ class Pretraining:
                 lambda epoch, epochs, loss: step(f"loss {loss:.3f}"),
             )
         return model
-
-
-@contextmanager
-def with_threads(count: int) -> Iterator[None]:
-    """Let PyTorch use `count` threads in the block."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @torch.inference_mode()

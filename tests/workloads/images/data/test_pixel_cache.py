@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections import namedtuple
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.full_disk import FilesOnAFullDisk
+from support.waiting import wait_until
 
 from energybench.errors import UsageError
 from energybench.progress import Progress
@@ -154,13 +154,6 @@ def test_killed_again_and_again_it_goes_on_and_leaves_no_process(
     assert f"decoding {len(photos.paths) - done} images" in photos.said[0]
     photos.expect(found)
     assert not list(photos.folder.glob("*.partial"))
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def group_is_alive(group: int) -> bool:

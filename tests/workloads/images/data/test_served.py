@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from energybench.workloads.images.data.order import BatchOrder
 from energybench.workloads.images.data.pixel_files import PixelFiles, PixelMap
 from energybench.workloads.images.data.served import MEAN, STD, ServedBatches
+from energybench.workloads.order import BatchOrder
 
 SIDE, SIZE, IMAGES = 12, 8, 37
 CPU = torch.device("cpu")

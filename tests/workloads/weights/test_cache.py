@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from energybench.workloads.images.weights.cache import checksum, read_facts, save
+from energybench.workloads.weights.cache import checksum, read_facts, save
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from energybench.errors import UsageError
 from energybench.registry import MODELS
 from energybench.workloads.images.weights.fitting import load_weights
-from energybench.workloads.images.weights.state_files import (
+from energybench.workloads.weights.state_files import (
     CONTAINERS,
     download_imagenet_weights,
     find_checkpoint,

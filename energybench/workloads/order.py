@@ -1,4 +1,4 @@
-"""The order of images in batches, epoch by epoch, and the part of each batch that a rank takes."""
+"""The order of items in batches, epoch by epoch, and the part of each batch that a rank takes."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,18 +10,21 @@ from energybench.workloads.base import Share, Split
 
 
 class BatchOrder(Sampler[list[int]]):
-    """Yields the indices of each batch of a split, ordered as `ImageData.batches` says."""
+    """Yields the indices of each batch of a split, ordered as `ImageData.batches` says.
+
+    The items are images, or blocks of tokens.
+    """
 
     def __init__(
-        self, split: Split, images: int, batch_size: int, seed: int, share: Share = (0, 1)
+        self, split: Split, items: int, batch_size: int, seed: int, share: Share = (0, 1)
     ) -> None:
         self._share: Share = (0, 1)
         if split in ("train", "pretrain"):
-            order = RandomSampler(range(images), generator=torch.Generator().manual_seed(seed))
-            self._batches = BatchSampler(order, min(batch_size, images), drop_last=True)
+            order = RandomSampler(range(items), generator=torch.Generator().manual_seed(seed))
+            self._batches = BatchSampler(order, min(batch_size, items), drop_last=True)
             self._share = share
         else:
-            mine = range(images)[slice_of(images, share)]
+            mine = range(items)[slice_of(items, share)]
             _, world_size = share
             self._batches = BatchSampler(mine, max(1, batch_size // world_size), drop_last=False)
 

@@ -5,7 +5,7 @@ import torch
 
 from energybench.workloads.base import Split
 from energybench.workloads.images.data.digits import Digits
-from energybench.workloads.images.data.order import BatchOrder
+from energybench.workloads.order import BatchOrder
 
 
 def test_ranks_slice_every_global_batch_of_every_epoch() -> None:

@@ -1,0 +1,1 @@
+"""Files of pretrained weights, of images and of language alike: read, kept and checked."""
