@@ -212,6 +212,7 @@ def _write_table(terminalreporter: pytest.TerminalReporter, state: PytestRun) ->
     run = state.run
     if run is None or not state.records:
         return
+    from energybench.report.boards import board_lines
     from energybench.report.floor import floor, wide_floor_line
     from energybench.report.missing import cells_without_energy
     from energybench.report.sensitivity import estimate_line
@@ -226,6 +227,7 @@ def _write_table(terminalreporter: pytest.TerminalReporter, state: PytestRun) ->
     notes = (
         wide_floor_line(floor(state.measured)),
         estimate_line([*cached.values(), *state.measured]),
+        *board_lines(state.measured),
     )
     for note in filter(None, notes):
         terminalreporter.write_line(note)
