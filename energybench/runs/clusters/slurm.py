@@ -213,7 +213,7 @@ def _sent(plan: Plan, name: str, kind: str | None, options: Sequence[str], scrip
     own = [
         f"--job-name={name}",
         f"--chdir={plan.directory}",
-        f"--nodes={plan.nodes}",
+        f"--nodes={1 if name.endswith(_PRETRAIN) else plan.nodes}",
         "--exclusive",
         "--requeue",
         "--open-mode=append",
@@ -232,7 +232,7 @@ def _script(folder: RunFolder, plan: Plan, what: str) -> str:
             "srun", f"--nodes={plan.nodes}", "--ntasks-per-node=1",
             plan.python, "-m", "torch.distributed.run", f"--nnodes={plan.nodes}",
             f"--nproc-per-node={plan.ranks}", "--rdzv-backend=c10d", "--rdzv-id=$SLURM_JOB_ID",
-            "--rdzv-endpoint=$SLURMD_NODENAME:29500", "-m", "energybench",
+            "--rdzv-endpoint=$(hostname):29500", "-m", "energybench",
         ]  # fmt: skip
         command = launcher
     words = " ".join(one if one.startswith("--rdzv") else shlex.quote(one) for one in command)

@@ -183,6 +183,16 @@ def test_the_death_of_the_controller_and_of_a_node_costs_nothing(run: Path, clus
     assert {event.origin.node for event in contents.events} == {"n1", "n2"}
 
 
+def test_a_cell_runs_on_two_nodes_together(run: Path) -> None:
+    submit(run, *QUICK, "--energy-methods=baseline", options=("--nodes=2",))
+    until(lambda: ended(run) == 1, LIMIT_S)
+    (entry,) = measured(read_contents(run))
+    placement = entry.record.placement
+    assert placement is not None
+    assert len(placement.devices) == 2
+    assert (entry.record.protocol.world_size, entry.record.status) == (2, "ok")
+
+
 def test_cancel_ends_the_jobs_and_leaves_no_process(run: Path, cluster: Slurm) -> None:
     submit(run, *HELD)
     until(lambda: starts(run, "held") == 1, LIMIT_S)
