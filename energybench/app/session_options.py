@@ -64,6 +64,19 @@ class Options:
         False, "fail at once while another measurement runs on this machine, instead of waiting"
     )
 
+    attach: str | None = option(
+        None,
+        "folder of a run that `energybench submit` sent to a cluster: show its results as they "
+        "come, and measure nothing",
+        name="run",
+    )
+    kind: str | None = option(None, "kind of machine to show of that run, where it is on several")
+    block: int | None = option(
+        None,
+        "block of that run to measure here; `energybench run-block` gives it",
+        at_least=0,
+    )
+
     def __post_init__(self) -> None:
         check(self)
 

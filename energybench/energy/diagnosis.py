@@ -9,6 +9,7 @@ from typing import Any
 
 from energybench.energy.assumptions import Assumptions
 from energybench.energy.cpu_use import CpuWatch
+from energybench.energy.lock_folder import lock_folder
 from energybench.energy.machine import describe_machine, gpu_id
 from energybench.energy.meters.base import Meter, MeterContext, MeterUnavailable, read_sources
 from energybench.energy.meters.nvml.devices import all_gpus, initialized
@@ -16,6 +17,7 @@ from energybench.energy.neighbours import Busyness, observe
 from energybench.energy.opening import open_meter
 from energybench.energy.readings import IDLE
 from energybench.energy.windows import MeterSet
+from energybench.errors import UsageError
 from energybench.registry import METERS
 
 WINDOWS = 200
@@ -34,6 +36,8 @@ class Inventory:
     """`id` and `name`, in CUDA's order, as PyTorch sees them."""
     notes: list[str]
     """Why GPUs are not seen."""
+    locks: str = ""
+    """The folder of lock files, or why none can be used."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,14 @@ def take_inventory() -> Inventory:
     nvml, nvml_note = _nvml_gpus()
     cuda, cuda_note = _cuda_gpus()
     notes = [note for note in (nvml_note, cuda_note) if note]
-    return Inventory(describe_machine().to_json(), nvml, cuda, notes)
+    return Inventory(describe_machine().to_json(), nvml, cuda, notes, _locks())
+
+
+def _locks() -> str:
+    try:
+        return str(lock_folder())
+    except UsageError as error:
+        return str(error)
 
 
 def diagnose(

@@ -2,20 +2,20 @@
 
 A lock is a file that the kernel locks (`flock`), so the death of its holder frees it. The file also
 has the holder's process id, as a note for those who wait. Users of one machine share the folder of
-these files, `/tmp/energybench`: it has the sticky bit, so that nobody removes the file of another
+these files (see `lock_folder`): it has the sticky bit, so that nobody removes the file of another
 user, and the files are opened as something that anyone may have put there.
 """
 
 import os
 import stat
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from energybench.energy.lock_folder import lock_folder
 from energybench.errors import UsageError
 
 try:
@@ -27,7 +27,6 @@ POLL_S = 1.0
 """Seconds between two looks at a lock that another process holds."""
 CPU = "cpu"
 """The resource that all CPU packages and their memory are: meters read them together."""
-EVERYONE = stat.S_ISVTX | 0o777
 _NOTE_BYTES = 32
 
 
@@ -57,7 +56,7 @@ def exclusive_use(
     folder that `ENERGYBENCH_LOCKS` names, or one that is the same for all users and jobs of this
     machine. Raises `UsageError` for a folder or a lock file that cannot be used.
     """
-    folder = folder or _shared_folder()
+    folder = folder or lock_folder()
     with ExitStack() as held:
         for name in sorted(names):  # in one order, so that no two processes wait for each other
             held.enter_context(_one(name, folder / f"{name.replace(':', '-')}.lock", wait, say))
@@ -205,42 +204,3 @@ def _holder(path: Path) -> str:
             os.close(descriptor)
     except (OSError, ValueError):
         return "process unknown"
-
-
-def _shared_folder() -> Path:
-    """The folder of lock files, which every user may write in.
-
-    The temporary folder itself is not used: its lock files would lie among everybody's files. Slurm
-    gives each job a TMPDIR of its own, so the folder does not depend on it.
-    """
-    given = os.environ.get("ENERGYBENCH_LOCKS")
-    parent = "/tmp" if os.name == "posix" else tempfile.gettempdir()
-    folder = Path(given) if given else Path(parent) / "energybench"
-    try:
-        with suppress(FileExistsError):
-            folder.mkdir()
-            folder.chmod(EVERYONE)  # whatever the umask
-        found = folder.stat() if given else folder.lstat()
-        _check_folder(folder, found)
-    except OSError as error:
-        raise UsageError(
-            f"cannot make {folder} for lock files: {error.strerror}; name another folder in "
-            "ENERGYBENCH_LOCKS"
-        ) from error
-    return folder
-
-
-def _check_folder(folder: Path, found: os.stat_result) -> None:
-    """Raise `UsageError` unless locks in `folder` are safe from others than its owner."""
-    other = "name another folder in ENERGYBENCH_LOCKS"
-    if not stat.S_ISDIR(found.st_mode):
-        raise UsageError(f"{folder} is not a folder, so it cannot have lock files; {other}")
-    everyone_writes = os.name == "posix" and found.st_mode & stat.S_IWOTH
-    if not everyone_writes or found.st_mode & stat.S_ISVTX:
-        return
-    if found.st_uid != os.getuid():
-        raise UsageError(
-            f"anyone may remove the locks in {folder}: it lacks the sticky bit; let its owner "
-            f"chmod +t it, or {other}"
-        )
-    folder.chmod(stat.S_IMODE(found.st_mode) | stat.S_ISVTX)

@@ -6,7 +6,7 @@ import os
 import platform
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from typing import Any
 
@@ -39,6 +39,10 @@ class Machine:
     def to_json(self) -> dict[str, Any]:
         """Plain dicts, lists and numbers, equal for equal machines."""
         return asdict(self)
+
+    def of_kind(self) -> "Machine":
+        """The same facts for every machine of this kind: without the GPUs' own ids."""
+        return replace(self, gpus=[{**gpu, "id": None} for gpu in self.gpus])
 
     @property
     def fingerprint(self) -> str:

@@ -1,17 +1,18 @@
-"""One line of a journal: a finished cell as checksummed JSON.
+"""One line of a journal: a finished cell, or an event, as checksummed JSON.
 
 A line is `{"sha256": "<of the entry's bytes>", "entry": {...}}`.
 """
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from energybench.errors import UsageError
 from energybench.records.bounds import MOST
+from energybench.records.event import KINDS, Event, Origin
 from energybench.records.record import RunRecord, from_json
-from energybench.records.schema import NewerSchemaError
+from energybench.records.schema import NewerSchemaError, read_versioned
 
 SCHEMA_VERSION = 2
 """Version 2 makes other keys than version 1: `protocol` has other names since."""
@@ -38,23 +39,45 @@ class Entry:
     """Date and time in UTC, ISO 8601."""
     schema_version: int = SCHEMA_VERSION
     """Version of the line: keys of different versions never match."""
+    origin: Origin | None = None
+    """Where on a cluster the cell ran; None for an ordinary session."""
+
+    @property
+    def seconds(self) -> float | None:
+        """Seconds that pytest-benchmark timed, else those of fine-tuning; None without any.
+
+        Nothing was timed of a cell that waited for its baseline when its run ended.
+        """
+        if self.benchmark is not None:
+            return float(self.benchmark["stats"]["total"])
+        trained = self.record.phases.get("finetune")
+        return None if trained is None else trained.duration_s
 
 
-def to_line(entry: Entry) -> bytes:
+def to_line(entry: Entry | Event) -> bytes:
     """The line of `entry`, with its end."""
-    data = {
-        "schema_version": entry.schema_version,
-        "key": entry.key,
-        "written_at": entry.written_at,
-        "benchmark": entry.benchmark,
-        "record": entry.record.to_json(),
-    }
+    data = _event_data(entry) if isinstance(entry, Event) else _entry_data(entry)
     payload = json.dumps(data, separators=(",", ":")).encode()
     return b"".join((HEAD, _checksum(payload), _MIDDLE, payload, _TAIL, b"\n"))
 
 
-def from_line(line: bytes) -> Entry:
-    """The entry in `line`, which comes without its end.
+def _entry_data(entry: Entry) -> dict[str, Any]:
+    return {
+        "schema_version": entry.schema_version,
+        "key": entry.key,
+        "written_at": entry.written_at,
+        **({} if entry.origin is None else {"origin": asdict(entry.origin)}),
+        "benchmark": entry.benchmark,
+        "record": entry.record.to_json(),
+    }
+
+
+def _event_data(event: Event) -> dict[str, Any]:
+    return {"schema_version": SCHEMA_VERSION, **asdict(event)}
+
+
+def from_line(line: bytes) -> Entry | Event:
+    """The entry or event in `line`, which comes without its end.
 
     Raises `DamagedLineError` for anything else, and `NewerSchemaError` where a newer energybench
     wrote it.
@@ -72,8 +95,8 @@ def _checksum(payload: bytes) -> bytes:
     return hashlib.sha256(payload).hexdigest().encode()
 
 
-def _entry(payload: bytes) -> Entry:
-    """The entry in bytes that have the right checksum, and may hold anything all the same."""
+def _entry(payload: bytes) -> Entry | Event:
+    """The line in bytes that have the right checksum, and may hold anything all the same."""
     from pydantic_core import from_json as parse  # refuses nesting that json would overflow on
 
     try:
@@ -87,6 +110,8 @@ def _entry(payload: bytes) -> Entry:
         raise DamagedLineError("its entry has no schema_version")
     if version > SCHEMA_VERSION:
         raise NewerSchemaError("written by a newer energybench; upgrade energybench to read it")
+    if "what" in data:
+        return _event(data)
     for name in ("key", "written_at"):
         if not isinstance(data.get(name), str):
             raise DamagedLineError(f"its {name} is not a text")
@@ -98,7 +123,46 @@ def _entry(payload: bytes) -> Entry:
         raise
     except UsageError as error:
         raise DamagedLineError(str(error)) from error
-    return Entry(data["key"], record, data.get("benchmark"), data["written_at"], version)
+    origin = _origin(data.get("origin"))
+    return Entry(data["key"], record, data.get("benchmark"), data["written_at"], version, origin)
+
+
+def _event(data: dict[str, Any]) -> Event:
+    try:
+        event: Event = read_versioned(data, _EventData, "event", SCHEMA_VERSION).event
+    except UsageError as error:
+        raise DamagedLineError(str(error)) from error
+    if event.what not in KINDS:
+        raise DamagedLineError(f"an event is called {event.what}; known: {', '.join(KINDS)}")
+    return event
+
+
+@dataclass(frozen=True)
+class _EventData(Event):
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def event(self) -> Event:
+        return Event(self.what, self.written_at, self.origin, self.cell, self.reason)
+
+
+def _origin(data: Any) -> Origin | None:
+    """The place in `data`; None where it has none."""
+    if data is None:
+        return None
+    try:
+        return read_versioned({**data, "schema_version": 1}, _OriginData, "origin", 1).origin
+    except (TypeError, UsageError) as error:
+        raise DamagedLineError(str(error)) from error
+
+
+@dataclass(frozen=True)
+class _OriginData(Origin):
+    schema_version: int = 1
+
+    @property
+    def origin(self) -> Origin:
+        return Origin(self.node, self.job, self.restart)
 
 
 def _is_benchmark(data: Any) -> bool:

@@ -1,6 +1,7 @@
 """Finished cells, kept the moment they end: an append-only file with one line per cell.
 
-Lines are checksummed (`entry`): damage to a line, as by a power cut, costs that line only.
+Blocks of a cluster add lines on what happens besides, see `event`. Lines are checksummed (`entry`):
+damage to a line, as by a power cut, costs that line only.
 """
 
 import codecs
@@ -23,8 +24,9 @@ from energybench.records.entry import (
     from_line,
     to_line,
 )
+from energybench.records.event import Event
 
-__all__ = ["Contents", "Entry", "Journal"]
+__all__ = ["Contents", "Entry", "Event", "Journal"]
 
 _LOCK_S = 60.0
 """Seconds to wait for another run that writes its line."""
@@ -50,6 +52,8 @@ class Contents:
     entries: tuple[Entry, ...]
     damaged: tuple[str, ...]
     """A phrase per line that cannot be read: "line 3: its checksum is wrong"."""
+    events: tuple[Event, ...] = ()
+    """What a cluster's blocks wrote beside their cells."""
     _place: _Place | None = field(default=None, compare=False, repr=False)
 
     @cached_property
@@ -84,7 +88,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def append(self, entry: Entry) -> None:
+    def append(self, entry: Entry | Event) -> None:
         """Write `entry` and wait until it is on the disk.
 
         Raises `UsageError` where that fails; the file is then as before.
@@ -125,7 +129,7 @@ class Journal:
         if HEAD.startswith(head):
             return
         contents = self.read()
-        if not contents.entries:
+        if not contents.entries and not contents.events:
             raise UsageError(f"{self.path} is another file than a journal; name another one")
         if contents._place is None and not head.startswith(codecs.BOM_UTF8):
             raise UsageError(
@@ -159,25 +163,31 @@ class Journal:
         if place.offset == 0:
             raw, data = data, decoded(data, self.path)
             recoded = data is not raw
-        entries, damaged = list(known.entries), list(place.damaged)
+        lines: list[Entry | Event] = [*known.entries, *known.events]
+        damaged = list(place.damaged)
         *whole, last = data.split(b"\n")
         for number, line in enumerate(whole, start=place.lines + 1):
-            self._read_line(number, line, entries, damaged)
+            self._read_line(number, line, lines, damaged)
         read, before = len(data) - len(last), tuple(damaged)
-        if self._read_line(place.lines + len(whole) + 1, last, entries, damaged):
+        if self._read_line(place.lines + len(whole) + 1, last, lines, damaged):
             read, before = len(data), tuple(damaged)  # it lacks its end only
         found = _Place(facts.st_ino, place.offset + read, place.lines + len(whole), before)
-        return Contents(tuple(entries), tuple(damaged), None if recoded else found)
+        return Contents(
+            tuple(line for line in lines if isinstance(line, Entry)),
+            tuple(damaged),
+            tuple(line for line in lines if isinstance(line, Event)),
+            None if recoded else found,
+        )
 
     def _read_line(
-        self, number: int, line: bytes, entries: list[Entry], damaged: list[str]
+        self, number: int, line: bytes, lines: list[Entry | Event], damaged: list[str]
     ) -> bool:
-        """Add a line to one of the lists; whether it is an entry."""
+        """Add a line to one of the lists; whether it can be read."""
         line = line.removesuffix(b"\r")
         if not line:
             return False
         try:
-            entries.append(from_line(line))
+            lines.append(from_line(line))
         except DamagedLineError as error:
             damaged.append(printable(f"line {number}: {error}"))
             return False

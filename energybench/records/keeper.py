@@ -2,10 +2,13 @@
 
 from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+from energybench.config import Cell
 from energybench.errors import UsageError
 from energybench.records.entry import Entry
+from energybench.records.event import Event, Origin
 from energybench.records.journal import Contents, Journal
 from energybench.records.record import RunRecord
 
@@ -16,9 +19,13 @@ class Keeper:
     Other sessions may add cells meanwhile, so each look into the journal reads what is new.
     """
 
-    def __init__(self, journal: Journal, resume: bool) -> None:
-        """With `resume`, read the journal now; raises `UsageError` where it cannot be read."""
+    def __init__(self, journal: Journal, resume: bool, origin: Origin | None = None) -> None:
+        """With `resume`, read the journal now; raises `UsageError` where it cannot be read.
+
+        A block of a cluster names its `origin`, which every line then has, and notes events.
+        """
         self.path = journal.path
+        self._origin = origin
         self._journal = journal
         self._resume = resume
         self._contents = journal.read() if resume else Contents((), ())
@@ -44,11 +51,19 @@ class Keeper:
         entry = self.earlier(key)
         return None if entry is None or entry.record.status != "ok" else entry.record
 
+    def note(self, what: str, cell: Cell | None = None, reason: str | None = None) -> None:
+        """Append an event of a block; an ordinary session has none.
+
+        Raises `UsageError` where it cannot be written: no cell starts that could not be kept.
+        """
+        if self._origin is not None:
+            self._journal.append(Event(what, _now(), self._origin, cell, reason))
+
     def keep(self, key: str, record: RunRecord, benchmark: dict[str, Any] | None = None) -> None:
         """Append a cell; one that cannot be written now is tried again with the next one."""
-        now = datetime.now(UTC).isoformat(timespec="seconds")
         self._kept[key] = record
-        self._waiting.append(Entry(key, record, _without_record(benchmark), now))
+        entry = Entry(key, record, _without_record(benchmark), _now(), origin=self._origin)
+        self._waiting.append(entry)
         self._error = None
         try:
             while self._waiting:
@@ -56,6 +71,14 @@ class Keeper:
                 del self._waiting[0]
         except UsageError as error:
             self._error = str(error)
+
+    def rescue(self, path: Path) -> None:
+        """Append the cells that the journal did not take to another one at `path`.
+
+        Raises `UsageError` where that fails, too.
+        """
+        for entry in self._waiting:
+            Journal(path).append(entry)
 
     @property
     def has_all(self) -> bool:
@@ -97,6 +120,10 @@ class Keeper:
             key in counted and record.status == "ok" and counted[key].record.id != record.id
             for key, record in self._kept.items()
         )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _without_record(benchmark: dict[str, Any] | None) -> dict[str, Any] | None:

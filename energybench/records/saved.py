@@ -11,8 +11,9 @@ from typing import Any
 
 from energybench.errors import UsageError, printable
 from energybench.records.encoding import decoded
-from energybench.records.journal import Contents, Journal
+from energybench.records.journal import Contents
 from energybench.records.record import RunRecord, from_json
+from energybench.records.run_folder import is_run_folder, read_contents
 from energybench.records.studies import KEY as STUDY
 
 STORAGE = Path(".benchmarks")
@@ -39,7 +40,8 @@ class Run:
 
 
 def read_runs(names: Sequence[str], need_records: bool = True) -> list[Run]:
-    """Every run that `names` name: JSON files, journals, or ids in `.benchmarks/` such as `0001`.
+    """Every run that `names` name: JSON files, journals, folders of runs on a cluster, or ids in
+    `.benchmarks/` such as `0001`.
 
     Control characters in their texts are escaped, see `errors.printable`. Raises `UsageError` for a
     file that cannot be read and, with `need_records`, for one without records.
@@ -103,7 +105,8 @@ def _labels(paths: Sequence[Path]) -> list[str]:
 
 
 def _read(path: Path, label: str, need_records: bool) -> Run:
-    if ".jsonl" in (path.suffix, Path(path.stem).suffix):  # also journal.jsonl.gz
+    journal = ".jsonl" in (path.suffix, Path(path.stem).suffix)  # also journal.jsonl.gz
+    if journal or is_run_folder(path):
         return _read_journal(path, label)
     data = _json(path)
     try:
@@ -147,7 +150,7 @@ def _day(data: dict[str, Any]) -> str | None:
 
 def _read_journal(path: Path, label: str) -> Run:
     """The record of each cell that counts; raises `UsageError` where there is none."""
-    contents = Journal(path).read()
+    contents = read_contents(path)
     if not contents.entries:
         raise UsageError(f"{path} holds no finished cell")
     records = tuple(entry.record for entry in contents.counted.values())

@@ -9,6 +9,7 @@ from energybench.records.metric import ACCURACY
 from energybench.records.record import DATA_BOUND, RunRecord
 from energybench.records.stopping import at_floor, capped
 from energybench.registry import BASELINE
+from energybench.report.boards import board_lines
 from energybench.report.likeness import arithmetics, assumed, other_watts
 from energybench.report.sections import Section
 from energybench.report.sensitivity import named, sensitivity_line
@@ -114,6 +115,7 @@ def caveats(section: Section) -> list[str]:
     lines += _estimate_notes(section)
     lines += _arithmetic_notes(section)
     lines += _compression_notes(records)
+    lines += board_lines(records)
     lines += _of_studies(section)
     return [*lines, *section.notes]
 

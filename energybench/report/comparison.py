@@ -9,9 +9,9 @@ from typing import Any
 from energybench.records.metric import ACCURACY, Metric
 from energybench.records.record import RunRecord
 from energybench.report.floor import floor
-from energybench.report.likeness import notes_between, notes_within
+from energybench.report.likeness import boards, notes_between, notes_within
 from energybench.report.mismatch import mismatches
-from energybench.report.rows import Row, RowKey, in_order, labels, rows
+from energybench.report.rows import Row, RowKey, in_order, labels, rows, setting
 from energybench.report.savings import Pair, Saving, energy_ratios, mean_drop, saved_in
 from energybench.report.sensitivity import named, sensitivity_line
 from energybench.report.stats import Estimate
@@ -146,10 +146,20 @@ def finetune_s(record: RunRecord) -> float | None:
 
 
 def machine_groups(records: Iterable[RunRecord]) -> dict[str, list[RunRecord]]:
-    """Return name of the hardware -> its records; the software may differ within a group."""
-    found: dict[tuple[str, ...], list[RunRecord]] = {}
+    """Return name of the hardware -> its records; the software may differ within a group.
+
+    GPUs of one kind are one group, as on the nodes of a cluster, where each has cells of its own.
+    Where two have measured the same cell, which compares them, each is a group.
+    """
+    kinds: dict[tuple[str, ...], list[RunRecord]] = {}
     for record in records:
-        found.setdefault(_hardware(record), []).append(record)
+        kinds.setdefault(_kind(record), []).append(record)
+    found: dict[tuple[str, ...], list[RunRecord]] = {}
+    for (name, *rest), group in kinds.items():
+        apart = _measure_the_same(group)
+        for record in group:
+            own = boards(record) if apart else ()
+            found.setdefault((name, *own, *rest), []).append(record)
     names = [identity[0] for identity in found]
     return {
         name if names.count(name) == 1 else f"{name} ({', '.join(filter(None, rest))})": group
@@ -157,14 +167,24 @@ def machine_groups(records: Iterable[RunRecord]) -> dict[str, list[RunRecord]]:
     }
 
 
-def _hardware(record: RunRecord) -> tuple[str, ...]:
+def _kind(record: RunRecord) -> tuple[str, ...]:
     """Return the device's name, then the facts that tell two devices of that name apart."""
-    reading = record.phases.get("finetune")
     machine = record.machine
-    gpus = sorted(domain for domain in (reading.sources if reading else ()) if "gpu:" in domain)
     host = f"{machine.get('cpu')}, {machine.get('logical_cores')} cores"
     name = record.protocol.device_name or str(machine.get("cpu"))
-    return (name, *gpus, host, f"{machine.get('ram_gib')} GiB")
+    used = {board.removeprefix("gpu:") for board in boards(record)}
+    gpus = [gpu for gpu in machine.get("gpus") or () if gpu.get("id") in used]
+    limits = sorted(f"{gpu.get('power_limit_w')} W" for gpu in gpus)
+    return (name, *limits, host, f"{machine.get('ram_gib')} GiB")
+
+
+def _measure_the_same(records: Iterable[RunRecord]) -> bool:
+    """Whether two boards have measured the same cell."""
+    found: dict[tuple[RowKey, int], set[tuple[str, ...]]] = {}
+    for record in records:
+        key = RowKey(record.model, record.method, setting(record))
+        found.setdefault((key, record.seed), set()).add(boards(record))
+    return any(len(several) > 1 for several in found.values())
 
 
 _Draft = tuple[RowKey, dict[str, Row], dict[str, tuple[Pair, ...]]]

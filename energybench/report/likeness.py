@@ -8,6 +8,12 @@ Pair = tuple[RunRecord, RunRecord]
 """A record and the one that it is compared with, as in `savings`, which imports this module."""
 
 
+def boards(record: RunRecord) -> tuple[str, ...]:
+    """Return the GPUs whose energy is in `record`: their domains."""
+    reading = record.phases.get("finetune")
+    return tuple(sorted(one for one in (reading.sources if reading else ()) if "gpu:" in one))
+
+
 def arithmetics(records: Iterable[RunRecord]) -> str | None:
     """Return "bf16 (seed 0), tf32 (seed 1)" if seeds of one row differ in it; None if they agree.
 

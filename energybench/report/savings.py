@@ -10,7 +10,7 @@ from energybench.records.record import RunRecord
 from energybench.registry import BASELINE, is_repeat
 from energybench.report.factors import Factors, factors
 from energybench.report.floor import Floor, floor, shown_saving
-from energybench.report.likeness import arithmetics, other_watts
+from energybench.report.likeness import arithmetics, boards, other_watts
 from energybench.report.rows import OF_THE_METHOD, Row, RowKey, in_order, rows
 from energybench.report.stats import Estimate, means, ratios
 
@@ -178,7 +178,15 @@ def core(key: RowKey) -> RowKey:
 
 
 def _pairs(row: Row, base: Row) -> tuple[Pair, ...]:
-    return tuple((record, base[seed]) for seed, record in sorted(row.items()) if seed in base)
+    """Return the records with their baselines of the same seed, measured on the same GPUs.
+
+    Two boards of one kind may differ by more than a method saves.
+    """
+    return tuple(
+        (record, base[seed])
+        for seed, record in sorted(row.items())
+        if seed in base and boards(record) == boards(base[seed])
+    )
 
 
 def _against(

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from energybench.config import Cell, RunConfig
@@ -44,6 +44,13 @@ class Facts:
     """Where the ranks run; None for a single process."""
     vary: str = "order"
     """What a seed changes, see `Protocol.vary`."""
+
+    def of_kind(self) -> "Facts":
+        """Return the same facts for every machine of this kind: without the boards' own ids."""
+        boards = [gpu["id"] for gpu in self.machine.gpus]
+        names = {f"gpu:{board}": f"gpu:{place}" for place, board in enumerate(boards)}
+        sources = {names.get(domain, domain): name for domain, name in self.sources.items()}
+        return replace(self, machine=self.machine.of_kind(), sources=sources)
 
     def protocol(self, config: RunConfig) -> Protocol:
         """Collect every setting that shapes the numbers of a cell under `config`."""

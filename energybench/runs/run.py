@@ -1,13 +1,15 @@
 """One run of a matrix: plan jobs, look into journal and cache, and keep every outcome."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from energybench.compression.base import required_precision
+from energybench.compression.compose import build
 from energybench.config import Cell, RunConfig
 from energybench.energy.readings import Preparation
-from energybench.records.journal import Entry
+from energybench.records.event import STARTED
 from energybench.records.keeper import Keeper
 from energybench.records.record import RunRecord
 from energybench.runs.attempts import Attempts
@@ -17,28 +19,7 @@ from energybench.runs.jobs import Job, Outcome, Reference
 from energybench.runs.matrix import needs
 from energybench.runs.measured import Context, Measured, compared, record_of
 from energybench.runs.references import References, write_baseline
-
-
-@dataclass(frozen=True)
-class Result:
-    """A cell of this run."""
-
-    key: str
-    outcome: Outcome
-    entry: Entry | None = None
-    """The entry of the journal, if the cell did not run again."""
-    waits: bool = False
-    """Whether the cell is finished and its baseline is not: ask again after the baseline."""
-
-    @property
-    def record(self) -> RunRecord:
-        """The cell's record."""
-        return self.outcome.record
-
-    @property
-    def lacks_reference(self) -> bool:
-        """Whether the cell was tested, and compared with no baseline."""
-        return self.record.test is not None and self.record.reference_value is None
+from energybench.runs.result import Result
 
 
 def _unchanged(value: Any) -> Any:
@@ -50,7 +31,8 @@ class Run:
 
     A cell may run before its baseline; its record is compared as soon as the baseline has ended.
     `keeper` has the journal. With `resume` a cell in the journal is not run again. With
-    `checkpoints` every cell is saved in that folder after each epoch.
+    `checkpoints` every cell is saved in that folder after each epoch. With `any_of_kind` a result
+    of another machine of the same kind is as good as one of this machine.
     """
 
     def __init__(
@@ -62,6 +44,7 @@ class Run:
         checkpoints: Path | None = None,
         writes: bool = True,
         say: Callable[[str], None] = lambda line: None,
+        any_of_kind: bool = False,
     ) -> None:
         """Take the run's parts; `writes` is False on launched ranks other than the first.
 
@@ -70,6 +53,7 @@ class Run:
         self.config = config
         self.executor = executor
         self.keeper = keeper
+        self._facts = executor.facts.of_kind() if any_of_kind else executor.facts
         self._unclaimed: dict[str, Result] = {}
         self._resume = resume
         self._checkpoints = checkpoints
@@ -87,6 +71,11 @@ class Run:
         return [result.record for result in self._unclaimed.values()]
 
     @property
+    def cached_baselines(self) -> dict[tuple[str, int], RunRecord]:
+        """Baselines of the cache that served as references, by (model, seed)."""
+        return self.references.cached
+
+    @property
     def preparations(self) -> list[Preparation]:
         """Work done ahead of all cells, with its energy."""
         return [work for prepared in self._prepared.values() for work in prepared.work]
@@ -97,10 +86,16 @@ class Run:
         sizes = {model: prepared.batch_size for model, prepared in self._prepared.items()}
         return {model: size for model, size in sizes.items() if size is not None}
 
-    def prepare(self, models: Sequence[str]) -> None:
+    def prepare(self, models: Sequence[str]) -> list[Prepared]:
         """Prepare `models`, see `Executor.prepare`."""
-        for prepared in self.executor.prepare(models):
-            self._prepared[prepared.model] = prepared
+        found = self.executor.prepare(models)
+        self._prepared.update({prepared.model: prepared for prepared in found})
+        return found
+
+    def why_not(self, cell: Cell) -> str | None:
+        """Say why this run's device cannot run `cell`; None if it can."""
+        required = required_precision(build(cell.method))
+        return None if required is None else self.executor.facts.lacking.get(required)
 
     def result(
         self,
@@ -119,7 +114,7 @@ class Run:
         refuse, too.
         """
         prepared, config = self._configured(cell.model, tolerance, budget)
-        key = cell_key(cell, config, self.executor.facts, prepared)
+        key = cell_key(cell, config, self._facts, prepared)
         done = self._unclaimed.pop(key, None) or self._resumed(cell, key)
         needed = needs(cell)
         if done is not None and (needed is None or not done.lacks_reference):
@@ -165,12 +160,7 @@ class Run:
             return None
         if cell == cell.reference:
             self.references.add(entry.record, "journal")
-        if entry.benchmark is not None:
-            seconds = entry.benchmark["stats"]["total"]
-        else:  # the cell waited for its baseline when the run ended
-            trained = entry.record.phases.get("finetune")
-            seconds = None if trained is None else trained.duration_s
-        return Result(key, Outcome(entry.record, seconds), entry)
+        return Result(key, Outcome(entry.record, entry.seconds), entry)
 
     def _waiting(self, result: Result) -> Result:
         """Set a finished cell aside until its baseline has ended, safe in the journal."""
@@ -185,7 +175,7 @@ class Run:
     ) -> Reference | None:
         """Find a baseline that has ended: in this run, in the journal, `cached` in the cache."""
         facts = self.executor.facts
-        key = cell_key(baseline, config, facts, prepared)
+        key = cell_key(baseline, config, self._facts, prepared)
         file = baseline_file(baseline, config, facts, prepared) if cached else None
         return self.references.find(baseline, key, file, facts.protocol(config))
 
@@ -196,7 +186,7 @@ class Run:
 
         Where that is interrupted, the result that `waits` for it has no caller again.
         """
-        key = cell_key(baseline, config, self.executor.facts, prepared)
+        key = cell_key(baseline, config, self._facts, prepared)
         result = self._ran(baseline, config, key, None)
         self.keep(result)
         self._unclaimed[key] = result
@@ -220,6 +210,7 @@ class Run:
     def _submit(
         self, cell: Cell, config: RunConfig, key: str, reference: Reference | None
     ) -> Outcome:
+        self.keeper.note(STARTED, cell)
         folder = None if self._checkpoints is None else str(self._checkpoints)
         job = Job(cell, config, key, reference, folder, self._resume)
         outcome = self._attempts.run(lambda: self.executor.submit(job).result())

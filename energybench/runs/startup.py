@@ -75,7 +75,8 @@ def open_rank(
     return open_session(config, progress, group=group, say=say)
 
 
-def _source(config: RunConfig) -> Source:
+def source_of(config: RunConfig) -> Source:
+    """Return the data set that `config` names; raises `UsageError` for an unknown one."""
     kind, _, location = config.dataset.partition(":")
     source: Source = DATASETS.get(kind)(location)
     return source
@@ -94,7 +95,7 @@ def _checked(
     check_precision(config.precision, device)
     if config.compile:
         check_compiler(device)
-    source = _source(config)
+    source = source_of(config)
     data = source.prepare((), device, config.data, Progress(None), lambda line: None)
     if config.vary == "all" and not varies(data, config):
         raise UsageError(

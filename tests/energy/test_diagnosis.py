@@ -60,8 +60,8 @@ def test_a_machine_with_counters(two_gpus: FakeNvml, powercap: FakePowercap) -> 
     assert f"{first} (nvml_counter)" in text
     assert "did not change" in text
     assert f"NVML 1: gpu:{gpu_id(OTHER)} NVIDIA A100" in inventory_text(found.inventory)
-    names = {"machine", "nvml_gpus", "cuda_gpus", "notes", "meters", "automatic", "idle_watts"}
-    own = {"idle_s", "assumptions", "idle_refused", "busy"}
+    names = {"machine", "nvml_gpus", "cuda_gpus", "notes", "locks", "meters", "automatic"}
+    own = {"idle_watts", "idle_s", "assumptions", "idle_refused", "busy"}
     assert found.to_json().keys() == names | own
     assert found.assumptions is not None
     assert found.assumptions.mode is None, "RAPL reads the processor"

@@ -16,6 +16,7 @@ from support.locks import HOLD, end, start_holder
 
 from energybench.energy import lock
 from energybench.energy.lock import InUse, exclusive_use, resources
+from energybench.energy.lock_folder import lock_folder
 from energybench.errors import UsageError
 
 
@@ -312,12 +313,12 @@ def test_a_folder_where_anyone_may_remove_locks_is_mended_or_refused(
     tmp_path.chmod(0o777)
     monkeypatch.setenv("ENERGYBENCH_LOCKS", str(tmp_path))
     if owned:
-        assert lock._shared_folder() == tmp_path
+        assert lock_folder() == tmp_path
         assert tmp_path.stat().st_mode & 0o7777 == 0o1777
     else:
         monkeypatch.setattr(os, "getuid", lambda: tmp_path.stat().st_uid + 1)
         with pytest.raises(UsageError, match=r"lacks the sticky bit; let its owner chmod \+t it"):
-            lock._shared_folder()
+            lock_folder()
 
 
 def test_a_folder_that_is_a_file_is_refused(
@@ -326,13 +327,13 @@ def test_a_folder_that_is_a_file_is_refused(
     (tmp_path / "locks").touch()
     monkeypatch.setenv("ENERGYBENCH_LOCKS", str(tmp_path / "locks"))
     with pytest.raises(UsageError, match=r"is not a folder.*ENERGYBENCH_LOCKS"):
-        lock._shared_folder()
+        lock_folder()
 
 
 def test_a_private_folder_stays_private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tmp_path.chmod(0o700)
     monkeypatch.setenv("ENERGYBENCH_LOCKS", str(tmp_path))
-    lock._shared_folder()
+    lock_folder()
     assert tmp_path.stat().st_mode & 0o7777 == 0o700
 
 
@@ -351,5 +352,5 @@ def test_jobs_with_folders_of_their_own_meet(monkeypatch: pytest.MonkeyPatch) ->
     folders = set()
     for job in ("/scratch/job1", "/scratch/job2"):
         monkeypatch.setattr(tempfile, "tempdir", job)
-        folders.add(lock._shared_folder())
+        folders.add(lock_folder())
     assert len(folders) == 1

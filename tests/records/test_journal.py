@@ -198,6 +198,7 @@ def test_a_right_checksum_of_wrong_contents_is_a_damaged_line(
 
 def test_a_line_that_is_whole_is_read_though_its_cell_was_not_timed() -> None:
     untimed = from_line(line_of(payload(benchmark=None))[:-1])
+    assert isinstance(untimed, Entry)
     assert untimed.benchmark is None
     with pytest.raises(DamagedLineError, match="not a whole entry"):
         from_line(b"")

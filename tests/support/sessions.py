@@ -19,6 +19,7 @@ from typing import IO, Any
 
 import pytest
 
+from energybench.app.cli.main import main
 from support.waiting import wait_until
 
 LONGEST_S = 240.0
@@ -26,7 +27,10 @@ LONGEST_S = 240.0
 
 
 class ForkedSession:
-    """`python -m pytest ARGUMENTS`, with the members of `subprocess.Popen` that tests need."""
+    """`python -m pytest ARGUMENTS`, with the members of `subprocess.Popen` that tests need.
+
+    Another `module` than pytest is `energybench`.
+    """
 
     stdin = None
 
@@ -36,6 +40,7 @@ class ForkedSession:
         arguments: Sequence[str],
         stdout: IO[Any] | None = None,
         stderr: IO[Any] | None = None,
+        module: str = "pytest",
     ) -> None:
         """Start in `folder`; without files, `communicate` returns the output."""
         self._kept = None if stdout else tempfile.NamedTemporaryFile()  # noqa: SIM115
@@ -44,7 +49,7 @@ class ForkedSession:
         paths = [_path(file) for file in (out, stderr or out)]
         environment = dict(os.environ)
         self._process = preloaded_context().Process(
-            target=_run, args=(str(folder), tuple(arguments), environment, *paths)
+            target=_run, args=(module, str(folder), tuple(arguments), environment, *paths)
         )
         self._process.start()
 
@@ -129,10 +134,23 @@ def preloaded_context() -> ForkServerContext:
     return context
 
 
+def command(folder: Path, *arguments: str, timeout: float = 120.0) -> tuple[int, str]:
+    """Run `energybench ARGUMENTS` in a process of its own: its exit status and output."""
+    process = ForkedSession(folder, arguments, module="energybench")
+    output, _ = process.communicate(timeout)
+    assert process.returncode is not None
+    return process.returncode, output
+
+
 def _run(
-    folder: str, arguments: tuple[str, ...], environment: dict[str, str], out: str, err: str
+    module: str,
+    folder: str,
+    arguments: tuple[str, ...],
+    environment: dict[str, str],
+    out: str,
+    err: str,
 ) -> None:
-    """Do what `python -m pytest` does in a process that just starts."""
+    """Do what `python -m MODULE` does in a process that just starts."""
     sys.stdin.close()
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
@@ -149,10 +167,12 @@ def _run(
         signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the suite itself may run under nohup
     own = [path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path]
     sys.path[:] = ["", *own, *(path for path in sys.path if path not in own)]
-    sys.argv = ["pytest", *arguments]
+    sys.argv = [module, *arguments]
     multiprocessing.set_start_method(None, force=True)  # the platform's own, not forkserver's
     try:
-        code = pytest.console_main()
+        code = int(pytest.console_main() if module == "pytest" else main(arguments))
+    except SystemExit as error:  # argparse's
+        code = error.code if isinstance(error.code, int) else 1
     finally:
         atexit._run_exitfuncs()
         sys.stdout.flush()

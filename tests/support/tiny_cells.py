@@ -15,7 +15,7 @@ from energybench.energy.machine import describe_machine
 from energybench.energy.meters.replay import ReplayMeter
 from energybench.energy.windows import MeterSet
 from energybench.progress import Progress
-from energybench.records.journal import Contents, Entry, Journal
+from energybench.records.journal import Contents, Entry, Event, Journal
 from energybench.records.keeper import Keeper
 from energybench.records.record import CompressionReport, RunRecord
 from energybench.registry import METHODS, MODELS
@@ -71,7 +71,8 @@ class MemoryJournal(Journal):
         super().__init__(Path("nowhere"))
         self.entries: list[Entry] = []
 
-    def append(self, entry: Entry) -> None:
+    def append(self, entry: Entry | Event) -> None:
+        assert isinstance(entry, Entry), "an ordinary session notes no event"
         self.entries.append(entry)
 
     def read(self, known: Contents | None = None) -> Contents:

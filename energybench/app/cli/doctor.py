@@ -75,6 +75,8 @@ def _inventory_lines(found: "Inventory") -> Iterator[str]:
             yield f"  {title} {index}: gpu:{gpu['id']} {gpu['name']}"
     for note in found.notes:
         yield f"  {note}"
+    yield ""
+    yield f"Locks: {found.locks}"
 
 
 def findings_text(found: "Diagnosis") -> str:

@@ -35,7 +35,7 @@ def add_commands(commands: "argparse._SubParsersAction[Any]") -> None:
 
 
 def _add_path(parser: argparse.ArgumentParser) -> None:
-    text = f"default: {DEFAULT_JOURNAL}"
+    text = f"a journal, or the folder of a run on a cluster (default: {DEFAULT_JOURNAL})"
     parser.add_argument("journal", nargs="?", default=DEFAULT_JOURNAL, help=text)
 
 
@@ -65,9 +65,9 @@ def _export(options: argparse.Namespace) -> None:
 
 def _contents(name: str) -> "Contents":
     """Read a journal and report its damaged lines; raise `UsageError` if it has no cell."""
-    from energybench.records.journal import Journal
+    from energybench.records.run_folder import read_contents
 
-    contents = Journal(Path(name)).read()
+    contents = read_contents(Path(name))
     for phrase in contents.damaged:
         print(f"energybench: {printable(name)}, {phrase}", file=sys.stderr)
     if not contents.entries:

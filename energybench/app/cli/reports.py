@@ -47,11 +47,15 @@ def add_commands(commands: "argparse._SubParsersAction[Any]") -> None:
 
 
 def _add_runs(parser: argparse.ArgumentParser) -> None:
-    text = "JSON as pytest-benchmark saved it, an id in .benchmarks/ such as 0001, or a journal"
+    text = (
+        "JSON as pytest-benchmark saved it, an id in .benchmarks/ such as 0001, a journal, or the "
+        "folder of a run on a cluster"
+    )
     parser.add_argument("runs", nargs="+", metavar="RUN", help=text)
 
 
 def _show(options: argparse.Namespace) -> None:
+    from energybench.report.boards import board_lines
     from energybench.report.missing import cells_without_energy
     from energybench.report.sensitivity import estimate_line
     from energybench.report.tables.results import result_table
@@ -61,8 +65,12 @@ def _show(options: argparse.Namespace) -> None:
         print(result_table(run.records, options.format, width=width))
         if options.format == "tsv":
             continue
-        moved = estimate_line(run.records)
-        for line in [*cells_without_energy(run.records), *([moved] if moved else [])]:
+        notes = (
+            *cells_without_energy(run.records),
+            estimate_line(run.records),
+            *board_lines(run.records),
+        )
+        for line in filter(None, notes):
             print(f"\n{line}")
 
 

@@ -9,6 +9,7 @@ pytest_plugins = [
     "energybench.app.plugin.hangup",
     "energybench.app.plugin.torchrun",
     "energybench.app.plugin.together",
+    "energybench.app.plugin.on_cluster",
     "energybench.app.plugin.running",
     "energybench.app.plugin.block",
     "energybench.app.plugin.cells",

@@ -19,8 +19,9 @@ from energybench.errors import EnergybenchError, legible
 if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture
 
+    from energybench.app.plugin.state import AnyRun
     from energybench.records.record import RunRecord
-    from energybench.runs.run import Result, Run
+    from energybench.runs.result import Result
 
 
 class JournaledClock:
@@ -110,6 +111,7 @@ def _cell_runner(
             state.early[request.node.nodeid] = result.record, benchmark.stats
             wait_for_baseline(request.node)
         _keep(result, run, benchmark, state)
+        state.resulted.add(request.node.nodeid)
         record = result.record
         if result.outcome.broken:
             request.session.shouldstop = (
@@ -125,7 +127,7 @@ def _cell_runner(
     return run_cell
 
 
-def _keep(result: "Result", run: "Run", benchmark: "BenchmarkFixture", state: PytestRun) -> None:
+def _keep(result: "Result", run: "AnyRun", benchmark: "BenchmarkFixture", state: PytestRun) -> None:
     """Give a result to pytest-benchmark, to the session's table, and to the journal."""
     outcome = result.outcome
     timed = _time(result, benchmark)
@@ -210,13 +212,14 @@ def _write_table(terminalreporter: pytest.TerminalReporter, state: PytestRun) ->
     run = state.run
     if run is None or not state.records:
         return
+    from energybench.report.boards import board_lines
     from energybench.report.floor import floor, wide_floor_line
     from energybench.report.missing import cells_without_energy
     from energybench.report.sensitivity import estimate_line
     from energybench.report.tables.results import result_table
 
     terminalreporter.write_sep("-", "energybench: energy of fine-tuning")
-    cached = run.references.cached
+    cached = run.cached_baselines
     gate = state.options.gate
     terminalreporter.write_line(result_table(state.measured, cached=cached, gate=gate))
     for line in cells_without_energy(state.measured):
@@ -224,6 +227,7 @@ def _write_table(terminalreporter: pytest.TerminalReporter, state: PytestRun) ->
     notes = (
         wide_floor_line(floor(state.measured)),
         estimate_line([*cached.values(), *state.measured]),
+        *board_lines(state.measured),
     )
     for note in filter(None, notes):
         terminalreporter.write_line(note)
@@ -233,6 +237,7 @@ def _write_table(terminalreporter: pytest.TerminalReporter, state: PytestRun) ->
         terminalreporter.write_line(f"largest batch of {model} that fits: {size} images")
     if state.resumed:
         kept = legible(str(run.keeper.path))
-        terminalreporter.write_line(f"resumed from {kept}: {state.resumed} cells")
+        verb = "resumed" if state.attached is None else "played back"
+        terminalreporter.write_line(f"{verb} from {kept}: {state.resumed} cells")
     for line in run.keeper.complaints():
         terminalreporter.write_line(f"energybench: {line}", yellow=True)

@@ -17,11 +17,21 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """Write the line below all that pytest writes."""
     state = config.stash.get(RUN, None)
     reporter = config.pluginmanager.getplugin("terminalreporter")
-    if state is None or state.run is None or reporter is None or not state.run.keeper.has_all:
+    if state is None or reporter is None:
+        return
+    interrupted = config.stash.get(_ENDED, 0) == pytest.ExitCode.INTERRUPTED
+    if state.attached is not None:
+        if interrupted:
+            reporter.write_line(
+                "energybench: detached, and the jobs go on; the same command attaches again, "
+                f"`energybench cancel {state.attached.folder}` ends them"
+            )
+        return
+    if state.run is None or not state.run.keeper.has_all:
         return
     command = f"the same command{'' if state.options.resume else ' with --energy-resume'}"
     cut = sum(record.status == "interrupted" for record in state.measured)
-    if config.stash.get(_ENDED, 0) == pytest.ExitCode.INTERRUPTED:
+    if interrupted:
         reporter.write_line(
             f"energybench: interrupted; {command} goes on from {state.run.keeper.path}"
         )

@@ -20,9 +20,15 @@ def _facts() -> dict[str, Any]:
 def pytest_benchmark_update_machine_info(
     config: pytest.Config, machine_info: dict[str, Any]
 ) -> None:
-    """Add the stable facts that identify this machine, once cells have run."""
-    if config.stash[RUN].run is not None:
+    """Add the stable facts that identify this machine, once cells have run.
+
+    Of a run on a cluster they are those of its last cell.
+    """
+    state = config.stash[RUN]
+    if state.attached is None and state.run is not None:
         machine_info[KEY] = _facts()
+    elif state.records:
+        machine_info[KEY] = state.records[-1].machine
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True, optionalhook=True)

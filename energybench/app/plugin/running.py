@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from energybench.app.plugin.mark import MATRIX_MARK
+from energybench.app.plugin.on_cluster import attached, check_data, live_progress, origin
 from energybench.app.plugin.options import with_flag
 from energybench.app.plugin.state import NOT_RUNNING, RUN, PytestRun, cell_of
 from energybench.app.plugin.torchrun import (
@@ -38,10 +39,13 @@ def pytest_runtestloop(session: pytest.Session) -> None:
             "energybench times with pytest-benchmark; leave out -p no:benchmark "
             "(--benchmark-disable runs the cells without timing statistics)"
         )
-    leave_to_rank_0(config)
     run = config.stash[RUN]
     run.resources = ExitStack()
     try:
+        if run.attached is not None:
+            run.run = attached(config, run.attached, _sayer(config))
+            return
+        leave_to_rank_0(config)
         _open(config, run, models, run.resources)
     except EnergybenchError as error:
         raise pytest.UsageError(with_flag(error)) from error
@@ -61,12 +65,15 @@ def _open(
     options, terminal = state.options, state.terminal
     reporter = config.pluginmanager.getplugin("terminalreporter")
     say = _sayer(config)
-    keeper = Keeper(kept, options.resume)
+    keeper = Keeper(kept, options.resume, origin() if state.block else None)
+    before = reporter.ensure_newline if reporter else lambda: None
+    live = None if rank() or state.cluster is None else live_progress(state.cluster, terminal)
+    progress = Progress(terminal, before) if live is None else live
     setup = Setup(
         config=options.run,
         models=tuple(models),
         world_size=options.world_size,
-        progress=Progress(terminal, reporter.ensure_newline if reporter else lambda: None),
+        progress=progress,
         terminal=None if terminal is None else os.ttyname(terminal.fileno()),
         say=say,
     )
@@ -76,8 +83,11 @@ def _open(
         resources.enter_context(executor.exclusive_use(options.wait, say))
     resources.enter_context(interruptible())
     checkpoints = keeper.path.parent / "checkpoints" if options.checkpoint else None
-    run = Run(options.run, executor, keeper, options.resume, checkpoints, not rank(), say)
-    run.prepare(models)
+    writes, of_kind = not rank(), state.block is not None
+    run = Run(options.run, executor, keeper, options.resume, checkpoints, writes, say, of_kind)
+    prepared = run.prepare(models)
+    if state.cluster is not None:
+        check_data(state.cluster, prepared)
     state.run = run
 
 
@@ -101,12 +111,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     run, cell = item.config.stash[RUN].run, cell_of(item)
     if run is None or cell is None:
         return
-    from energybench.compression.base import required_precision
-    from energybench.compression.compose import build
-
-    required = required_precision(build(cell.method))
-    reason = None if required is None else run.executor.facts.lacking.get(required)
+    try:
+        reason = run.why_not(cell)
+    except EnergybenchError as error:
+        pytest.fail(str(error), pytrace=False)
     if reason is not None:
+        from energybench.records.event import SKIPPED
+
+        run.keeper.note(SKIPPED, cell, reason)
         pytest.skip(reason)
 
 
@@ -137,7 +149,10 @@ def open_session(config: pytest.Config) -> "Session":
         message = f"this needs @pytest.mark.{MATRIX_MARK}(models=..., methods=...)"
         pytest.fail(message, pytrace=False)
     from energybench.runs.executors.in_process import InProcess
+    from energybench.runs.run import Run
 
+    if not isinstance(run, Run):
+        pytest.fail("this test measures by itself; leave out --energy-run", pytrace=False)
     if not isinstance(run.executor, InProcess):
         message = "this test measures in its own process; leave out --energy-world-size"
         pytest.fail(message, pytrace=False)

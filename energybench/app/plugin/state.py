@@ -25,7 +25,21 @@ if TYPE_CHECKING:
     from contextlib import ExitStack
 
     from energybench.records.record import RunRecord
+    from energybench.runs.clusters.attached import Attached
+    from energybench.runs.clusters.plan import ArrayTask, Plan, RunFolder
     from energybench.runs.run import Run as MatrixRun
+
+    AnyRun = MatrixRun | Attached
+
+
+@dataclass(frozen=True)
+class OnCluster:
+    """The run on a cluster that a session belongs to."""
+
+    folder: "RunFolder"
+    plan: "Plan"
+    task: "ArrayTask | None" = None
+    """The block that this session runs; None where it only shows the run."""
 
 
 @dataclass
@@ -37,8 +51,10 @@ class PytestRun:
     """The options that the session's marks set; None before the first mark."""
     terminal: TextIO | None = None
     """A copy of standard output that pytest does not capture; None if it is not a terminal."""
-    run: "MatrixRun | None" = None
+    run: "AnyRun | None" = None
     """The run of the cells; None before the first cell."""
+    cluster: OnCluster | None = None
+    """The run on a cluster that the session shows or runs a block of; None for most."""
     records: "list[RunRecord]" = field(default_factory=list)
     timed: set[int] = field(default_factory=set)
     """Indices of the records for which pytest-benchmark has a timing."""
@@ -47,6 +63,18 @@ class PytestRun:
     resumed: int = 0
     """Number of records taken from an earlier run's journal."""
     resources: "ExitStack | None" = None
+    resulted: set[str] = field(default_factory=set)
+    """Ids of the tests whose cell has a result."""
+
+    @property
+    def attached(self) -> OnCluster | None:
+        """The run on a cluster that the session only shows; None where it measures itself."""
+        return None if self.cluster is None or self.cluster.task is not None else self.cluster
+
+    @property
+    def block(self) -> "ArrayTask | None":
+        """The block of a cluster's run that the session runs; None for most."""
+        return None if self.cluster is None else self.cluster.task
 
     @property
     def measured(self) -> "list[RunRecord]":

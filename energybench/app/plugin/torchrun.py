@@ -85,6 +85,11 @@ def leave_to_rank_0(config: pytest.Config) -> None:
     if capture is not None:
         capture.start_global_capturing()
         capture.suspend_global_capture()
+    write_no_files(config)
+
+
+def write_no_files(config: pytest.Config) -> None:
+    """Let a session write neither JSON nor XML at its end."""
     saving = getattr(config, "_benchmarksession", None)
     for name in SAVING:
         if hasattr(saving, name):
@@ -96,10 +101,10 @@ def leave_to_rank_0(config: pytest.Config) -> None:
 
 def journal(path: Path) -> "Journal":
     """Return the session's journal; on ranks other than the first, one without any file."""
-    from energybench.records.journal import Contents, Entry, Journal
+    from energybench.records.journal import Contents, Entry, Event, Journal
 
     class Unkept(Journal):
-        def append(self, entry: Entry) -> None:
+        def append(self, entry: Entry | Event) -> None:
             """Keep nothing."""
 
         def check(self) -> None:

@@ -86,6 +86,16 @@ class Slow(Baseline):
         time.sleep(1.0)
 
 
+class Held(Baseline):
+    """Trains on once a file "go" is there, or after minutes."""
+    name = "held"
+
+    def after_step(self, model):
+        end = time.monotonic() + 240.0
+        while not os.path.exists("go") and time.monotonic() < end:
+            time.sleep(0.05)
+
+
 class Hungry(Baseline):
     """Runs out of memory while training."""
     name = "hungry"
@@ -107,6 +117,7 @@ hungry = tiny_methods:Hungry
 die = tiny_methods:DieOnRank1
 stumble = tiny_methods:StumbleOnRank1
 slow = tiny_methods:Slow
+held = tiny_methods:Held
 """
 
 BENCHMARK = """

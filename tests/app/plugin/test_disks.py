@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.fake_slurm import fake_slurm
+from support.sessions import command
 
 from energybench.records.journal import Journal
 
@@ -101,3 +103,24 @@ def test_a_full_disk_leaves_every_line_of_the_journal_whole(tmp_path: Path) -> N
     assert found.damaged == ()
     assert [one.key for one in found.entries] == [*map(str, range(int(written))), "after"]
     assert int(written) >= 1
+
+
+def test_a_run_folder_that_is_full_costs_no_cell_of_a_block(
+    session: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, cache: Path
+) -> None:
+    fake_slurm(session.path / "bin", monkeypatch)
+    run = session.path / "run"
+    matrix = ("test_bench.py", "--energy-max-epochs=2", "--energy-methods=baseline")
+    assert command(session.path, "submit", f"--run={run}", "--", *matrix)[0] == 0
+    block = (sys.executable, "-m", "energybench", "run-block", str(run), "0")
+    done = on_a_disk("size=4k", run / "journal", *block)  # room for the start of a cell
+    assert done.returncode == 1, done.stdout
+    assert "1 cells are not in the journal" in done.stdout
+    (rescued,) = (cache / "rescued").glob("*-0000-tiny-seed0.jsonl")
+    assert f"cells of 0000-tiny-seed0 are in {rescued}; append it to {run}" in done.stderr
+    (entry,) = Journal(rescued).read().entries
+    assert (entry.record.method, entry.record.status) == ("baseline", "ok")
+    (run / "journal" / "0000-tiny-seed0.jsonl").write_bytes(rescued.read_bytes())
+    assert command(session.path, "run-block", str(run), "0", timeout=240.0)[0] == 0
+    (kept,) = Journal(run / "journal" / "0000-tiny-seed0.jsonl").read().entries
+    assert kept.record == entry.record, "it did not run again"
