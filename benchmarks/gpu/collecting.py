@@ -93,8 +93,8 @@ def _checks(
         yield asdict(Check(name=f"part {part.label}, {step}", device_name=device, reason=why))
     left, asked = len(found.left), len(found.asked_for)
     reason = f"{left} are left for the next run" if left else ""
-    told = f"{asked - left} of {asked}"
-    yield asdict(Check(f"part {part.label}, finished tests", device, told, reason=reason))
+    count = f"{asked - left} of {asked}"
+    yield asdict(Check(f"part {part.label}, finished tests", device, count, reason=reason))
 
 
 def _device(data: dict[str, Any], lines: list[dict[str, Any]]) -> str:

@@ -154,13 +154,18 @@ def _matrix(place: Place) -> list[Step]:
 def _photographs(place: Place) -> list[Step]:
     folder = place.scratch / "photographs"
     model, count = (REHEARSED, 16) if place.rehearsal else ("resnet50", 20_000)
-    options = (
+    options: tuple[str, ...] = (
         *("benchmarks/gpu/test_photographs.py", f"--energy-dataset=folder:{folder}"),
         *(f"--energy-models={model}", f"--energy-weights={place.weights}"),
         *("--energy-vary=order", "--energy-tolerance=100"),
     )
     cache = f"--energy-data-cache={place.scratch / 'pixels'}"
-    largest = ("benchmarks/test_finetune.py", *options[1:], cache, "--energy-batch-size=auto")
+    largest: tuple[str, ...] = (
+        "benchmarks/test_finetune.py",
+        *options[1:],
+        cache,
+        "--energy-batch-size=auto",
+    )
     largest += ("--energy-methods=baseline", "--energy-max-epochs=1")
     if place.rehearsal:
         options += ("--energy-batch-size=8", "--energy-methods=baseline", *SHORT)
