@@ -68,7 +68,8 @@ class QLora(Lora):
 class Frozen4Bit(nn.Module):
     """A frozen Linear, (..., inputs) -> (..., outputs), whose weight is kept in NF4.
 
-    The weight never changes, and is no part of the model's state. It stays on its device.
+    The weight never changes, and stays on its device. The state has the values of the four bits
+    as `weight`, and loading a state leaves them.
     """
 
     def __init__(self, layer: nn.Linear, library: Any) -> None:
@@ -89,6 +90,14 @@ class Frozen4Bit(nn.Module):
             inputs, self.packed.t(), quant_state=self._scales, bias=self.bias
         )
         return found
+
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        destination[f"{prefix}weight"] = self.restored().weight.detach()
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *others: Any) -> None:
+        own = {name: value for name, value in state_dict.items() if name != f"{prefix}weight"}
+        super()._load_from_state_dict(own, prefix, *others)
 
     def restored(self) -> nn.Linear:
         """Return a Linear with the value of the four bits as its weight."""

@@ -30,7 +30,7 @@ COMPOSED = [
     "freeze-bn+lora",
 ]
 OWN_TESTS = "qlora"
-"""Quantizes whatever that costs, and keeps it out of the model's state: `test_qlora.py`."""
+"""Quantizes whatever that costs: `test_qlora.py`."""
 ALL = [*(name for name in METHODS.names() if name != OWN_TESTS), *COMPOSED]
 
 IMAGES = torch.randn(8, 1, 8, 8, generator=torch.Generator().manual_seed(3))

@@ -12,7 +12,11 @@ from energybench.compression.compose import build
 from energybench.records.record import CompressionReport
 from energybench.registry import METHODS, MODELS, image_models
 
-METHOD_NAMES = [*METHODS.names(), "prune-channels+lowrank+prune-2to4+stego", "lowrank+prune+stego"]
+METHOD_NAMES = [
+    *(name for name in METHODS.names() if name != "qlora"),
+    "prune-channels+lowrank+prune-2to4+stego",
+    "lowrank+prune+stego",
+]
 IN_SHORT = "resnet18"
 
 Constraint = Callable[[Compression, nn.Module, CompressionReport], Callable[[], None]]

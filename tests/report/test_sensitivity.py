@@ -86,7 +86,7 @@ def test_show_and_the_table_of_a_run_end_with_the_line(
     assert "estimate:" not in capsys.readouterr().out
     baseline, stego = PAIR
     run: Any = SimpleNamespace(
-        references=SimpleNamespace(cached={("resnet18", 0): baseline}),
+        cached_baselines={("resnet18", 0): baseline},
         unclaimed=(),
         preparations=(),
         batch_sizes={},

@@ -22,6 +22,8 @@ import pytest
 from energybench.app.cli.main import main
 from support.waiting import wait_until
 
+ROOT = str(Path(__file__).parents[2])
+"""The clone. In its sessions' path pytest would find energybench a second time."""
 LONGEST_S = 240.0
 """Seconds after which a session that has not ended is killed, and its test fails."""
 
@@ -166,7 +168,7 @@ def _run(
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the suite itself may run under nohup
     own = [path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path]
-    sys.path[:] = ["", *own, *(path for path in sys.path if path not in own)]
+    sys.path[:] = ["", *own, *(path for path in sys.path if path not in (*own, ROOT))]
     sys.argv = [module, *arguments]
     multiprocessing.set_start_method(None, force=True)  # the platform's own, not forkserver's
     try:
