@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from energybench.compression.base import precisions_of
 from energybench.compression.compose import build, compress
 from energybench.compression.lora import Lora
+from energybench.compression.qlora import QLora
 from energybench.compression.weights import covered_weights
 from energybench.errors import CellError, UsageError
 
@@ -85,14 +86,21 @@ def test_frozen_weights_below_adapters_are_cleared_and_stay_so(
     assert any((value.detach().view(torch.int32) & 0xFFFF).any() for value in merged.values())
 
 
-def test_without_peft_it_says_what_to_install(
-    network: nn.Sequential, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("method", "library", "extra"),
+    [(Lora, "peft", "language"), (QLora, "bitsandbytes", "qlora"), (QLora, "peft", "language")],
+)
+def test_without_its_library_it_says_what_to_install(
+    network: nn.Sequential,
+    monkeypatch: pytest.MonkeyPatch,
+    method: type[Lora],
+    library: str,
+    extra: str,
 ) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "peft", None)
+    monkeypatch.setitem(__import__("sys").modules, library, None)
     before = list(network.state_dict())
-    with pytest.raises(
-        UsageError, match=r"lora needs peft .*pip install 'energybench\[language\]'"
-    ):
-        Lora().compress(network, SCORE, 1.0)
+    says = rf"lora needs {library} .*pip install 'energybench\[{extra}\]'"
+    with pytest.raises(UsageError, match=says):
+        method().compress(network, SCORE, 1.0)
     assert list(network.state_dict()) == before
     assert len(trainable(network)) == len(list(network.parameters()))

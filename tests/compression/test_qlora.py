@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from energybench.compression.compose import compress
 from energybench.compression.qlora import Frozen4Bit, QLora
-from energybench.errors import CellError, UsageError
+from energybench.errors import CellError
 
 SCORE = by_accuracy(lambda model: 1.0)
 Train = Callable[[nn.Module, Callable[[nn.Module], None]], None]
@@ -83,15 +83,3 @@ def test_a_language_model_keeps_its_tied_embedding() -> None:
 def test_a_network_of_convolutions_is_refused() -> None:
     with pytest.raises(CellError, match="qlora: the model has no Linear whose weight is its own"):
         QLora().compress(nn.Sequential(nn.Conv2d(3, 4, 3)), SCORE, 1.0)
-
-
-def test_without_bitsandbytes_it_says_what_to_install(
-    network: nn.Sequential, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "bitsandbytes", None)
-    before = list(network.state_dict())
-    with pytest.raises(
-        UsageError, match=r"qlora needs bitsandbytes .*pip install 'energybench\[qlora\]'"
-    ):
-        QLora().compress(network, SCORE, 1.0)
-    assert list(network.state_dict()) == before
