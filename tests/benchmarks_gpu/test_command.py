@@ -1,8 +1,5 @@
 """The command `python -m benchmarks.gpu`: what it asks of a machine, and a rehearsed part."""
 
-import json
-import subprocess
-import sys
 from importlib import metadata
 from pathlib import Path
 
@@ -13,10 +10,6 @@ from packaging.requirements import Requirement
 from benchmarks.gpu import needs
 from benchmarks.gpu.__main__ import main
 from benchmarks.gpu.needs import WHEELS, findings
-from energybench.records.saved import read_runs
-from energybench.report.page import page
-
-ROOT = Path(__file__).parents[2]
 
 
 def test_the_parts_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -87,24 +80,6 @@ def test_the_wheels_are_pinned_to_versions_that_the_project_takes() -> None:
         if one.name in listed:
             (pinned,) = listed[one.name].specifier
             assert one.specifier.contains(pinned.version), one
-
-
-def test_a_rehearsed_part_leaves_a_json_for_the_report(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.gpu", "--rehearse", "1", "-o", str(tmp_path)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    path = tmp_path / "1-meters.json"
-    names = {one["name"] for one in json.loads(path.read_text())["energybench"]["studies"]}
-    assert {"ceiling, fp32", "ceiling, memory", "part 1-meters, finished tests"} <= names
-    text = page(read_runs([str(path)], need_records=False))
-    assert "Checks of the machine" in text
-    assert "checks of this machine, without any fine-tuning" in text
 
 
 def test_a_clone_that_is_not_installed_can_pretrain(monkeypatch: pytest.MonkeyPatch) -> None:

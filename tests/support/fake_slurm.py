@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 COMMANDS = {
-    "sinfo": "echo h100,big; echo a100",
+    "sinfo": 'case "$*" in *%n*) hostname;; *) echo h100,big; echo a100;; esac',
     "sbatch": 'cat > "$0.script"; echo "$@" >> "$0.arguments"; echo 12',
     "squeue": "true",
     "scancel": "true",

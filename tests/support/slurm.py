@@ -148,10 +148,23 @@ class Slurm:
         (self.root / f"{daemon}.pid").unlink(missing_ok=True)
 
     def free(self, job: str) -> None:
-        """Let a job run that was put back into the queue: Slurm waits two minutes by itself."""
-        until(lambda: "PENDING" in self.ask("squeue", f"--jobs={job}", "-h", "-o", "%T"))
-        until(lambda: "BeginTime" in self.ask("squeue", f"--jobs={job}", "-h", "-o", "%r"))
-        self.ask("scontrol", "update", f"jobid={job}", "StartTime=now")
+        """Let a job run that is put back into the queue: Slurm waits two minutes by itself."""
+        until(lambda: "PENDING" in self._state(job))
+        self.until_runs(job)
+
+    def until_runs(self, job: str) -> None:
+        """Wait until a job runs: release it where Slurm holds it, and let it begin at once."""
+
+        def runs() -> bool:
+            if "PENDING" in self._state(job):
+                self.ask("scontrol", "release", job)
+                self.ask("scontrol", "update", f"jobid={job}", "StartTime=now")
+            return "RUNNING" in self._state(job)
+
+        until(runs)
+
+    def _state(self, job: str) -> str:
+        return self.ask("squeue", f"--jobs={job}", "-h", "-o", "%T")
 
     def lose(self, name: str, process: int) -> None:
         """Let a node die: its daemon, the job that has `process`, and the job's own daemon."""

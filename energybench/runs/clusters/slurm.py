@@ -46,6 +46,11 @@ class Queued:
         """Whether it has a node."""
         return self.state in _WITH_A_NODE
 
+    @property
+    def held(self) -> bool:
+        """Whether Slurm does not start it by itself, such as after a launch that failed."""
+        return not self.runs and "held" in self.reason.lower()
+
 
 @dataclass(frozen=True)
 class Ended:
@@ -102,6 +107,11 @@ def check_kinds(kinds: Iterable[str]) -> None:
         if kind not in features:
             known = f"they have {', '.join(sorted(features))}" if features else "they have none"
             raise UsageError(f"--kinds: no node has the feature {kind!r}; {known}")
+
+
+def hosts() -> list[str]:
+    """The names of the machines that are nodes; raises `UsageError` where Slurm cannot be asked."""
+    return _asked("sinfo", "-hN", "-o", "%n").split()
 
 
 def send(

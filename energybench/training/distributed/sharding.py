@@ -3,16 +3,16 @@
 Each rank keeps a share of every weight, of its gradient and of its momentum, and gets a layer's
 whole weights only while it computes with them. Y. Zhao et al., "PyTorch FSDP" (arXiv 2304.11277).
 The network itself stays whole, on the host, and gets the trained weights at the end.
+
+Only `divided` imports FSDP2, which takes about a second: most processes divide nothing.
 """
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import nn
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule, fully_shard
-from torch.distributed.tensor import DTensor
 
 
 @contextmanager
@@ -25,6 +25,9 @@ def divided(
     host in the block. At its end `model` gets the parameters and buffers of `parts`; an error
     leaves it as it was.
     """
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
     home = next(model.parameters()).device
     model.to("cpu")
     mesh = init_device_mesh(device.type, (world_size,))
@@ -44,6 +47,11 @@ def gathered(model: nn.Module) -> Iterator[None]:
 
     Then its forward needs no other rank, so that ranks may judge different numbers of batches.
     """
+    if not _may_be_divided():
+        yield
+        return
+    from torch.distributed.fsdp import FSDPModule
+
     shards = [module for module in model.modules() if isinstance(module, FSDPModule)]
     for module in shards:
         module.set_reshard_after_forward(False, recurse=False)
@@ -58,7 +66,16 @@ def gathered(model: nn.Module) -> Iterator[None]:
 
 def is_sharded(parameter: torch.Tensor) -> bool:
     """Return whether this rank has a share of `parameter` only."""
+    if not _may_be_divided():
+        return False
+    from torch.distributed.tensor import DTensor
+
     return isinstance(parameter, DTensor)
+
+
+def _may_be_divided() -> bool:
+    """Return whether FSDP2 was imported: without it no model of this process is divided."""
+    return "torch.distributed.fsdp" in sys.modules
 
 
 def _blocks(model: nn.Module) -> list[nn.Module]:
@@ -80,4 +97,6 @@ def _blocks(model: nn.Module) -> list[nn.Module]:
 
 
 def _whole(value: torch.Tensor) -> torch.Tensor:
+    from torch.distributed.tensor import DTensor
+
     return value.full_tensor() if isinstance(value, DTensor) else value

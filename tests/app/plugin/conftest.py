@@ -26,6 +26,7 @@ tiny2 = Tiny("tiny2", 0, "8", image_size=16, small_image_size=16)
 """
 
 METHODS = '''
+import glob
 import os
 import signal
 import time
@@ -96,6 +97,15 @@ class Held(Baseline):
             time.sleep(0.05)
 
 
+class HeldLater(Held):
+    """Waits likewise, as soon as the cell has a checkpoint in the folder of a run."""
+    name = "held-later"
+
+    def after_step(self, model):
+        if glob.glob("run/journal/checkpoints/*.pt"):
+            super().after_step(model)
+
+
 class Hungry(Baseline):
     """Runs out of memory while training."""
     name = "hungry"
@@ -118,6 +128,7 @@ die = tiny_methods:DieOnRank1
 stumble = tiny_methods:StumbleOnRank1
 slow = tiny_methods:Slow
 held = tiny_methods:Held
+held-later = tiny_methods:HeldLater
 """
 
 BENCHMARK = """

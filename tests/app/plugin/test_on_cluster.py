@@ -15,6 +15,7 @@ from energybench.records.event import ENDED, STARTED
 from energybench.records.journal import Contents, Entry, Journal
 from energybench.records.record import RunRecord
 from energybench.records.run_folder import read_contents
+from energybench.runs.clusters.plan import RunFolder
 
 QUICK = ("test_bench.py", "--energy-max-epochs=2", "--energy-tolerance=100")
 HELD = (*QUICK, "--energy-methods=baseline,held")
@@ -163,26 +164,41 @@ def test_a_killed_task_and_a_requeue_within_a_cell_lose_and_repeat_nothing(
 
 
 def test_the_death_of_the_controller_and_of_a_node_costs_nothing(run: Path, cluster: Slurm) -> None:
-    submit(run, *HELD)
+    """The controller dies after the submission, and again while the cell runs; then the node."""
+    method = "held-later"
+    cells = (*QUICK, f"--energy-methods=baseline,{method}", "--energy-checkpoint")
+    submit(run, *cells)
     cluster.kill("slurmctld")
     assert "Slurm cannot be asked from here" in status(run)
     cluster.start_controller()
     until(lambda: cluster.ask("sinfo", "-hN") != "")
     cluster.ask("scancel", "--user=root")  # it may remember jobs that have ended meanwhile
     until(lambda: cluster.ask("squeue", "-h") == "")
-    submit(run, *HELD)  # a controller that is killed forgets what it has just accepted
-    until(lambda: starts(run, "held") == 1, LIMIT_S)
-    node = read_contents(run).events[0].origin.node
+    submit(run, *cells)  # a controller that is killed forgets what it has just accepted
+    until(lambda: starts(run, method) == 1, LIMIT_S)
     job = cluster.ask("squeue", "-hr", "-o", "%A")
+    cluster.kill("slurmctld")
+    cluster.start_controller()  # what its disk does not have it ends, and starts again
+    until(lambda: "unk" not in cluster.ask("sinfo", "-hN"))
+    cluster.until_runs(job)
+    checkpoints = RunFolder(run).checkpoints
+    until(lambda: any(checkpoints.glob("*.pt")), LIMIT_S)
+    node = cluster.ask("squeue", "-hr", "-o", "%N")
+    until(lambda: lives(pid_on(cluster, node)), LIMIT_S)
+    began = starts(run, method)
     cluster.lose(node, pid_on(cluster, node))
     cluster.free(job)
+    until(lambda: starts(run, method) > began, LIMIT_S)
     Path(run.parent, "go").touch()
     until(lambda: ended(run) == 1, LIMIT_S)
     cluster.start_node(node)
     cluster.ask("scontrol", "update", f"nodename={node}", "state=resume")
     contents = read_contents(run)
-    assert sorted(entry.record.method for entry in measured(contents)) == ["baseline", "held"]
+    assert sorted(entry.record.method for entry in measured(contents)) == ["baseline", method]
     assert {event.origin.node for event in contents.events} == {"n1", "n2"}
+    (record,) = (entry.record for entry in measured(contents) if entry.record.method == method)
+    assert "repeated" in record.overhead, "the other node went on within the cell"
+    assert [epoch.epoch for epoch in record.epochs] == [1, 2]
 
 
 def test_a_cell_runs_on_two_nodes_together(run: Path) -> None:

@@ -93,6 +93,9 @@ def _troubles(
                 yield f"{name}: {entry.record.method} failed: {entry.record.error}"
         for phrase in standing.contents.damaged:
             yield f"{name}: {phrase}"
+        job = None if queue is None else queue.get(standing.task.number)
+        if job is not None and job.held:
+            yield f"{name}: Slurm holds it ({job.reason}); `scontrol release {job.job}` lets it run"
         if state not in ("refused", "cut short", "not started"):
             continue
         missing += 1

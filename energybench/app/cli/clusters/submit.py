@@ -90,6 +90,7 @@ def _submit(options: argparse.Namespace) -> None:
     from energybench.runs.clusters import slurm
     from energybench.runs.clusters.inputs import inputs_of
     from energybench.runs.clusters.plan import RunFolder
+    from energybench.runs.clusters.sharing import check_shared
 
     extra = slurm.parsed_options(options.slurm)
     kinds = tuple(dict.fromkeys(name for name in options.kinds.split(",") if name))
@@ -101,11 +102,14 @@ def _submit(options: argparse.Namespace) -> None:
         collected.config.check_ranks(options.nodes * options.ranks)
     inputs = inputs_of(collected.config, collected.cells)
     folder = RunFolder(options.folder or _default_folder(options, kinds))
+    note = None if pod is not None else check_shared(folder.path, slurm.hosts())
     plan = _planned(folder, _plan(options, kinds, collected, inputs))
     if pod is not None:
         _write_manifests(folder, plan, pod)
         return
     tasks = _to_send(folder, plan)
+    if note is not None:
+        _say(note)
     if collected.others:
         _say(f"{collected.others} tests are no cells, and stay out of the run")
     if not tasks:
