@@ -92,7 +92,7 @@ def _refusal(where: str, value: float | None, expected: str, noun: str = "record
 
 
 def _not_negative(record: "RunRecord") -> Iterator[Named]:
-    yield "protocol.tolerance", record.tolerance
+    yield "protocol.tolerance", record.protocol.tolerance
     yield "seed", record.seed if record.seed < _SEEDS else math.inf
     for kind in ("phases", "overhead"):
         readings: Mapping[str, EnergyReading] = getattr(record, kind)
@@ -119,7 +119,8 @@ def _of_reading(where: str, reading: "EnergyReading") -> Iterator[Named]:
 def _positive(record: "RunRecord") -> Iterator[tuple[str, float]]:
     yield "protocol.pue", record.pue if math.isfinite(record.pue) else math.nan
     for number, epoch in enumerate(record.epochs):
-        yield f"epochs.{number}.items_per_s", epoch.items_per_s
+        if epoch.items_per_s is not None:
+            yield f"epochs.{number}.items_per_s", epoch.items_per_s
 
 
 def _accuracies(record: "RunRecord") -> Iterator[Named]:

@@ -14,25 +14,28 @@ _UNEVEN_S = 0.05
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """One epoch of fine-tuning; its seconds and joules include its validation."""
+    """One epoch of fine-tuning; its seconds and joules include its validation.
+
+    A script's epoch has its energy, and in `logged` what the script said of it.
+    """
 
     epoch: int
     """Number of the epoch, from 1."""
-    train_loss: float
-    """Mean loss over the epoch's training items."""
-    validation_loss: float
-    """Mean loss over the validation split."""
-    validation_metric: float
-    """The task's metric on the validation split, such as an accuracy, 0..1."""
-    steps: int
-    """Optimizer steps."""
-    items: int
-    """Training items (images, tokens) of all ranks."""
+    train_loss: float | None
+    """Mean loss over the epoch's training items; None in a script's."""
+    validation_loss: float | None
+    """Mean loss over the validation split; None in a script's."""
+    validation_metric: float | None
+    """The task's metric on the validation split, such as an accuracy, 0..1; None in a script's."""
+    steps: int | None
+    """Optimizer steps; None in a script's."""
+    items: int | None
+    """Training items (images, tokens) of all ranks; None in a script's."""
     duration_s: float
     joules: float | None
     """IT energy; None where a domain could not be read."""
-    items_per_s: float
-    """Training items over the seconds of the epoch's training part."""
+    items_per_s: float | None
+    """Training items over the seconds of the epoch's training part; None in a script's."""
     peak_memory_bytes: int | None
     """Largest CUDA allocation of the fine-tuning so far, on any GPU; None on CPU."""
     data_wait_share: float | None = None
@@ -44,6 +47,8 @@ class EpochRecord:
     its joules where they are measured, are over `UNEVEN` times the median of the cell's epochs."""
     cpu: CpuUse | None = None
     """Who used the processors within the epoch; None where that is not known."""
+    logged: dict[str, float] = field(default_factory=dict)
+    """Numbers that a script logged with the epoch, by the script's own names."""
 
 
 def with_uneven(epochs: Sequence[EpochRecord], measured: bool) -> list[EpochRecord]:

@@ -1,5 +1,7 @@
 """The record of one cell, `RunRecord`; long, since one class has all that follows from its fields.
 
+A script that measures itself has such a record, too, without what it does not say of itself.
+
 Energies are joules, durations seconds, accuracies fractions (0..1); a name carries its unit.
 "Not available" is None with a reason beside it, never 0.
 """
@@ -26,6 +28,7 @@ from energybench.records.paired import PairedDrop, paired_drop
 from energybench.records.placement import Placement
 from energybench.records.protocol import Protocol
 from energybench.records.schema import read_versioned
+from energybench.records.script import WHOLE, Script
 from energybench.records.start import Evaluation, Start
 from energybench.records.target import Target
 from energybench.records.test_result import TestResult
@@ -42,6 +45,7 @@ __all__ = [
     "Placement",
     "Protocol",
     "RunRecord",
+    "Script",
     "Start",
     "Target",
     "TestResult",
@@ -49,7 +53,7 @@ __all__ = [
     "from_json",
 ]
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 
 DATA_BOUND = 0.05
 """A cell that waited for data in a larger share of its training time is flagged `data_bound`."""
@@ -57,7 +61,7 @@ DATA_BOUND = 0.05
 
 @dataclass(frozen=True)
 class RunRecord:
-    """One cell, start to end.
+    """One cell, or one run of a script, start to end.
 
     `status` is "ok", "failed" or "interrupted"; a cell that was cut short keeps its measurements.
     """
@@ -75,7 +79,9 @@ class RunRecord:
     """The reason in one line where `status` is not "ok"; None elsewhere."""
     phases: dict[str, EnergyReading] = field(default_factory=dict)
     """`load` (with the training of a new head, if any), `compress`, `compile` where that was asked
-    for, `calibrate` where there was an arithmetic to choose, `finetune`, `evaluate`."""
+    for, `calibrate` where there was an arithmetic to choose, `finetune`, `evaluate`. Of a script:
+    `run`, which is all of it, and its own within that: "train", and "train/batch" within "train".
+    """
     overhead: dict[str, EnergyReading] = field(default_factory=dict)
     """Energy outside the phases of a cell with checkpoints: `checkpoint` (writing them), and after
     an interruption `lost` (what was cut short) and `repeated` (what precedes fine-tuning)."""
@@ -126,6 +132,8 @@ class RunRecord:
     """Power over the cell, if it was asked for."""
     placement: Placement | None = None
     """Where several ranks ran the cell together; None for one process."""
+    script: Script | None = None
+    """What a script says of itself; None of a cell."""
     schema_version: int = SCHEMA_VERSION
 
     @cached_property
@@ -151,20 +159,33 @@ class RunRecord:
 
     @property
     def tolerance(self) -> float:
-        """Largest drop allowed, in the unit of the metric."""
-        return self.protocol.tolerance
+        """Largest drop allowed, in the unit of the metric; infinite where nothing limits it."""
+        return math.inf if self.protocol.tolerance is None else self.protocol.tolerance
+
+    @property
+    def main_phase(self) -> str:
+        """The phase whose energy is the record's: `finetune`, or `run` of a script."""
+        return "finetune" if self.script is None else WHOLE
+
+    @property
+    def main(self) -> EnergyReading | None:
+        """The window of `main_phase`; None where that phase did not begin."""
+        return self.phases.get(self.main_phase)
 
     @cached_property
     def kwh(self) -> float | None:
-        """Facility energy of fine-tuning, kWh: the paper's quantity."""
-        return self._facility_kwh("finetune")
+        """Facility energy of fine-tuning, kWh: the paper's quantity; of a script that of all."""
+        return self._facility_kwh(self.main_phase)
 
     @cached_property
     def kwh_total(self) -> float | None:
         """Facility energy of fine-tuning and of all its preparation except loading, kWh.
 
-        The preparation is the compression's own search, compiling and calibrating.
+        The preparation is the compression's own search, compiling and calibrating. A script has
+        none that is known, so that this is `kwh`.
         """
+        if self.script is not None:
+            return self.kwh
         optional = (name for name in ("compile", "calibrate") if name in self.phases)
         return self._facility_kwh("compress", *optional, "finetune")
 
@@ -178,7 +199,7 @@ class RunRecord:
     @property
     def kwh_net(self) -> float | None:
         """`kwh` less what the idle machine would have used in that time."""
-        reading = self.phases.get("finetune")
+        reading = self.main
         joules = None if reading is None else reading.net_it_joules
         return None if joules is None else kwh(joules, self.pue)
 
@@ -191,20 +212,32 @@ class RunRecord:
     @property
     def cpu_s(self) -> float | None:
         """CPU seconds of the measured processes in fine-tuning; None where not known."""
-        reading = self.phases.get("finetune")
+        reading = self.main
         return None if reading is None or reading.cpu is None else reading.cpu.own_s
 
     @property
     def items_per_s(self) -> float | None:
         """Training items per second over all epochs' training parts; None without an epoch."""
-        seconds = sum(epoch.items / epoch.items_per_s for epoch in self.epochs)
-        return sum(epoch.items for epoch in self.epochs) / seconds if seconds else None
+        seconds = sum(self._training_seconds)
+        return self._items / seconds if seconds else None
+
+    @property
+    def _items(self) -> int:
+        return sum(epoch.items or 0 for epoch in self.epochs)
+
+    @property
+    def _training_seconds(self) -> list[float]:
+        """Seconds of the training part of each epoch that says how many items it had."""
+        return [
+            epoch.items / epoch.items_per_s
+            for epoch in self.epochs
+            if epoch.items is not None and epoch.items_per_s is not None
+        ]
 
     @property
     def joules_per_1000_items(self) -> float | None:
         """IT energy of fine-tuning, validation included, per 1,000 training items, or None."""
-        reading = self.phases.get("finetune")
-        items = sum(epoch.items for epoch in self.epochs)
+        reading, items = self.main, self._items
         if reading is None or reading.it_joules is None or not items:
             return None
         return 1000.0 * reading.it_joules / items
@@ -230,8 +263,10 @@ class RunRecord:
 
         None where there was no epoch, or one does not say.
         """
-        seconds = [epoch.items / epoch.items_per_s for epoch in self.epochs]
+        seconds = self._training_seconds
         shares = [epoch.data_wait_share for epoch in self.epochs]
+        if len(seconds) < len(shares):
+            return None
         waited = [share * s for share, s in zip(shares, seconds, strict=True) if share is not None]
         return sum(waited) / sum(seconds) if waited and len(waited) == len(seconds) else None
 
@@ -247,7 +282,7 @@ class RunRecord:
 
     @property
     def value(self) -> float | None:
-        """The metric of the finalized model on the test split."""
+        """The metric of the finalized model on the test split; of a script the last one logged."""
         return self.test.value if self.test else None
 
     @property
@@ -267,14 +302,14 @@ class RunRecord:
             return None
         if self.lost is None or self.gained is None or not self._counts_items:
             return None
-        shares, scale = paired_drop(self.lost, self.gained, self.test.items), ACCURACY.scale
+        shares, scale = paired_drop(self.lost, self.gained, self.test.items or 0), ACCURACY.scale
         return PairedDrop(scale * shares.value, scale * shares.low, scale * shares.high, shares.p)
 
     @property
     def _counts_items(self) -> bool:
         """Whether `lost` and `gained` are possible: a file may hold any numbers."""
         lost, gained = self.lost or 0, self.gained or 0
-        items = self.test.items if self.test else 0
+        items = self.test.items or 0 if self.test else 0
         return items > 0 and min(lost, gained, items - lost - gained) >= 0
 
     @property
@@ -286,15 +321,13 @@ class RunRecord:
 
     @cached_property
     def energy_source(self) -> str:
-        """The distinct sources of the fine-tuning's energy, joined by "+"; "none" without any."""
-        phase = self.phases.get("finetune")
-        return "+".join(sorted(set(phase.sources.values()))) if phase and phase.sources else "none"
+        """The distinct sources of the energy of `main`, joined by "+"; "none" without any."""
+        return "none" if self.main is None else self.main.source
 
     @property
     def estimated(self) -> bool:
-        """Whether the fine-tuning's energy is an estimate, in part or in whole."""
-        phase = self.phases.get("finetune")
-        return phase is not None and phase.estimated
+        """Whether the energy of `main` is an estimate, in part or in whole."""
+        return self.main is not None and self.main.estimated
 
     def headline(self) -> dict[str, Any]:
         """The flat keys of pytest-benchmark's `extra_info`, for jq and eyes."""

@@ -52,7 +52,7 @@ def failure_text(record: RunRecord, gate: str = OBSERVED) -> str | None:
 
 def without_energy(record: RunRecord) -> str | None:
     """One line that says why the energy of fine-tuning is not known; None where it is."""
-    reading = record.phases.get("finetune")
+    reading = record.main
     if reading is None or reading.why_missing is None:
         return None
     cell = f"{record.model} {record.method} seed {record.seed}"
@@ -80,7 +80,8 @@ def _change(metric: Metric, drop: float) -> str:
     return f"raised {metric.name} by {metric.show_drop(drop, sign='')}"
 
 
-def _right(metric: Metric, value: float, items: int) -> int | None:
+def _right(metric: Metric, value: float, items: int | None) -> int | None:
     """The number of `items` that are right; None where the metric does not count them."""
-    counted = metric == ACCURACY and math.isfinite(value * items)
-    return round(value * items) if counted else None
+    if items is None or metric != ACCURACY or not math.isfinite(value * items):
+        return None
+    return round(value * items)

@@ -97,7 +97,7 @@ _OF_RECORDS: tuple[tuple[str, Callable[[RunRecord], bool]], ...] = (
 
 
 def _stolen(record: RunRecord) -> bool:
-    reading = record.phases.get("finetune")
+    reading = record.main
     cpu = None if reading is None else reading.cpu
     return cpu is not None and cpu.steal_s > STEAL_SHARE * cpu.capacity_s
 
@@ -241,14 +241,14 @@ def _versions(record: RunRecord) -> str:
 
 
 def _sources(record: RunRecord) -> str:
-    reading = record.phases.get("finetune")
+    reading = record.main
     return (
         ", ".join(f"{domain}: {how}" for domain, how in reading.sources.items()) if reading else ""
     )
 
 
 def _unavailable(record: RunRecord) -> str:
-    reading = record.phases.get("finetune")
+    reading = record.main
     found = reading.unavailable if reading else {}
     return ", ".join(f"{meter}: {reason}" for meter, reason in found.items())
 

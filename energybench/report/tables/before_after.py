@@ -36,7 +36,8 @@ def before_after_table(section: Section) -> Table:
 
 
 def _best(record: RunRecord) -> EpochRecord | None:
-    return next((one for one in record.epochs if one.epoch == record.best_epoch), None)
+    found = (one for one in record.epochs if one.epoch == record.best_epoch)
+    return next((one for one in found if one.validation_loss is not None), None)
 
 
 def _course(records: Sequence[RunRecord], score: ScoreColumn) -> tuple[str, ...]:
@@ -49,12 +50,12 @@ def _course(records: Sequence[RunRecord], score: ScoreColumn) -> tuple[str, ...]
     losses = (
         over(lambda start, best: start.pretrained.loss),
         over(lambda start, best: start.compressed.loss),
-        over(lambda start, best: best.validation_loss),
+        over(lambda start, best: best.validation_loss or 0.0),
     )
     values = (
         over(lambda start, best: start.pretrained.value),
         over(lambda start, best: start.compressed.value),
-        over(lambda start, best: best.validation_metric),
+        over(lambda start, best: best.validation_metric or 0.0),
     )
     tested = [
         (one.start.test.value, one.value)

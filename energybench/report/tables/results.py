@@ -128,7 +128,7 @@ def _row(
     from_cache: bool,
     gate: str,
 ) -> list[str]:
-    reading = record.phases.get("finetune")
+    reading = record.main
     saving = with_search = "-"
     other = baseline if baseline is not record else None
     finished = record.status == "ok" and other is not None and other.status == "ok"
