@@ -132,7 +132,7 @@ class Measuring:
     def __init__(self, asked: Asked) -> None:
         self.asked = asked
         self._saved: list[Entry] = []
-        self._entered: list[_Started] = []
+        self._entered: list[Started] = []
 
     def __enter__(self) -> Run:
         self._require_name()
@@ -188,7 +188,7 @@ class Measuring:
         own._saved = other._saved
         return own
 
-    def begin(self, **changes: Any) -> "_Started":
+    def begin(self, **changes: Any) -> "Started":
         """Start a run; `changes` replace what was asked. For callbacks, which have no block."""
         asked = replace(self.asked, **changes)
         if asked.save is not None:
@@ -200,7 +200,7 @@ class Measuring:
             wait = asked.synchronize or synchronize_torch
             window = stack.enter_context(meters.window(wait))
             run = Run(asked, meters, window, wait)
-            started = _Started(run, stack.pop_all(), asked, self._saved, Trackers())
+            started = Started(run, stack.pop_all(), asked, self._saved, Trackers())
         started.trackers.look()
         _RUNNING.set((*_RUNNING.get(), run))
         return started
@@ -217,7 +217,7 @@ _NOTHING: _Raised = (None, None, None)
 
 
 @dataclass
-class _Started:
+class Started:
     """A run that has begun: what ends it, and where its record goes."""
 
     run: Run

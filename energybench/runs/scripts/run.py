@@ -84,7 +84,7 @@ class Run(Measurement):
             if window is not None:
                 self._add_phase(path, window.reading, finished)
 
-    def log(self, epoch: int | None = None, /, **values: Any) -> None:
+    def log(self, /, *, epoch: int | None = None, **values: Any) -> None:
         """Keep numbers of the run, and with `epoch=1` those of an epoch and its energy.
 
         An epoch has the energy since the one before it was logged; the first one that since the run
@@ -93,8 +93,7 @@ class Run(Measurement):
         values, and after the run has ended.
         """
         self._require_running("log()")
-        given = values.pop("epoch", epoch)
-        number = None if given is None else epoch_of(given)
+        number = None if epoch is None else epoch_of(epoch)
         numbers = numbers_of(values)
         self._logged.update(numbers)
         if number is not None:
