@@ -231,17 +231,16 @@ class Started:
         _RUNNING.set(tuple(run for run in _RUNNING.get() if run is not self.run))
         self.trackers.look()  # others may end their runs before this one ends
         try:
-            self.run.prepare_end()
-        finally:
-            self.stack.__exit__(*raised)
-            self.run.end(ending)
-        if self.asked.name is None:
-            return
-        try:
-            self._keep()
+            try:
+                self.run.prepare_end()
+            finally:
+                self.stack.__exit__(*raised)
+                self.run.end(ending)
+            if self.asked.name is not None:
+                self._keep()
         except Exception as error:  # the script's own work is done, and shall not be lost
             told = " ".join(f"{type(error).__name__}: {error}".split())
-            log.warning("%s: cannot keep the run: %s", self.asked.name, told)
+            log.warning("%s: cannot keep the run: %s", self.asked.name or "measure()", told)
 
     def _keep(self) -> None:
         record = self.run.record
