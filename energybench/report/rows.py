@@ -73,8 +73,9 @@ def _plain(value: Any) -> Any:
 def _setting(items: Setting, across: frozenset[str]) -> Setting:
     """Return `setting` of `items`; cells with an equal setting share one object."""
     values = dict(items)
-    if Path(values["weights"]).is_absolute():
-        values["weights"] = Path(values["weights"]).name
+    weights = values["weights"]
+    if isinstance(weights, str) and Path(weights).is_absolute():
+        values["weights"] = Path(weights).name
     left_out = across.union(DEVICE_FACTS)
     return tuple(sorted((name, value) for name, value in values.items() if name not in left_out))
 

@@ -85,6 +85,15 @@ def test_runs_with_other_settings_are_not_compared(
     assert "1.000" in capsys.readouterr().out
 
 
+def test_settings_may_have_the_names_of_a_cell_s(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = {"weights": 5, "batch_size": [1, 2], "data": {"name": "cifar10"}, "precision": None}
+    paths = [saved(tmp_path / f"{name}.json", settings=told) for name in ("a", "b")]
+    assert main(["compare", *paths]) == 0
+    assert "1.000" in capsys.readouterr().out
+
+
 def test_a_baseline_of_the_same_name_shows_a_saving_without_a_drop(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     with measured("net", save=path, method="baseline") as run, run.phase("train"):

@@ -2,6 +2,7 @@
 
 import atexit
 import logging
+import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -31,6 +32,7 @@ class Recorder:
         self._started: Started | None = None
         self._epoch: int | None = None
         self._values: dict[str, float] = {}
+        self._process: int | None = None
         self.run: Run | None = None
         """The last run; None before any."""
 
@@ -69,12 +71,13 @@ class Recorder:
         if seed is not None and not self._seed_is_given:
             changes["seed"] = seed
         started = self._measuring.begin(**changes)
-        self._started, self.run = started, started.run
+        self._started, self.run, self._process = started, started.run, os.getpid()
         self._epoch, self._values = None, {}
         atexit.register(self._abandon)
 
     def _abandon(self) -> None:
-        self._guarded(lambda: self._end(_ABANDONED))
+        if os.getpid() == self._process:  # a fork has this handler, too, and no training
+            self._guarded(lambda: self._end(_ABANDONED))
 
     def _keep_epoch(self) -> None:
         if self._started is not None and self._epoch is not None:

@@ -22,7 +22,7 @@ from energybench.registry import METERS
 from energybench.runs.scripts.asked import Asked
 from energybench.runs.scripts.record import Ending, ending_of
 from energybench.runs.scripts.run import Run
-from energybench.runs.scripts.saving import check_place, entry_of
+from energybench.runs.scripts.saving import check_place, entry_of, is_journal
 from energybench.runs.scripts.saving import save as save_entries
 from energybench.runs.scripts.trackers import Trackers
 
@@ -79,7 +79,7 @@ def measure(
     Raises `UsageError` for an unknown name, a named meter that is not available, a `pue` that is
     not 1 to 100, and a file that cannot be saved to.
     """
-    if name is not None and _names_meters(name):
+    if name is not None and save is None and _names_meters(name):
         warnings.warn(
             f"measure({name!r}) is now measure(meters={name!r}); the first argument names the run",
             DeprecationWarning,
@@ -95,7 +95,7 @@ def measure(
         exclusive=exclusive,
         wait=wait,
         replay=replay,
-        save=None if save is None else expanded_path(save),
+        save=None if save is None else expanded(str(save)),
         method=method,
         seed=seed,
         settings={} if settings is None else settings,
@@ -114,11 +114,6 @@ def current_run() -> Run:
             "nothing is measured here; call current_run() within a block or function of measure()"
         )
     return _RUNNING.get()[-1]
-
-
-def expanded_path(path: str | Path) -> Path:
-    """`path` with `~` as the user's home."""
-    return expanded(str(path))
 
 
 def _names_meters(name: object) -> bool:
@@ -248,6 +243,8 @@ class Started:
         if why is not None:
             log.warning("no energy of %s: %s", self.asked.name, why)
         if self.asked.save is not None:
+            if is_journal(self.asked.save):
+                self.saved.clear()  # it has the runs before this one
             self.saved.append(entry_of(record))
             save_entries(self.asked.save, self.saved)
         self.trackers.log(record)

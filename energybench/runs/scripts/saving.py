@@ -26,6 +26,11 @@ _JOURNAL = ".jsonl"
 _ADVICE = "name another file"
 
 
+def is_journal(path: Path) -> bool:
+    """Whether `path` is called as a journal is."""
+    return path.suffix == _JOURNAL
+
+
 def check_name(path: Path) -> None:
     """Raise `UsageError` unless `path` is called as a run or a journal is."""
     if path.suffix not in (".json", _JOURNAL):
@@ -39,7 +44,7 @@ def check_place(path: Path) -> None:
 
     A journal is added to. A JSON is replaced, but only if it holds runs of scripts.
     """
-    if path.suffix == _JOURNAL:
+    if is_journal(path):
         Journal(path).check()
         return
     if path.is_dir():
@@ -73,7 +78,7 @@ def save(path: Path, entries: Sequence[Entry]) -> None:
     error. Raises nothing, since the script's own work is done.
     """
     try:
-        if path.suffix == _JOURNAL:
+        if is_journal(path):
             Journal(path).append(entries[-1])
         else:
             _write(path, entries)

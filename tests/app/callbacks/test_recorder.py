@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from support.scripts import REPLAYED, only
 import energybench
 from energybench.app.callbacks.recorder import Recorder
 from energybench.errors import UsageError
+from energybench.records.saved import read_run
 
 
 def recorder(path: Path, **options: Any) -> Recorder:
@@ -57,8 +59,6 @@ def test_a_training_that_begins_anew_ends_the_one_before(tmp_path: Path) -> None
     own.begin({})
     own.end()
     own.end()
-    from energybench.records.saved import read_run
-
     first, second = read_run(tmp_path / "journal.jsonl")
     assert first.error == "interrupted (the training did not reach its end)"
     assert (first.status, second.status) == ("interrupted", "ok")
@@ -76,6 +76,23 @@ def test_a_training_that_never_ends_is_saved_at_the_end_of_python(tmp_path: Path
     assert done.returncode == 1
     assert "MemoryError" in done.stderr
     assert only(path).status == "interrupted"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_fork_that_ends_first_saves_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    code = (
+        "import os, sys\n"
+        "from energybench.app.callbacks.recorder import Recorder\n"
+        f"own = Recorder('net', meters='replay', replay={TRACE!r}, save={str(path)!r})\n"
+        "own.begin({})\n"
+        "if os.fork() == 0:\n"
+        "    sys.exit()\n"
+        "os.wait()\n"
+        "own.end()\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert only(path).status == "ok"
 
 
 def test_a_failure_costs_one_line_and_no_training(

@@ -8,9 +8,8 @@ import torch
 from support.scripts import REPLAYED, only
 from torch import Tensor, nn
 
-pytest.importorskip("transformers")
-
-from energybench.app.callbacks.trainer import EnergyCallback
+from energybench.app.callbacks.trainer import EnergyCallback  # declares operators before:
+from energybench.records.saved import read_run
 
 from transformers import Trainer, TrainingArguments  # isort: skip
 
@@ -84,8 +83,6 @@ def test_a_training_that_fails_leaves_a_record_once_the_next_begins(tmp_path: Pa
     with pytest.raises(ValueError, match="diverged"):
         trainer(callback, tmp_path, Little(fails_at=2)).train()
     trainer(callback, tmp_path, Little(), max_steps=1).train()
-    from energybench.records.saved import read_run
-
     first, second = read_run(tmp_path / "run.json")
     assert (first.status, second.status) == ("interrupted", "ok")
 
