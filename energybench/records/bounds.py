@@ -104,6 +104,9 @@ def _not_negative(record: "RunRecord") -> Iterator[Named]:
     for number, epoch in enumerate(record.epochs):
         for field in ("duration_s", "joules", "steps", "items"):
             yield f"epochs.{number}.{field}", getattr(epoch, field)
+    for number, logged in enumerate(record.script.epochs if record.script else ()):
+        yield f"script.epochs.{number}.duration_s", logged.duration_s
+        yield f"script.epochs.{number}.joules", logged.joules
     if record.target is not None:
         yield "target.joules", record.target.joules
     if record.test is not None:
@@ -119,8 +122,7 @@ def _of_reading(where: str, reading: "EnergyReading") -> Iterator[Named]:
 def _positive(record: "RunRecord") -> Iterator[tuple[str, float]]:
     yield "protocol.pue", record.pue if math.isfinite(record.pue) else math.nan
     for number, epoch in enumerate(record.epochs):
-        if epoch.items_per_s is not None:
-            yield f"epochs.{number}.items_per_s", epoch.items_per_s
+        yield f"epochs.{number}.items_per_s", epoch.items_per_s
 
 
 def _accuracies(record: "RunRecord") -> Iterator[Named]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
+from typing import TypeVar
 
 from energybench.energy.readings import CpuUse
 
@@ -14,28 +15,25 @@ _UNEVEN_S = 0.05
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """One epoch of fine-tuning; its seconds and joules include its validation.
-
-    A script's epoch has its energy, and in `logged` what the script said of it.
-    """
+    """One epoch of fine-tuning; its seconds and joules include its validation."""
 
     epoch: int
     """Number of the epoch, from 1."""
-    train_loss: float | None
-    """Mean loss over the epoch's training items; None in a script's."""
-    validation_loss: float | None
-    """Mean loss over the validation split; None in a script's."""
-    validation_metric: float | None
-    """The task's metric on the validation split, such as an accuracy, 0..1; None in a script's."""
-    steps: int | None
-    """Optimizer steps; None in a script's."""
-    items: int | None
-    """Training items (images, tokens) of all ranks; None in a script's."""
+    train_loss: float
+    """Mean loss over the epoch's training items."""
+    validation_loss: float
+    """Mean loss over the validation split."""
+    validation_metric: float
+    """The task's metric on the validation split, such as an accuracy, 0..1."""
+    steps: int
+    """Optimizer steps."""
+    items: int
+    """Training items (images, tokens) of all ranks."""
     duration_s: float
     joules: float | None
     """IT energy; None where a domain could not be read."""
-    items_per_s: float | None
-    """Training items over the seconds of the epoch's training part; None in a script's."""
+    items_per_s: float
+    """Training items over the seconds of the epoch's training part."""
     peak_memory_bytes: int | None
     """Largest CUDA allocation of the fine-tuning so far, on any GPU; None on CPU."""
     data_wait_share: float | None = None
@@ -47,12 +45,30 @@ class EpochRecord:
     its joules where they are measured, are over `UNEVEN` times the median of the cell's epochs."""
     cpu: CpuUse | None = None
     """Who used the processors within the epoch; None where that is not known."""
+
+
+@dataclass(frozen=True)
+class ScriptEpoch:
+    """One epoch that a script logged."""
+
+    epoch: int
+    """Number of the epoch, from 1."""
+    duration_s: float
+    joules: float | None
+    """IT energy since the epoch before was logged; None where a domain could not be read."""
     logged: dict[str, float] = field(default_factory=dict)
-    """Numbers that a script logged with the epoch, by the script's own names."""
+    """Numbers that were logged with the epoch, by the script's own names."""
+    flags: list[str] = field(default_factory=list)
+    """As in `EpochRecord`."""
+    cpu: CpuUse | None = None
+    """Who used the processors within the epoch; None where that is not known."""
 
 
-def with_uneven(epochs: Sequence[EpochRecord], measured: bool) -> list[EpochRecord]:
-    """Return all epochs of a cell, those marked `uneven` that are.
+Timed = TypeVar("Timed", EpochRecord, ScriptEpoch)
+
+
+def with_uneven(epochs: Sequence[Timed], measured: bool) -> list[Timed]:
+    """Return all epochs of a cell or script, those marked `uneven` that are.
 
     `measured` says whether the joules are measured; estimated ones follow the seconds. Joules of an
     epoch that is shorter than its meter resolves do not count.
@@ -68,7 +84,7 @@ def with_uneven(epochs: Sequence[EpochRecord], measured: bool) -> list[EpochReco
     ]
 
 
-def _is_uneven(epoch: EpochRecord, middle_s: float, middle_j: float | None) -> bool:
+def _is_uneven(epoch: EpochRecord | ScriptEpoch, middle_s: float, middle_j: float | None) -> bool:
     slow = epoch.duration_s > max(UNEVEN * middle_s, middle_s + _UNEVEN_S)
     if middle_j is None or epoch.joules is None or "short_window" in epoch.flags:
         return slow

@@ -88,6 +88,7 @@ class RunRecord:
     start: Start | None = None
     """Epoch 0: the network before its first training step; None where it never came so far."""
     epochs: list[EpochRecord] = field(default_factory=list)
+    """Epochs of fine-tuning; those of a script are in `script`."""
     best_epoch: int | None = None
     """Number of the epoch whose weights are the result."""
     parameters: int | None = None
@@ -172,6 +173,11 @@ class RunRecord:
         """The window of `main_phase`; None where that phase did not begin."""
         return self.phases.get(self.main_phase)
 
+    @property
+    def epoch_count(self) -> int:
+        """The number of epochs of a cell, or of those that a script logged."""
+        return len(self.epochs if self.script is None else self.script.epochs)
+
     @cached_property
     def kwh(self) -> float | None:
         """Facility energy of fine-tuning, kWh: the paper's quantity; of a script that of all."""
@@ -218,26 +224,14 @@ class RunRecord:
     @property
     def items_per_s(self) -> float | None:
         """Training items per second over all epochs' training parts; None without an epoch."""
-        seconds = sum(self._training_seconds)
-        return self._items / seconds if seconds else None
-
-    @property
-    def _items(self) -> int:
-        return sum(epoch.items or 0 for epoch in self.epochs)
-
-    @property
-    def _training_seconds(self) -> list[float]:
-        """Seconds of the training part of each epoch that says how many items it had."""
-        return [
-            epoch.items / epoch.items_per_s
-            for epoch in self.epochs
-            if epoch.items is not None and epoch.items_per_s is not None
-        ]
+        seconds = sum(epoch.items / epoch.items_per_s for epoch in self.epochs)
+        return sum(epoch.items for epoch in self.epochs) / seconds if seconds else None
 
     @property
     def joules_per_1000_items(self) -> float | None:
         """IT energy of fine-tuning, validation included, per 1,000 training items, or None."""
-        reading, items = self.main, self._items
+        reading = self.main
+        items = sum(epoch.items for epoch in self.epochs)
         if reading is None or reading.it_joules is None or not items:
             return None
         return 1000.0 * reading.it_joules / items
@@ -263,10 +257,8 @@ class RunRecord:
 
         None where there was no epoch, or one does not say.
         """
-        seconds = self._training_seconds
+        seconds = [epoch.items / epoch.items_per_s for epoch in self.epochs]
         shares = [epoch.data_wait_share for epoch in self.epochs]
-        if len(seconds) < len(shares):
-            return None
         waited = [share * s for share, s in zip(shares, seconds, strict=True) if share is not None]
         return sum(waited) / sum(seconds) if waited and len(waited) == len(seconds) else None
 
@@ -277,12 +269,16 @@ class RunRecord:
 
     @property
     def metric(self) -> Metric | None:
-        """The metric of the test; None where there was no test."""
+        """The metric of the test, or of a script; None where neither was judged."""
+        if self.script is not None:
+            return self.script.metric
         return self.test.metric if self.test else None
 
     @property
     def value(self) -> float | None:
         """The metric of the finalized model on the test split; of a script the last one logged."""
+        if self.script is not None:
+            return self.script.value
         return self.test.value if self.test else None
 
     @property
@@ -302,14 +298,14 @@ class RunRecord:
             return None
         if self.lost is None or self.gained is None or not self._counts_items:
             return None
-        shares, scale = paired_drop(self.lost, self.gained, self.test.items or 0), ACCURACY.scale
+        shares, scale = paired_drop(self.lost, self.gained, self.test.items), ACCURACY.scale
         return PairedDrop(scale * shares.value, scale * shares.low, scale * shares.high, shares.p)
 
     @property
     def _counts_items(self) -> bool:
         """Whether `lost` and `gained` are possible: a file may hold any numbers."""
         lost, gained = self.lost or 0, self.gained or 0
-        items = self.test.items or 0 if self.test else 0
+        items = self.test.items if self.test else 0
         return items > 0 and min(lost, gained, items - lost - gained) >= 0
 
     @property
@@ -340,7 +336,7 @@ class RunRecord:
             "cpu_s": self.cpu_s,
             **({"kwh_overhead": self.kwh_overhead} if self.overhead else {}),
             **({} if self.carbon is None else {"kg_co2e": self.kg_co2e}),
-            "epochs": len(self.epochs),
+            "epochs": self.epoch_count,
             **(
                 {"accuracy": self.value, "accuracy_drop_pp": self.drop}
                 if metric in (None, ACCURACY)

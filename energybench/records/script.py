@@ -3,6 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from energybench.records.epoch import ScriptEpoch
+from energybench.records.metric import Metric
+
 METHOD = "script"
 """The method of a run that names none."""
 WHOLE = "run"
@@ -18,3 +21,8 @@ class Script:
     Runs with other settings are not compared."""
     logged: dict[str, float] = field(default_factory=dict)
     """The last number that was logged under each name."""
+    metric: Metric | None = None
+    """What judges the script; None where it logged no value of that."""
+    value: float | None = None
+    """The last value of `metric` that was logged, on items that the script chose."""
+    epochs: list[ScriptEpoch] = field(default_factory=list)

@@ -33,11 +33,11 @@ def target_of(
     """Return when a cell with this `start` and these `epochs` was as good as its baseline.
 
     The target is the best validation metric of the epochs of `baseline`, less `tolerance` in the
-    unit of `metric`. Returns None for a baseline without validated epochs.
+    unit of `metric`. Returns None for a baseline without epochs.
     """
-    values = [one.validation_metric for one in baseline if one.validation_metric is not None]
-    if not values:
+    if not baseline:
         return None
+    values = [epoch.validation_metric for epoch in baseline]
     best = max(values) if metric.higher_is_better else min(values)
     allowed = tolerance / metric.scale
     value = best - allowed if metric.higher_is_better else best + allowed
@@ -46,8 +46,7 @@ def target_of(
     spent: list[float | None] = []
     for epoch in epochs:
         spent.append(epoch.joules)
-        reached = epoch.validation_metric
-        if reached is not None and metric.is_within(best, reached, tolerance):
+        if metric.is_within(best, epoch.validation_metric, tolerance):
             return Target(value, epoch.epoch, _sum(spent))
     return Target(value, None, None)
 

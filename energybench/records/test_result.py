@@ -8,15 +8,15 @@ from energybench.records.metric import ACCURACY, Metric
 
 @dataclass(frozen=True)
 class TestResult:
-    """The finalized model on the held-out test split; of a script, on items that it chose."""
+    """The finalized model on the held-out test split."""
 
     __test__: ClassVar[bool] = False  # no class of tests, whatever pytest makes of its name
 
     metric: Metric
     value: float
     """The metric over the split: a fraction where the metric is an accuracy."""
-    items: int | None
-    """Items of the split; None of a script."""
+    items: int
+    """Items of the split."""
     outcomes: str
     """One word per item, in the split's order, such as its predicted class: "7 0 3"."""
     right: str | None = None

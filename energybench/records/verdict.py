@@ -80,8 +80,7 @@ def _change(metric: Metric, drop: float) -> str:
     return f"raised {metric.name} by {metric.show_drop(drop, sign='')}"
 
 
-def _right(metric: Metric, value: float, items: int | None) -> int | None:
+def _right(metric: Metric, value: float, items: int) -> int | None:
     """The number of `items` that are right; None where the metric does not count them."""
-    if items is None or metric != ACCURACY or not math.isfinite(value * items):
-        return None
-    return round(value * items)
+    counted = metric == ACCURACY and math.isfinite(value * items)
+    return round(value * items) if counted else None

@@ -67,7 +67,7 @@ def parts(record: RunRecord) -> dict[str, float] | None:
     whole fine-tuning.
     """
     reading = record.main
-    steps = sum(epoch.steps or 0 for epoch in record.epochs)
+    steps = sum(epoch.steps for epoch in record.epochs)
     if reading is None or steps == 0 or not reading.watts or reading.watts <= 0.0:
         return None
     epochs = len(record.epochs)

@@ -1,6 +1,5 @@
 """The state of a fine-tuning between two epochs: all that the next epoch depends on."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -93,14 +92,9 @@ class Course:
     def _count(self, epoch: EpochRecord) -> None:
         self.epochs.append(epoch)
         if self._stopping is not None:
-            self._over = self._stopping.should_stop(_loss(epoch))
+            self._over = self._stopping.should_stop(epoch.validation_loss)
 
 
 def best_epoch(epochs: Sequence[EpochRecord]) -> int:
     """Return the number of the epoch with the lowest validation loss, whose weights are kept."""
-    return min(epochs, key=_loss).epoch
-
-
-def _loss(epoch: EpochRecord) -> float:
-    """The validation loss; infinite where none was taken, so that the epoch is no best one."""
-    return math.inf if epoch.validation_loss is None else epoch.validation_loss
+    return min(epochs, key=lambda epoch: epoch.validation_loss).epoch

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import energybench
+from energybench.records.epoch import ScriptEpoch
 from energybench.records.record import RunRecord
 from energybench.records.saved import read_run
 from energybench.runs.scripts.measure import Measuring
@@ -22,6 +23,11 @@ def saved(path: Path, name: str = "net", accuracy: float = 0.9, **options: Any) 
         for epoch in (1, 2):
             run.log(epoch=epoch, loss=1.0 / epoch, accuracy=accuracy)
     return str(path)
+
+
+def epochs_of(record: RunRecord) -> list[ScriptEpoch]:
+    assert record.script is not None
+    return record.script.epochs
 
 
 def only(path: Path) -> RunRecord:

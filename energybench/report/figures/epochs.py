@@ -63,9 +63,7 @@ def target_figure(section: Section, width: float = WIDTH) -> "Figure | None":
 
 
 def _has_course(record: RunRecord) -> bool:
-    return record.target is not None and all(
-        one.joules is not None and one.validation_metric is not None for one in record.epochs
-    )
+    return record.target is not None and all(one.joules is not None for one in record.epochs)
 
 
 def _draw_target(axes: "Axes", record: RunRecord, label: str) -> None:
@@ -74,7 +72,7 @@ def _draw_target(axes: "Axes", record: RunRecord, label: str) -> None:
         return
     joules = [0.0, *accumulate(one.joules or 0.0 for one in record.epochs)]
     energies = [1000 * kwh(one, record.pue) for one in joules]
-    values = [one.validation_metric or 0.0 for one in record.epochs]
+    values = [one.validation_metric for one in record.epochs]
     if record.start is None:
         del energies[0]
     else:

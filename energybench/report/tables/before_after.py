@@ -36,8 +36,7 @@ def before_after_table(section: Section) -> Table:
 
 
 def _best(record: RunRecord) -> EpochRecord | None:
-    found = (one for one in record.epochs if one.epoch == record.best_epoch)
-    return next((one for one in found if one.validation_loss is not None), None)
+    return next((one for one in record.epochs if one.epoch == record.best_epoch), None)
 
 
 def _course(records: Sequence[RunRecord], score: ScoreColumn) -> tuple[str, ...]:
@@ -50,12 +49,12 @@ def _course(records: Sequence[RunRecord], score: ScoreColumn) -> tuple[str, ...]
     losses = (
         over(lambda start, best: start.pretrained.loss),
         over(lambda start, best: start.compressed.loss),
-        over(lambda start, best: best.validation_loss or 0.0),
+        over(lambda start, best: best.validation_loss),
     )
     values = (
         over(lambda start, best: start.pretrained.value),
         over(lambda start, best: start.compressed.value),
-        over(lambda start, best: best.validation_metric or 0.0),
+        over(lambda start, best: best.validation_metric),
     )
     tested = [
         (one.start.test.value, one.value)

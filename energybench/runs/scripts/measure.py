@@ -85,7 +85,7 @@ def measure(
             DeprecationWarning,
             stacklevel=2,
         )
-        name, meters = None, name
+        meters, name = name, None
     asked = Asked(
         name=cast("str | None", name),
         meters=meters,

@@ -10,15 +10,12 @@ from energybench.energy.assumptions import Assumptions
 from energybench.energy.machine import describe_machine
 from energybench.energy.readings import EnergyReading
 from energybench.errors import printable
-from energybench.records.epoch import with_uneven
-from energybench.records.metric import Metric
+from energybench.records.epoch import ScriptEpoch, with_uneven
 from energybench.records.record import (
     Dataset,
-    EpochRecord,
     Protocol,
     RunRecord,
     Script,
-    TestResult,
     Weights,
 )
 from energybench.records.script import WHOLE
@@ -42,7 +39,7 @@ class Told:
 
     phases: dict[str, EnergyReading]
     """The whole run as `script.WHOLE`, and its phases."""
-    epochs: Sequence[EpochRecord]
+    epochs: Sequence[ScriptEpoch]
     logged: dict[str, float]
     assumptions: Assumptions | None
 
@@ -86,16 +83,16 @@ def script_record(asked: Asked, told: Told, ending: Ending) -> RunRecord:
         status=ending.status,
         error=ending.error,
         phases=told.phases,
-        epochs=epochs,
-        test=None if value is None else _result(asked.metric, value),
         flags=list(dict.fromkeys(flags)),
         assumptions=told.assumptions,
-        script=Script(dict(asked.settings), told.logged),
+        script=Script(
+            settings=dict(asked.settings),
+            logged=told.logged,
+            metric=None if value is None else asked.metric,
+            value=value,
+            epochs=epochs,
+        ),
     )
-
-
-def _result(metric: Metric, value: float) -> TestResult:
-    return TestResult(metric, value, items=None, outcomes="")
 
 
 def _is_measured(reading: EnergyReading) -> bool:

@@ -12,7 +12,8 @@ from energybench.energy.measurement import Measurement
 from energybench.energy.readings import EnergyReading, added
 from energybench.energy.windows import MeterSet, Window
 from energybench.errors import UsageError, legible
-from energybench.records.record import EpochRecord, RunRecord
+from energybench.records.epoch import ScriptEpoch
+from energybench.records.record import RunRecord
 from energybench.records.script import WHOLE
 from energybench.runs.scripts.asked import Asked
 from energybench.runs.scripts.record import Ending, Told, script_record
@@ -39,7 +40,7 @@ class Run(Measurement):
         self._path = ""
         self._begun: dict[str, None] = {}
         self._phases: dict[str, EnergyReading] = {}
-        self._epochs: dict[int, EpochRecord] = {}
+        self._epochs: dict[int, ScriptEpoch] = {}
         self._logged: dict[str, float] = {}
         self._assumptions: Assumptions | None = None
         self._ending: Ending | None = None
@@ -55,7 +56,7 @@ class Run(Measurement):
         return {name: self._phases[name] for name in self._begun if name in self._phases}
 
     @property
-    def epochs(self) -> list[EpochRecord]:
+    def epochs(self) -> list[ScriptEpoch]:
         """The epochs that were logged, by their numbers."""
         return [self._epochs[number] for number in sorted(self._epochs)]
 
@@ -158,25 +159,12 @@ class Run(Measurement):
         return self._lap_window.reading
 
 
-def _epoch(number: int, reading: EnergyReading, numbers: dict[str, float]) -> EpochRecord:
-    return EpochRecord(
-        epoch=number,
-        train_loss=None,
-        validation_loss=None,
-        validation_metric=None,
-        steps=None,
-        items=None,
-        duration_s=reading.duration_s,
-        joules=reading.it_joules,
-        items_per_s=None,
-        peak_memory_bytes=None,
-        flags=list(reading.flags),
-        cpu=reading.cpu,
-        logged=numbers,
-    )
+def _epoch(number: int, reading: EnergyReading, numbers: dict[str, float]) -> ScriptEpoch:
+    flags = list(reading.flags)
+    return ScriptEpoch(number, reading.duration_s, reading.it_joules, numbers, flags, reading.cpu)
 
 
-def _joined(first: EpochRecord, second: EpochRecord) -> EpochRecord:
+def _joined(first: ScriptEpoch, second: ScriptEpoch) -> ScriptEpoch:
     """One epoch that was logged in two parts."""
     joules = (first.joules, second.joules)
     both = first.cpu is not None and second.cpu is not None

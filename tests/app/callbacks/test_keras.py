@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.scripts import REPLAYED, only
+from support.scripts import REPLAYED, epochs_of, only
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
 keras = pytest.importorskip("keras")
@@ -29,10 +29,10 @@ def test_a_training_has_its_epochs_losses_and_metrics(tmp_path: Path) -> None:
     assert callback.run is not None
     assert callback.run.record == record
     assert record.status == "ok"
-    assert [one.epoch for one in record.epochs] == [1, 2]
+    assert [one.epoch for one in epochs_of(record)] == [1, 2]
     names = {"train_loss", "train_accuracy", "val_loss", "val_accuracy"}
-    assert all(one.logged.keys() == names for one in record.epochs)
-    assert record.value == record.epochs[-1].logged["val_accuracy"]
+    assert all(one.logged.keys() == names for one in epochs_of(record))
+    assert record.value == epochs_of(record)[-1].logged["val_accuracy"]
     assert record.script is not None
     assert record.script.settings == {"max_epochs": 2}
 
@@ -53,4 +53,6 @@ def test_a_loop_of_one_s_own_calls_it(tmp_path: Path) -> None:
         callback.on_epoch_begin(epoch)
         callback.on_epoch_end(epoch, {"loss": 1.0})
     callback.on_train_end()
-    assert [one.logged for one in only(tmp_path / "run.json").epochs] == [{"train_loss": 1.0}] * 2
+    assert [one.logged for one in epochs_of(only(tmp_path / "run.json"))] == [
+        {"train_loss": 1.0}
+    ] * 2

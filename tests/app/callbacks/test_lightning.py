@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from support.scripts import REPLAYED, only
+from support.scripts import REPLAYED, epochs_of, only
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -65,9 +65,9 @@ def test_a_training_has_its_epochs_losses_and_metrics(tmp_path: Path) -> None:
     assert callback.run is not None
     assert callback.run.record == record
     assert record.status == "ok"
-    assert [one.epoch for one in record.epochs] == [1, 2]
-    assert [one.logged["late"] for one in record.epochs] == [0.0, 1.0]
-    assert all("train_loss" in one.logged for one in record.epochs)
+    assert [one.epoch for one in epochs_of(record)] == [1, 2]
+    assert [one.logged["late"] for one in epochs_of(record)] == [0.0, 1.0]
+    assert all("train_loss" in one.logged for one in epochs_of(record))
     assert record.value == 0.75
     assert record.script is not None
     assert record.script.settings["max_epochs"] == 2

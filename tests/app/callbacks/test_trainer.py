@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from support.scripts import REPLAYED, only
+from support.scripts import REPLAYED, epochs_of, only
 from torch import Tensor, nn
 
 from energybench.app.callbacks.trainer import EnergyCallback  # declares operators before:
@@ -59,15 +59,15 @@ def test_a_training_has_its_epochs_losses_and_metrics(tmp_path: Path) -> None:
     assert (record.status, record.model, record.seed) == ("ok", "little", 5)
     assert callback.run is not None
     assert callback.run.record == record
-    assert [one.epoch for one in record.epochs] == [1, 2]
-    for epoch in record.epochs:
+    assert [one.epoch for one in epochs_of(record)] == [1, 2]
+    for epoch in epochs_of(record):
         assert epoch.joules is not None
         assert {"loss", "eval_loss", "eval_accuracy", "learning_rate"} <= epoch.logged.keys()
     assert record.value == 0.75
     assert record.script is not None
     assert record.script.settings["learning_rate"] == 0.01
     assert record.script.settings["per_device_train_batch_size"] == 4
-    joules = sum(one.joules or 0.0 for one in record.epochs)
+    joules = sum(one.joules or 0.0 for one in epochs_of(record))
     assert callback.run.total_joules is not None
     assert 0.0 < joules <= callback.run.total_joules
 
@@ -75,7 +75,7 @@ def test_a_training_has_its_epochs_losses_and_metrics(tmp_path: Path) -> None:
 def test_a_training_of_some_steps_is_one_epoch(tmp_path: Path) -> None:
     callback = EnergyCallback("little", save=tmp_path / "run.json", **REPLAYED)
     trainer(callback, tmp_path, Little(), max_steps=1).train()
-    assert [one.epoch for one in only(tmp_path / "run.json").epochs] == [1]
+    assert [one.epoch for one in epochs_of(only(tmp_path / "run.json"))] == [1]
 
 
 def test_a_training_that_fails_leaves_a_record_once_the_next_begins(tmp_path: Path) -> None:
