@@ -155,7 +155,7 @@ class Measuring:
                 "between other code; write `with energybench.measure():` within it"
             )
         name = getattr(function, "__qualname__", type(function).__name__)
-        own = self if self.asked.name is not None or self.asked.save is None else self.called(name)
+        own = self if self.asked.name is not None or self.asked.save is None else self._named(name)
         if inspect.iscoroutinefunction(function):
 
             @wraps(function)
@@ -172,7 +172,7 @@ class Measuring:
 
         return cast(Function, measured)
 
-    def called(self, name: str) -> "Measuring":
+    def _named(self, name: str) -> "Measuring":
         """The same, of a run with this name."""
         return Measuring(replace(self.asked, name=name))
 
@@ -222,22 +222,36 @@ class Started:
     trackers: Trackers
 
     def end(self, ending: Ending, raised: _Raised = _NOTHING) -> None:
-        """Close the windows and meters, then save the record; raises nothing of its own."""
+        """Close the windows and meters, then save the record.
+
+        `raised` is what ended the block. Raises what waiting for the device or closing a meter
+        raises, once the record is saved, unless the block had an error of its own.
+        """
         _RUNNING.set(tuple(run for run in _RUNNING.get() if run is not self.run))
         self.trackers.look()  # others may end their runs before this one ends
+        failure: Exception | None = None
         try:
             try:
                 self.run.prepare_end()
             finally:
                 self.stack.__exit__(*raised)
-                self.run.end(ending)
-            if self.asked.name is not None:
-                self._keep()
-        except Exception as error:  # the script's own work is done, and shall not be lost
-            told = " ".join(f"{type(error).__name__}: {error}".split())
-            log.warning("%s: cannot keep the run: %s", self.asked.name or "measure()", told)
+        except Exception as error:
+            failure = error if ending.status == "ok" else None
+        self.run.end(ending if failure is None else ending_of(failure))
+        if self.asked.name is not None:
+            self._keep()
+        if failure is not None:
+            raise failure
 
     def _keep(self) -> None:
+        """Save the record; the script's own work is done, so a failure is a line in the log."""
+        try:
+            self._save()
+        except Exception as error:
+            told = " ".join(f"{type(error).__name__}: {error}".split())
+            log.warning("%s: cannot keep the run: %s", self.asked.name, told)
+
+    def _save(self) -> None:
         record = self.run.record
         why = record.phases[record.main_phase].why_missing
         if why is not None:

@@ -182,17 +182,38 @@ def test_what_ends_a_block_is_in_the_record_and_goes_on(
     assert record.kwh is not None
 
 
-def test_a_meter_that_cannot_be_closed_costs_a_line(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_a_device_that_fails_at_the_end_is_raised_once_the_run_is_saved(tmp_path: Path) -> None:
+    waits = iter([None, None, OSError("lost")])
+
+    def wait() -> None:
+        error = next(waits)
+        if error is not None:
+            raise error
+
+    with (
+        pytest.raises(OSError, match="lost"),
+        measured("net", save=tmp_path / "run.json", synchronize=wait) as run,
+    ):
+        run.log(epoch=0)
+    record = only(tmp_path / "run.json")
+    assert (record.status, record.error) == ("failed", "OSError: lost")
+    assert record.kwh is not None
+
+
+def test_an_error_of_the_block_comes_before_one_of_the_meters(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def close(_: object) -> None:
         raise OSError("gone")
 
+    def fail() -> None:
+        with measured("net", save=tmp_path / "run.json"):
+            raise ValueError("diverged")
+
     monkeypatch.setattr("energybench.energy.meters.replay.ReplayMeter.close", close)
-    with measured("net") as run:
-        pass
-    assert run.total_joules == 50.0
-    assert caplog.messages == ["net: cannot keep the run: OSError: gone"]
+    with pytest.raises(ValueError, match="diverged"):
+        fail()
+    assert only(tmp_path / "run.json").error == "ValueError: diverged"
 
 
 SLEEPS = """
