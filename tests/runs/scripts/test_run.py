@@ -1,10 +1,12 @@
 import math
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from support.fake_hardware import A100, OTHER, FakeGpu, FakeNvml
 from support.scripts import epochs_of, measured, only
 
 import energybench
@@ -209,3 +211,18 @@ def test_a_run_without_energy_says_why(
     record = only(tmp_path / "run.json")
     assert (record.kwh, epochs_of(record)[0].joules) == (None, None)
     assert "no energy of net: nvml: no GPU in use" in caplog.text
+
+
+def test_a_run_on_a_gpu_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = FakeNvml([FakeGpu(A100), FakeGpu(OTHER)])
+    monkeypatch.setitem(sys.modules, "pynvml", fake)
+    monkeypatch.delenv("CUDA_DEVICE_ORDER", raising=False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    with energybench.measure("net", meters=["nvml"]) as run:
+        fake.gpus[0].millijoules += 9_000_000
+        with run.phase("train"):
+            fake.gpus[1].millijoules += 3000
+    assert (run.total_joules, run.phases["train"].it_joules) == (3.0, 3.0)
+    assert run.record.protocol.device_name == fake.gpus[1].name
+    assert run.record.energy_source == "nvml_counter"
+    assert run.record.protocol.device is None
