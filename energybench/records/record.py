@@ -174,9 +174,9 @@ class RunRecord:
         return self.phases.get(self.main_phase)
 
     @property
-    def epoch_count(self) -> int:
-        """The number of epochs of a cell, or of those that a script logged."""
-        return len(self.epochs if self.script is None else self.script.epochs)
+    def epoch_count(self) -> int | None:
+        """The number of epochs of a cell, or of a script; None where that logged none."""
+        return len(self.epochs) if self.script is None else len(self.script.epochs) or None
 
     @cached_property
     def kwh(self) -> float | None:

@@ -40,7 +40,7 @@ class Column:
         `value` of the metric, `drop` in its unit."""
         return {
             "kwh": _mean([record.kwh for record in self.records]),
-            "epochs": _mean([float(record.epoch_count) for record in self.records]),
+            "epochs": _mean([record.epoch_count for record in self.records]),
             "seconds": _mean([finetune_s(record) for record in self.records]),
             "watts": _mean([_watts(record) for record in self.records]),
             "value": _mean([record.value for record in self.records]),

@@ -19,7 +19,7 @@ COSTS: dict[str, Callable[[RunRecord], float | None]] = {
     "kwh": lambda record: record.kwh,
     "kwh_total": lambda record: record.kwh_total,
     "duration": finetune_s,
-    "epochs": lambda record: float(record.epoch_count) or None,
+    "epochs": lambda record: float(record.epoch_count or 0) or None,
 }
 """Quantities that every task has, limited in percent; more is worse. Other names are metrics."""
 _LIMIT = re.compile(r"\s*([^\s:,][^:,]*?)\s*:\s*([0-9.]+)\s*([^\W\d]\w*|%)?\s*")

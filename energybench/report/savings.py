@@ -258,8 +258,8 @@ def _with_controls(
 
 def _flags(saving: Saving) -> list[str]:
     flags = []
-    epochs = fmean(ours.epoch_count for ours, _ in saving.pairs)
-    base_epochs = fmean(theirs.epoch_count for _, theirs in saving.pairs)
+    epochs = fmean(ours.epoch_count or 0 for ours, _ in saving.pairs)
+    base_epochs = fmean(theirs.epoch_count or 0 for _, theirs in saving.pairs)
     if base_epochs and epochs > MANY_EPOCHS * base_epochs:
         flags.append(f"{epochs / base_epochs:.1f} x the baseline's epochs")
     if any(ours.script is not None for ours, _ in saving.pairs):

@@ -128,3 +128,18 @@ def test_the_table_of_cells_has_scripts(tmp_path: Path, capsys: pytest.CaptureFi
     path = saved(tmp_path / "run.json")
     assert main(["show", path]) == 0
     assert "replay" in capsys.readouterr().out
+
+
+def test_epochs_that_were_not_logged_are_not_zero(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "run.json"
+    with measured("net", save=path):
+        pass
+    assert main(["compare", str(path), "--format", "json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["rows"]
+    assert row["runs"]["run"]["epochs"] is None
+    assert main(["show", str(path), "--format", "tsv"]) == 0
+    names, values = (line.split("\t") for line in capsys.readouterr().out.splitlines())
+    shown = {name.strip(): value.strip() for name, value in zip(names, values, strict=True)}
+    assert (shown["seed"], shown["epochs"]) == ("0", "-")

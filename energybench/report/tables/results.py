@@ -145,7 +145,7 @@ def _row(
         format_kwh(record.kwh),
         saving,
         with_search,
-        str(record.epoch_count),
+        number(record.epoch_count),
         format_seconds(reading.duration_s if reading else None),
         score.value(record.metric, record.value),
         score.drop(record.metric, record.drop)

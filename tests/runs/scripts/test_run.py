@@ -219,9 +219,9 @@ def test_a_run_on_a_gpu_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CUDA_DEVICE_ORDER", raising=False)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
     with energybench.measure("net", meters=["nvml"]) as run:
-        fake.gpus[0].millijoules += 9_000_000
+        fake.gpus[0].millijoules = 9_000_000
         with run.phase("train"):
-            fake.gpus[1].millijoules += 3000
+            fake.gpus[1].millijoules = 1_003_000
     assert (run.total_joules, run.phases["train"].it_joules) == (3.0, 3.0)
     assert run.record.protocol.device_name == fake.gpus[1].name
     assert run.record.energy_source == "nvml_counter"
