@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from energybench.compression.base import Compression, Score
     from energybench.compression.compose import compress
-    from energybench.energy.measurement import measure
     from energybench.energy.meters.base import Meter, MeterContext, MeterUnavailable
     from energybench.energy.source import Source
     from energybench.errors import CellError, EnergybenchError, UsageError
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from energybench.records.saved import read_runs
     from energybench.registry import METHODS, MODELS
     from energybench.runs.executors.base import Executor, Facts, Job, Outcome, Prepared, Setup
+    from energybench.runs.scripts.measure import current_run, measure
     from energybench.workloads.base import Scores, Task
     from energybench.workloads.images.networks import ModelSpec
 
@@ -49,7 +49,8 @@ _PLACES = {
     "Task": "energybench.workloads.base",
     "UsageError": "energybench.errors",
     "compress": "energybench.compression.compose",
-    "measure": "energybench.energy.measurement",
+    "current_run": "energybench.runs.scripts.measure",
+    "measure": "energybench.runs.scripts.measure",
     "read_runs": "energybench.records.saved",
 }
 """Public name -> the module that defines it."""
@@ -80,6 +81,7 @@ __all__ = [
     "UsageError",
     "__version__",
     "compress",
+    "current_run",
     "measure",
     "read_runs",
 ]

@@ -1,17 +1,16 @@
-"""`energybench.measure`: the energy of any block of Python."""
+"""The energy of any block of Python, and the meters that `energybench.measure` reads it with."""
 
 import logging
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace as changed
 
-from energybench.config import MeasureConfig
 from energybench.energy.meters.base import MeterContext
 from energybench.energy.opening import open_for_use, open_meters
 from energybench.energy.readings import EnergyReading
 from energybench.energy.units import format_joules, format_seconds, kwh
-from energybench.energy.windows import Window
+from energybench.energy.windows import MeterSet, Window
 
 log = logging.getLogger(__name__)
 
@@ -51,18 +50,23 @@ class Measurement:
         return self.reading.joules
 
     @property
-    def it_joules(self) -> float | None:
+    def total_joules(self) -> float | None:
         """The sum over all domains; None if any domain, or every one, could not be read."""
         return self.reading.it_joules
 
     @property
+    def it_joules(self) -> float | None:
+        """`total_joules`, under the name that readings have for it."""
+        return self.total_joules
+
+    @property
     def watts(self) -> float | None:
-        """Mean IT power; None if `it_joules` is."""
+        """Mean IT power; None if `total_joules` is."""
         return self.reading.watts
 
     @property
     def kwh(self) -> float | None:
-        """Facility energy: IT energy x PUE; None if `it_joules` is."""
+        """Facility energy: IT energy x PUE; None if `total_joules` is."""
         joules = self.reading.it_joules
         return None if joules is None else kwh(joules, self._pue)
 
@@ -73,43 +77,25 @@ class Measurement:
 
 
 @contextmanager
-def measure(
-    meters: Sequence[str] = ("auto",),
-    pue: float = 1.58,
-    synchronize: Callable[[], None] | None = None,
+def opened(
+    meters: str | Sequence[str] = ("auto",),
     gpu_uuids: Sequence[str] | None = None,
     exclusive: bool = True,
     wait: bool = True,
     replay: str | None = None,
-) -> Iterator[Measurement]:
-    """Measure the energy of a block.
+) -> Iterator[MeterSet]:
+    """Open the meters of a block, and with `exclusive` hold what they read against other processes.
 
-    `meters` are names of meters or "auto"; `replay` is the trace file of the meter "replay". `pue`
-    is the facility energy per IT energy (>= 1). GPUs are read if CUDA shows them to this process
-    and it is certain which: those that `CUDA_VISIBLE_DEVICES` names, or the machine's only one.
-    `gpu_uuids`, as `torch.cuda.get_device_properties(0).uuid` gives them, names others, and ()
-    none. `synchronize` waits for the GPUs at both ends; by default PyTorch does, if it is using
-    them.
-
-    Two measurements at once would read each other's energy. So an `exclusive` block holds the
-    devices that it reads, and the CPU, against other processes. While another process measures on
-    them, the block waits after a line in the log; with `wait=False` it raises `UsageError` instead.
-    Blocks of one process may be nested, also inside a run of the suite. `exclusive=False` measures
-    without regard to others.
-
-    Raises `UsageError` for an unknown name, a named meter that is not available, and a `pue` that
-    is not 1 to 100.
+    The arguments are those of `runs.scripts.measure`. Raises `UsageError` for an unknown name, and
+    for a named meter that is not available.
     """
-    MeasureConfig(pue=pue)  # refuses a wrong one
     names = (meters,) if isinstance(meters, str) else meters
     context = changed(gpus(gpu_uuids), replay=replay)
     with ExitStack() as stack:
         if exclusive:
-            opened = stack.enter_context(open_for_use(names, context, wait, log.warning))
+            yield stack.enter_context(open_for_use(names, context, wait, log.warning))
         else:
-            opened = stack.enter_context(open_meters(names, context))
-        window = stack.enter_context(opened.window(synchronize or synchronize_torch))
-        yield Measurement(window, pue)
+            yield stack.enter_context(open_meters(names, context))
 
 
 def gpus(uuids: Sequence[str] | None = None) -> MeterContext:

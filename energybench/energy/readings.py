@@ -72,7 +72,8 @@ class EnergyReading:
     flags: list[str] = field(default_factory=list)
     """`short_window`: shorter than the meter resolves. `throttled`: power or temperature held a
     device's clocks down. `contaminated`: other processes computed on a device, or used more of the
-    processors than allowed, or a hypervisor withheld more than 2 % of them."""
+    processors than allowed, or a hypervisor withheld more than 2 % of them. `interrupted`: an
+    exception left this phase of a script."""
     unavailable: dict[str, str] = field(default_factory=dict)
     """Meter or domain -> why it gave no reading; `idle power` -> why that is not known."""
     net_joules: dict[str, float | None] = field(default_factory=dict)

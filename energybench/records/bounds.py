@@ -92,7 +92,7 @@ def _refusal(where: str, value: float | None, expected: str, noun: str = "record
 
 
 def _not_negative(record: "RunRecord") -> Iterator[Named]:
-    yield "protocol.tolerance", record.tolerance
+    yield "protocol.tolerance", record.protocol.tolerance
     yield "seed", record.seed if record.seed < _SEEDS else math.inf
     for kind in ("phases", "overhead"):
         readings: Mapping[str, EnergyReading] = getattr(record, kind)
@@ -104,6 +104,9 @@ def _not_negative(record: "RunRecord") -> Iterator[Named]:
     for number, epoch in enumerate(record.epochs):
         for field in ("duration_s", "joules", "steps", "items"):
             yield f"epochs.{number}.{field}", getattr(epoch, field)
+    for number, logged in enumerate(record.script.epochs if record.script else ()):
+        yield f"script.epochs.{number}.duration_s", logged.duration_s
+        yield f"script.epochs.{number}.joules", logged.joules
     if record.target is not None:
         yield "target.joules", record.target.joules
     if record.test is not None:

@@ -44,14 +44,14 @@ class Entry:
 
     @property
     def seconds(self) -> float | None:
-        """Seconds that pytest-benchmark timed, else those of fine-tuning; None without any.
+        """Seconds that pytest-benchmark timed, else those of `RunRecord.main`; None without any.
 
         Nothing was timed of a cell that waited for its baseline when its run ended.
         """
         if self.benchmark is not None:
             return float(self.benchmark["stats"]["total"])
-        trained = self.record.phases.get("finetune")
-        return None if trained is None else trained.duration_s
+        main = self.record.main
+        return None if main is None else main.duration_s
 
 
 def to_line(entry: Entry | Event) -> bytes:

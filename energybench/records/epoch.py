@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
+from typing import TypeVar
 
 from energybench.energy.readings import CpuUse
 
@@ -46,8 +47,28 @@ class EpochRecord:
     """Who used the processors within the epoch; None where that is not known."""
 
 
-def with_uneven(epochs: Sequence[EpochRecord], measured: bool) -> list[EpochRecord]:
-    """Return all epochs of a cell, those marked `uneven` that are.
+@dataclass(frozen=True)
+class ScriptEpoch:
+    """One epoch that a script logged."""
+
+    epoch: int
+    """Number of the epoch, from 1."""
+    duration_s: float
+    joules: float | None
+    """IT energy since the epoch before was logged; None where a domain could not be read."""
+    logged: dict[str, float] = field(default_factory=dict)
+    """Numbers that were logged with the epoch, by the script's own names."""
+    flags: list[str] = field(default_factory=list)
+    """As in `EpochRecord`."""
+    cpu: CpuUse | None = None
+    """Who used the processors within the epoch; None where that is not known."""
+
+
+Timed = TypeVar("Timed", EpochRecord, ScriptEpoch)
+
+
+def with_uneven(epochs: Sequence[Timed], measured: bool) -> list[Timed]:
+    """Return all epochs of a cell or script, those marked `uneven` that are.
 
     `measured` says whether the joules are measured; estimated ones follow the seconds. Joules of an
     epoch that is shorter than its meter resolves do not count.
@@ -63,7 +84,7 @@ def with_uneven(epochs: Sequence[EpochRecord], measured: bool) -> list[EpochReco
     ]
 
 
-def _is_uneven(epoch: EpochRecord, middle_s: float, middle_j: float | None) -> bool:
+def _is_uneven(epoch: EpochRecord | ScriptEpoch, middle_s: float, middle_j: float | None) -> bool:
     slow = epoch.duration_s > max(UNEVEN * middle_s, middle_s + _UNEVEN_S)
     if middle_j is None or epoch.joules is None or "short_window" in epoch.flags:
         return slow

@@ -9,9 +9,10 @@ class Dataset:
     """The data that a cell was trained and tested on."""
 
     name: str
-    """Name as in the option: "handwriting", "folder:/photographs"."""
+    """Name as in the option: "handwriting", "folder:/photographs"; "" of a script."""
     fingerprint: str
-    """Changes with the items, their labels and the splits; where seeds draw these, of seed 0."""
+    """Changes with the items, their labels and the splits; where seeds draw these, of seed 0.
+    It is "" of a script."""
     task: str = "image classification"
     item: str = "image"
     """One item of the data, in the singular: "image", "token"."""
@@ -32,7 +33,8 @@ class Weights:
     """The pretrained weights that a cell started from."""
 
     source: str
-    """"torchvision IMAGENET1K_V1", "digits pretraining" or a path; "" where none were loaded."""
+    """"torchvision IMAGENET1K_V1", "digits pretraining" or a path; "" where none were loaded, and
+    of a script."""
     key: str | None = None
     """Changes with the values of the weights; None where that is not known."""
     head_replaced: bool = False

@@ -1,5 +1,7 @@
 """The record of one cell, `RunRecord`; long, since one class has all that follows from its fields.
 
+A script that measures itself has such a record, too, without what it does not say of itself.
+
 Energies are joules, durations seconds, accuracies fractions (0..1); a name carries its unit.
 "Not available" is None with a reason beside it, never 0.
 """
@@ -26,6 +28,7 @@ from energybench.records.paired import PairedDrop, paired_drop
 from energybench.records.placement import Placement
 from energybench.records.protocol import Protocol
 from energybench.records.schema import read_versioned
+from energybench.records.script import WHOLE, Script
 from energybench.records.start import Evaluation, Start
 from energybench.records.target import Target
 from energybench.records.test_result import TestResult
@@ -42,6 +45,7 @@ __all__ = [
     "Placement",
     "Protocol",
     "RunRecord",
+    "Script",
     "Start",
     "Target",
     "TestResult",
@@ -49,7 +53,7 @@ __all__ = [
     "from_json",
 ]
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 
 DATA_BOUND = 0.05
 """A cell that waited for data in a larger share of its training time is flagged `data_bound`."""
@@ -57,7 +61,7 @@ DATA_BOUND = 0.05
 
 @dataclass(frozen=True)
 class RunRecord:
-    """One cell, start to end.
+    """One cell, or one run of a script, start to end.
 
     `status` is "ok", "failed" or "interrupted"; a cell that was cut short keeps its measurements.
     """
@@ -75,13 +79,16 @@ class RunRecord:
     """The reason in one line where `status` is not "ok"; None elsewhere."""
     phases: dict[str, EnergyReading] = field(default_factory=dict)
     """`load` (with the training of a new head, if any), `compress`, `compile` where that was asked
-    for, `calibrate` where there was an arithmetic to choose, `finetune`, `evaluate`."""
+    for, `calibrate` where there was an arithmetic to choose, `finetune`, `evaluate`. Of a script:
+    `run`, which is all of it, and its own within that: "train", and "train/batch" within "train".
+    """
     overhead: dict[str, EnergyReading] = field(default_factory=dict)
     """Energy outside the phases of a cell with checkpoints: `checkpoint` (writing them), and after
     an interruption `lost` (what was cut short) and `repeated` (what precedes fine-tuning)."""
     start: Start | None = None
     """Epoch 0: the network before its first training step; None where it never came so far."""
     epochs: list[EpochRecord] = field(default_factory=list)
+    """Epochs of fine-tuning; those of a script are in `script`."""
     best_epoch: int | None = None
     """Number of the epoch whose weights are the result."""
     parameters: int | None = None
@@ -126,6 +133,8 @@ class RunRecord:
     """Power over the cell, if it was asked for."""
     placement: Placement | None = None
     """Where several ranks ran the cell together; None for one process."""
+    script: Script | None = None
+    """What a script says of itself; None of a cell."""
     schema_version: int = SCHEMA_VERSION
 
     @cached_property
@@ -151,20 +160,38 @@ class RunRecord:
 
     @property
     def tolerance(self) -> float:
-        """Largest drop allowed, in the unit of the metric."""
-        return self.protocol.tolerance
+        """Largest drop allowed, in the unit of the metric; infinite where nothing limits it."""
+        return math.inf if self.protocol.tolerance is None else self.protocol.tolerance
+
+    @property
+    def main_phase(self) -> str:
+        """The phase whose energy is the record's: `finetune`, or `run` of a script."""
+        return "finetune" if self.script is None else WHOLE
+
+    @property
+    def main(self) -> EnergyReading | None:
+        """The window of `main_phase`; None where that phase did not begin."""
+        return self.phases.get(self.main_phase)
+
+    @property
+    def epoch_count(self) -> int | None:
+        """The number of epochs of a cell, or of a script; None where that logged none."""
+        return len(self.epochs) if self.script is None else len(self.script.epochs) or None
 
     @cached_property
     def kwh(self) -> float | None:
-        """Facility energy of fine-tuning, kWh: the paper's quantity."""
-        return self._facility_kwh("finetune")
+        """Facility energy of fine-tuning, kWh: the paper's quantity; of a script that of all."""
+        return self._facility_kwh(self.main_phase)
 
     @cached_property
     def kwh_total(self) -> float | None:
         """Facility energy of fine-tuning and of all its preparation except loading, kWh.
 
-        The preparation is the compression's own search, compiling and calibrating.
+        The preparation is the compression's own search, compiling and calibrating. A script has
+        none that is known, so that this is `kwh`.
         """
+        if self.script is not None:
+            return self.kwh
         optional = (name for name in ("compile", "calibrate") if name in self.phases)
         return self._facility_kwh("compress", *optional, "finetune")
 
@@ -178,7 +205,7 @@ class RunRecord:
     @property
     def kwh_net(self) -> float | None:
         """`kwh` less what the idle machine would have used in that time."""
-        reading = self.phases.get("finetune")
+        reading = self.main
         joules = None if reading is None else reading.net_it_joules
         return None if joules is None else kwh(joules, self.pue)
 
@@ -191,7 +218,7 @@ class RunRecord:
     @property
     def cpu_s(self) -> float | None:
         """CPU seconds of the measured processes in fine-tuning; None where not known."""
-        reading = self.phases.get("finetune")
+        reading = self.main
         return None if reading is None or reading.cpu is None else reading.cpu.own_s
 
     @property
@@ -203,7 +230,7 @@ class RunRecord:
     @property
     def joules_per_1000_items(self) -> float | None:
         """IT energy of fine-tuning, validation included, per 1,000 training items, or None."""
-        reading = self.phases.get("finetune")
+        reading = self.main
         items = sum(epoch.items for epoch in self.epochs)
         if reading is None or reading.it_joules is None or not items:
             return None
@@ -242,12 +269,16 @@ class RunRecord:
 
     @property
     def metric(self) -> Metric | None:
-        """The metric of the test; None where there was no test."""
+        """The metric of the test, or of a script; None where neither was judged."""
+        if self.script is not None:
+            return self.script.metric
         return self.test.metric if self.test else None
 
     @property
     def value(self) -> float | None:
-        """The metric of the finalized model on the test split."""
+        """The metric of the finalized model on the test split; of a script the last one logged."""
+        if self.script is not None:
+            return self.script.value
         return self.test.value if self.test else None
 
     @property
@@ -286,15 +317,13 @@ class RunRecord:
 
     @cached_property
     def energy_source(self) -> str:
-        """The distinct sources of the fine-tuning's energy, joined by "+"; "none" without any."""
-        phase = self.phases.get("finetune")
-        return "+".join(sorted(set(phase.sources.values()))) if phase and phase.sources else "none"
+        """The distinct sources of the energy of `main`, joined by "+"; "none" without any."""
+        return "none" if self.main is None else self.main.source
 
     @property
     def estimated(self) -> bool:
-        """Whether the fine-tuning's energy is an estimate, in part or in whole."""
-        phase = self.phases.get("finetune")
-        return phase is not None and phase.estimated
+        """Whether the energy of `main` is an estimate, in part or in whole."""
+        return self.main is not None and self.main.estimated
 
     def headline(self) -> dict[str, Any]:
         """The flat keys of pytest-benchmark's `extra_info`, for jq and eyes."""
@@ -307,7 +336,7 @@ class RunRecord:
             "cpu_s": self.cpu_s,
             **({"kwh_overhead": self.kwh_overhead} if self.overhead else {}),
             **({} if self.carbon is None else {"kg_co2e": self.kg_co2e}),
-            "epochs": len(self.epochs),
+            "epochs": self.epoch_count,
             **(
                 {"accuracy": self.value, "accuracy_drop_pp": self.drop}
                 if metric in (None, ACCURACY)

@@ -12,13 +12,16 @@ def at_floor(record: RunRecord) -> bool:
     The first epoch always counts as an improvement, so no cell stops sooner. A baseline at the
     floor leaves a method no epochs to save: its ratio can neither confirm nor refute such a saving.
     """
-    earliest = record.protocol.patience + 1
-    return _stops_early(record) and not capped(record) and len(record.epochs) == earliest
+    patience = record.protocol.patience
+    if patience is None or not _stops_early(record) or capped(record):
+        return False
+    return len(record.epochs) == patience + 1
 
 
 def capped(record: RunRecord) -> bool:
     """Return whether the cap on epochs ended `record` where early stopping should have decided."""
-    return _stops_early(record) and len(record.epochs) >= record.protocol.max_epochs
+    most = record.protocol.max_epochs
+    return most is not None and _stops_early(record) and len(record.epochs) >= most
 
 
 def _stops_early(record: RunRecord) -> bool:

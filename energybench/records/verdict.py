@@ -52,7 +52,7 @@ def failure_text(record: RunRecord, gate: str = OBSERVED) -> str | None:
 
 def without_energy(record: RunRecord) -> str | None:
     """One line that says why the energy of fine-tuning is not known; None where it is."""
-    reading = record.phases.get("finetune")
+    reading = record.main
     if reading is None or reading.why_missing is None:
         return None
     cell = f"{record.model} {record.method} seed {record.seed}"

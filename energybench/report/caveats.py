@@ -29,6 +29,11 @@ def _worsened_by_training(record: RunRecord) -> bool:
 
 _OF_RECORDS: tuple[tuple[str, Callable[[RunRecord], bool]], ...] = (
     (
+        "script: the energy is that of a whole script; its metric is the last number that it "
+        "logged, and its data, weights and protocol are known as far as it tells them",
+        lambda record: record.script is not None,
+    ),
+    (
         "estimated: the energy is a formula of load and time, not a measurement",
         lambda record: record.estimated,
     ),
@@ -37,7 +42,7 @@ _OF_RECORDS: tuple[tuple[str, Callable[[RunRecord], bool]], ...] = (
         lambda record: record.status == "ok" and record.kwh is None,
     ),
     (
-        "short window: fine-tuning was shorter than the meter resolves",
+        "short window: what was measured was shorter than the meter resolves",
         lambda record: "short_window" in record.flags,
     ),
     (
@@ -97,7 +102,7 @@ _OF_RECORDS: tuple[tuple[str, Callable[[RunRecord], bool]], ...] = (
 
 
 def _stolen(record: RunRecord) -> bool:
-    reading = record.phases.get("finetune")
+    reading = record.main
     cpu = None if reading is None else reading.cpu
     return cpu is not None and cpu.steal_s > STEAL_SHARE * cpu.capacity_s
 
@@ -241,14 +246,14 @@ def _versions(record: RunRecord) -> str:
 
 
 def _sources(record: RunRecord) -> str:
-    reading = record.phases.get("finetune")
+    reading = record.main
     return (
         ", ".join(f"{domain}: {how}" for domain, how in reading.sources.items()) if reading else ""
     )
 
 
 def _unavailable(record: RunRecord) -> str:
-    reading = record.phases.get("finetune")
+    reading = record.main
     found = reading.unavailable if reading else {}
     return ", ".join(f"{meter}: {reason}" for meter, reason in found.items())
 
@@ -261,6 +266,8 @@ def _idle(record: RunRecord) -> str:
 
 def _data(record: RunRecord) -> str:
     data = record.dataset
+    if record.script is not None:
+        return ""
     sizes = ", ".join(f"{count} {split}" for split, count in data.splits.items())
     if "image_size" in data.details:
         return f"{data.name} at {data.details['image_size']} pixels ({sizes})"
@@ -273,7 +280,14 @@ def _protocol(record: RunRecord) -> str:
     left_out = ("device", "device_name", "pue")
     protocol = vars(record.protocol)
     kept = {name: value for name, value in protocol.items() if name not in left_out}
-    return ", ".join(f"{name} {value}" for name, value in kept.items())
+    known = (item for item in kept.items() if item[1] is not None)
+    return ", ".join(f"{name} {value}" for name, value in known)
+
+
+def _told(record: RunRecord) -> str:
+    """Return what a script says of itself."""
+    settings = {} if record.script is None else record.script.settings
+    return ", ".join(f"{name} {value}" for name, value in settings.items())
 
 
 _FACTS: tuple[tuple[str, Callable[[RunRecord], str]], ...] = (
@@ -289,4 +303,5 @@ _FACTS: tuple[tuple[str, Callable[[RunRecord], str]], ...] = (
     ("data", _data),
     ("weights", lambda record: record.weights.source),
     ("protocol", _protocol),
+    ("scripts' own words", _told),
 )

@@ -40,7 +40,7 @@ class Column:
         `value` of the metric, `drop` in its unit."""
         return {
             "kwh": _mean([record.kwh for record in self.records]),
-            "epochs": _mean([float(len(record.epochs)) for record in self.records]),
+            "epochs": _mean([record.epoch_count for record in self.records]),
             "seconds": _mean([finetune_s(record) for record in self.records]),
             "watts": _mean([_watts(record) for record in self.records]),
             "value": _mean([record.value for record in self.records]),
@@ -141,7 +141,7 @@ def compare(runs: Mapping[str, Sequence[RunRecord]], across: Collection[str] = (
 
 def finetune_s(record: RunRecord) -> float | None:
     """Return the seconds of the fine-tuning of `record`; None if they were not measured."""
-    reading = record.phases.get("finetune")
+    reading = record.main
     return None if reading is None else reading.duration_s
 
 
@@ -251,7 +251,7 @@ def _doubts(found: Sequence[ComparedRow]) -> list[str]:
 
 
 def _watts(record: RunRecord) -> float | None:
-    reading = record.phases.get("finetune")
+    reading = record.main
     return None if reading is None else reading.watts
 
 

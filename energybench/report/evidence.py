@@ -117,7 +117,7 @@ def _obstacles(
     at_rest = sum(at_floor(base) for _, base in pairs)
     if quantity.by_epochs and at_rest:
         found.append(f"baseline at the floor in {at_rest} of {len(pairs)} seeds")
-    capped_at = {one.protocol.max_epochs for pair in pairs for one in pair if capped(one)}
+    capped_at = {one.protocol.max_epochs or 0 for pair in pairs for one in pair if capped(one)}
     if quantity.trained and capped_at:
         found.append(f"epochs capped at {', '.join(map(str, sorted(capped_at)))}")
     if quantity.trained and quantity.of_bits:

@@ -66,7 +66,7 @@ def parts(record: RunRecord) -> dict[str, float] | None:
     A step's seconds and the watts include validations, so that the product is the energy of the
     whole fine-tuning.
     """
-    reading = record.phases.get("finetune")
+    reading = record.main
     steps = sum(epoch.steps for epoch in record.epochs)
     if reading is None or steps == 0 or not reading.watts or reading.watts <= 0.0:
         return None

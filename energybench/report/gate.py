@@ -19,7 +19,7 @@ COSTS: dict[str, Callable[[RunRecord], float | None]] = {
     "kwh": lambda record: record.kwh,
     "kwh_total": lambda record: record.kwh_total,
     "duration": finetune_s,
-    "epochs": lambda record: float(len(record.epochs)) or None,
+    "epochs": lambda record: float(record.epoch_count or 0) or None,
 }
 """Quantities that every task has, limited in percent; more is worse. Other names are metrics."""
 _LIMIT = re.compile(r"\s*([^\s:,][^:,]*?)\s*:\s*([0-9.]+)\s*([^\W\d]\w*|%)?\s*")
@@ -209,8 +209,9 @@ def _tested(mean: Estimate, allowed: float) -> tuple[Estimate, float | None]:
 
 
 def _step(pairs: Sequence[Pair]) -> float:
-    """Return the smallest step of a drop: one item of the coarsest test split."""
-    return max(record.test.resolution for pair in pairs for record in pair if record.test)
+    """Return the smallest step of a drop: one item of the coarsest test split; 0: not known."""
+    tests = (record.test for pair in pairs for record in pair)
+    return max((test.resolution for test in tests if test is not None), default=0.0)
 
 
 def _one_more(row: Sequence[tuple[float, float]]) -> float:

@@ -24,6 +24,9 @@ def headline(section: Section) -> str:
     if not section.rows and section.studies:
         text = "What single steps and answers cost, without any fine-tuning."
         return f"{text} {_ESTIMATE}" if section.estimated else text
+    if not savings and section.rows and all(one.script for one in section.finished):
+        text = "What scripts took. None has a baseline beside it, so no saving is known."
+        return f"{text} {_ESTIMATE}" if section.estimated else text
     if not savings:
         return "No method here has a baseline with a known energy, so no saving is known."
     if len(section.models) == 1:
@@ -99,9 +102,11 @@ def _of_many_models(section: Section, savings: Sequence[Saving]) -> str:
             continue
         within = [one for one in found if not one.beyond]
         middle = median(one.saved or 0.0 for one in found)
+        judged = not any(ours.script for one in found for ours, _ in one.pairs)
+        where = "models within the tolerance" if judged else "models"
         clauses.append(
-            f"{method} {_verb(found)} on {_count(within)} of {len(found)} models within the "
-            f"tolerance (median of all {100 * middle:+.0f} %)"
+            f"{method} {_verb(found)} on {_count(within)} of {len(found)} {where} "
+            f"(median of all {100 * middle:+.0f} %)"
         )
     text = listed(clauses)
     return f"{text[:1].upper()}{text[1:]}."

@@ -10,7 +10,7 @@ Pair = tuple[RunRecord, RunRecord]
 
 def boards(record: RunRecord) -> tuple[str, ...]:
     """Return the GPUs whose energy is in `record`: their domains."""
-    reading = record.phases.get("finetune")
+    reading = record.main
     return tuple(sorted(one for one in (reading.sources if reading else ()) if "gpu:" in one))
 
 

@@ -20,9 +20,12 @@ def missing_energy(readings: Mapping[str, EnergyReading]) -> list[str]:
 
 def cells_without_energy(records: Iterable[RunRecord]) -> list[str]:
     """Return the same lines for cells; a cell that failed before its training has none."""
-    trained = (one for one in records if one.status == "ok" and "finetune" in one.phases)
     return missing_energy(
-        {f"{one.model} {one.method} seed {one.seed}": one.phases["finetune"] for one in trained}
+        {
+            f"{one.model} {one.method} seed {one.seed}": one.main
+            for one in records
+            if one.status == "ok" and one.main is not None
+        }
     )
 
 

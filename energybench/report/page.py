@@ -29,6 +29,7 @@ from energybench.report.tables.matrix_rows import (
     why_table,
 )
 from energybench.report.tables.other_watts import estimate_tables
+from energybench.report.tables.scripts import phase_table
 from energybench.report.tables.studies import study_tables
 from energybench.report.tables.tokens import token_table
 from energybench.report.text import BEYOND, BEYOND_LEGEND
@@ -170,7 +171,8 @@ def _tables(section: Section) -> list[tuple[str, Table]]:
     ]
     own = [(title, table) for title, table in found if table.rows]
     answers = [*generation_tables(section), *paid_back_tables(section)]
-    return [*own, *estimate_tables(section), *study_tables(section), *answers]
+    scripts = [("Phases of scripts", table)] if (table := phase_table(section)).rows else []
+    return [*own, *scripts, *estimate_tables(section), *study_tables(section), *answers]
 
 
 def _side_by_side(runs: Sequence[Run]) -> tuple[Table | None, Sequence[str]]:

@@ -81,7 +81,7 @@ def as_in_the_paper(savings: Iterable[Saving]) -> list[Saving]:
     return [saving for saving in savings if _protocol(saving) == (1.0, "early-stopping")]
 
 
-def _protocol(saving: Saving) -> tuple[float, str]:
+def _protocol(saving: Saving) -> tuple[float, str | None]:
     record = saving.pairs[0][0]
     return record.tolerance, record.protocol.budget
 

@@ -39,7 +39,7 @@ Row = dict[int, RunRecord]
 def setting(record: RunRecord, across: Collection[str] = ()) -> Setting:
     """Return data, weights and protocol of `record`, without the machine and the names in `across`.
 
-    A metric other than accuracy is part of the setting, too.
+    A metric other than accuracy is part of the setting, and so are the settings of a script.
     """
     data, metric = record.dataset, record.metric
     details = {"image_size": None, "served": None} | data.details
@@ -50,8 +50,16 @@ def setting(record: RunRecord, across: Collection[str] = ()) -> Setting:
         ("weights", record.weights.source),
         *(() if metric in (None, ACCURACY) else (("metric", str(metric)),)),
         *vars(record.protocol).items(),
+        *_own_settings(record),
     )
     return _setting(items, frozenset(across))
+
+
+def _own_settings(record: RunRecord) -> Setting:
+    """Return what a script says of its data and training; () of a cell."""
+    if record.script is None:
+        return ()
+    return tuple((name, _plain(value)) for name, value in record.script.settings.items())
 
 
 def _plain(value: Any) -> Any:
@@ -65,8 +73,9 @@ def _plain(value: Any) -> Any:
 def _setting(items: Setting, across: frozenset[str]) -> Setting:
     """Return `setting` of `items`; cells with an equal setting share one object."""
     values = dict(items)
-    if Path(values["weights"]).is_absolute():
-        values["weights"] = Path(values["weights"]).name
+    weights = values["weights"]
+    if isinstance(weights, str) and Path(weights).is_absolute():
+        values["weights"] = Path(weights).name
     left_out = across.union(DEVICE_FACTS)
     return tuple(sorted((name, value) for name, value in values.items() if name not in left_out))
 

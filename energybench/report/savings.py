@@ -258,10 +258,12 @@ def _with_controls(
 
 def _flags(saving: Saving) -> list[str]:
     flags = []
-    epochs = fmean(len(ours.epochs) for ours, _ in saving.pairs)
-    base_epochs = fmean(len(theirs.epochs) for _, theirs in saving.pairs)
+    epochs = fmean(ours.epoch_count or 0 for ours, _ in saving.pairs)
+    base_epochs = fmean(theirs.epoch_count or 0 for _, theirs in saving.pairs)
     if base_epochs and epochs > MANY_EPOCHS * base_epochs:
         flags.append(f"{epochs / base_epochs:.1f} x the baseline's epochs")
+    if any(ours.script is not None for ours, _ in saving.pairs):
+        flags.append("whether the metric dropped is not known")
     if saving.beyond:
         of = f" in {saving.beyond} of {len(saving.pairs)} seeds" if len(saving.pairs) > 1 else ""
         flags.append(f"drop beyond tolerance{of}")

@@ -104,7 +104,7 @@ def _saved(pairs: Sequence[Pair], factors: Mapping[str, float]) -> float | None:
 
 def _kwh(record: RunRecord, factors: Mapping[str, float]) -> float | None:
     """Return `record.kwh` under `factors`; None if that changes nothing, or leaves nothing."""
-    reading = record.phases.get("finetune")
+    reading = record.main
     if reading is None or reading.it_joules is None:
         return None
     known = {domain: joules or 0.0 for domain, joules in reading.joules.items()}
@@ -121,7 +121,7 @@ def _kwh(record: RunRecord, factors: Mapping[str, float]) -> float | None:
 
 def _is_formula(record: RunRecord, domain: str) -> bool:
     """Return whether watts that were assumed, not a counter of the estimator's, gave the joules."""
-    if record.phases["finetune"].kind(domain) != "estimated":
+    if record.main is None or record.main.kind(domain) != "estimated":
         return False
     assumed = record.assumptions
     if assumed is None:

@@ -25,7 +25,7 @@ def locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_measure_a_block() -> None:
-    with energybench.measure(["replay"], replay=TRACE, pue=2.0) as energy:
+    with energybench.measure(meters=["replay"], replay=TRACE, pue=2.0) as energy:
         assert energy.joules == {"cpu:0": 50.0}, "so far"
     assert energy.joules == {"cpu:0": 100.0}
     assert energy.joules == {"cpu:0": 100.0}, "reading it costs nothing once the block has ended"
@@ -37,7 +37,7 @@ def test_measure_a_block() -> None:
 
 
 def test_one_name_may_be_given_alone() -> None:
-    with energybench.measure("replay", replay=TRACE) as energy:
+    with energybench.measure(meters="replay", replay=TRACE) as energy:
         pass
     assert energy.joules == {"cpu:0": 50.0}
     assert energy.kwh == pytest.approx(50.0 * 1.58 / JOULES_PER_KWH)
@@ -45,7 +45,7 @@ def test_one_name_may_be_given_alone() -> None:
 
 def test_it_waits_for_the_device_at_both_ends() -> None:
     waits: list[int] = []
-    with energybench.measure(["replay"], replay=TRACE, synchronize=lambda: waits.append(0)):
+    with energybench.measure(meters=["replay"], replay=TRACE, synchronize=lambda: waits.append(0)):
         assert len(waits) == 1
     assert len(waits) == 2
 
@@ -68,11 +68,11 @@ def test_the_gpus_that_cuda_shows_are_measured(
     nvml: FakeNvml, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
-    with energybench.measure(["nvml"]) as energy:
+    with energybench.measure(meters=["nvml"]) as energy:
         nvml.gpus[0].millijoules = 9_000_000
         nvml.gpus[1].millijoules = 1_003_000
     assert energy.joules == {f"gpu:{gpu_id(OTHER)}": 3.0}
-    with energybench.measure(["nvml"], gpu_uuids=[A100]) as energy:
+    with energybench.measure(meters=["nvml"], gpu_uuids=[A100]) as energy:
         nvml.gpus[0].millijoules = 9_002_000
     assert energy.joules == {f"gpu:{gpu_id(A100)}": 2.0}
 
@@ -86,14 +86,14 @@ def test_pytorch_is_waited_for_where_it_uses_gpus(monkeypatch: pytest.MonkeyPatc
         synchronize=waited.append,
     )
     monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
-    with energybench.measure(["replay"], replay=TRACE):
+    with energybench.measure(meters=["replay"], replay=TRACE):
         assert waited == [0, 2], "waiting for a device that nobody uses would make a context on it"
     assert waited == [0, 2, 0, 2]
 
 
 def test_pytorch_is_not_loaded_to_be_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "torch", raising=False)
-    with energybench.measure(["replay"], replay=TRACE):
+    with energybench.measure(meters=["replay"], replay=TRACE):
         pass
     assert "torch" not in sys.modules
 
@@ -102,7 +102,7 @@ def test_a_measurement_prints_what_it_found(monkeypatch: pytest.MonkeyPatch) -> 
     seconds = itertools.count(0, 2_000_000_000)
     clock = SimpleNamespace(perf_counter_ns=lambda: next(seconds))
     monkeypatch.setattr("energybench.energy.windows.time", clock)
-    with energybench.measure("replay", replay=TRACE) as energy:
+    with energybench.measure(meters="replay", replay=TRACE) as energy:
         assert repr(energy) == "<Measurement 50 J over 2.0 s, 25 W (replay)>", "so far"
     assert repr(energy) == "<Measurement 100 J over 4.0 s, 25 W (replay)>"
     monkeypatch.setattr("energybench.energy.opening.AUTO", ("nvml",))
@@ -118,23 +118,23 @@ def test_a_block_waits_for_another_process_unless_told_otherwise(
     holder = start_holder("cpu", locks)
     with (
         pytest.raises(UsageError, match=f"process {holder.pid}.; let it end first, or wait for it"),
-        energybench.measure("replay", replay=TRACE, wait=False),
+        energybench.measure(meters="replay", replay=TRACE, wait=False),
     ):
         pass
-    with energybench.measure("replay", replay=TRACE, exclusive=False) as energy:
+    with energybench.measure(meters="replay", replay=TRACE, exclusive=False) as energy:
         pass
     assert energy.it_joules == 50.0
     assert caplog.text == ""
     threading.Timer(0.2, end, [holder]).start()
-    with energybench.measure("replay", replay=TRACE) as energy:
+    with energybench.measure(meters="replay", replay=TRACE) as energy:
         pass
     assert energy.it_joules == 50.0
     assert "waiting until it ends" in caplog.text
 
 
 def test_blocks_may_be_nested_and_hold_the_machine_together(locks: Path) -> None:
-    with energybench.measure("replay", replay=TRACE, wait=False) as outer:
-        with energybench.measure("replay", replay=TRACE, wait=False) as inner:
+    with energybench.measure(meters="replay", replay=TRACE, wait=False) as outer:
+        with energybench.measure(meters="replay", replay=TRACE, wait=False) as inner:
             pass
         with exclusive_use(["cpu"], wait=False, say=pytest.fail):  # as a run of the suite does
             pass
@@ -148,11 +148,14 @@ def test_a_torch_that_is_still_being_imported_is_not_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch", SimpleNamespace())
-    with energybench.measure("replay", replay=TRACE) as energy:
+    with energybench.measure(meters="replay", replay=TRACE) as energy:
         pass
     assert energy.it_joules == 50.0
 
 
 def test_the_replay_meter_asks_for_its_trace() -> None:
-    with pytest.raises(UsageError, match="name one as `replay`"), energybench.measure("replay"):
+    with (
+        pytest.raises(UsageError, match="name one as `replay`"),
+        energybench.measure(meters="replay"),
+    ):
         pass

@@ -12,13 +12,15 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.saved_runs import cell
+from support.saved_runs import cell, reading
 
 from energybench.app.cli.main import main
 from energybench.errors import EnergybenchError
 from energybench.records.entry import DamagedLineError, Entry, from_line, to_line
+from energybench.records.epoch import ScriptEpoch
 from energybench.records.journal import Journal
-from energybench.records.record import RunRecord, from_json
+from energybench.records.metric import ACCURACY
+from energybench.records.record import RunRecord, Script, from_json
 from energybench.records.saved import read_run
 from energybench.records.verdict import failure_text
 from energybench.report.comparison import compare
@@ -85,7 +87,13 @@ def shown(record: RunRecord) -> list[Any]:
 
 GOLDEN = Path(__file__).parent / "golden"
 RECORD = json.loads(json.dumps(cell("stego").to_json()))
-PATHS = paths_of(RECORD)
+OF_A_SCRIPT = Script(
+    {"lr": 0.1}, {"loss": 0.5}, ACCURACY, 0.9, [ScriptEpoch(1, 2.0, 50.0, {"loss": 0.5})]
+)
+SCRIPT = cell(
+    "script", changes={"script": OF_A_SCRIPT, "phases": {"run": reading(50.0, 2.0, "rapl")}}
+)
+RECORDS = [RECORD, json.loads(json.dumps(SCRIPT.to_json()))]
 OLD = [
     json.loads(path.read_text())["benchmarks"][0]["extra_info"]["energybench"]
     for path in sorted(GOLDEN.glob("run-v*.json"))
@@ -98,7 +106,8 @@ ENTRY_PATHS = paths_of(ENTRY)
 @given(data=st.data())
 @MANY
 def test_a_record_with_anything_in_any_place(data: st.DataObject) -> None:
-    record = changed(RECORD, PATHS, data)
+    whole = data.draw(st.sampled_from(RECORDS))
+    record = changed(whole, paths_of(whole), data)
     found = outcome(lambda: from_json(record))
     if isinstance(found, RunRecord):
         found = outcome(lambda: shown(found))

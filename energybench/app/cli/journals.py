@@ -84,7 +84,8 @@ def _missing(
     """The cells of the matrix that the journal lacks, or has as interrupted ones only."""
     from energybench.runs.matrix import cells, check_names
 
-    found = [entry.record for entry in contents.counted.values()]
+    records = (entry.record for entry in contents.counted.values())
+    found = [record for record in records if record.script is None]  # no matrix has a script
     ended = {(one.model, one.method, one.seed) for one in found if one.status != "interrupted"}
     check_names(models or (), methods or ())  # the journal's own need no registration here
     names = models or list(dict.fromkeys(record.model for record in found))

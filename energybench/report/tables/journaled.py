@@ -26,7 +26,7 @@ def _row(entry: Entry, score: ScoreColumn) -> list[str]:
         str(record.seed),
         status_text(record),
         format_kwh(record.kwh),
-        str(len(record.epochs) or "-"),
+        str(record.epoch_count or "-"),
         score.value(record.metric, record.value),
         entry.written_at.removesuffix("+00:00").replace("T", " "),
     ]

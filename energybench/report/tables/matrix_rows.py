@@ -71,7 +71,7 @@ def _result(
         found.text if found else "-",
         found.text_with_search if found else "-",
         *([_to_target(records)] if targets else []),
-        number(fmean(len(record.epochs) for record in records)),
+        number(_mean([record.epoch_count for record in records])),
         format_seconds(_mean([finetune_s(record) for record in records])),
         score.value(metric, _mean([record.value for record in records])),
         score.mean_drop(metric, found.drop if found else None)

@@ -128,7 +128,7 @@ def _row(
     from_cache: bool,
     gate: str,
 ) -> list[str]:
-    reading = record.phases.get("finetune")
+    reading = record.main
     saving = with_search = "-"
     other = baseline if baseline is not record else None
     finished = record.status == "ok" and other is not None and other.status == "ok"
@@ -145,7 +145,7 @@ def _row(
         format_kwh(record.kwh),
         saving,
         with_search,
-        str(len(record.epochs)),
+        number(record.epoch_count),
         format_seconds(reading.duration_s if reading else None),
         score.value(record.metric, record.value),
         score.drop(record.metric, record.drop)

@@ -112,7 +112,7 @@ import energybench
 
 def test_block(benchmark, energy):
     energy(benchmark, sum, range(10))
-    with energybench.measure("replay", replay={TRACE!r}, wait=False) as window:
+    with energybench.measure(meters="replay", replay={TRACE!r}, wait=False) as window:
         pass
     assert window.it_joules == 50.0
 """

@@ -1,0 +1,1 @@
+"""Callbacks that measure a training of another library; each module imports its library."""

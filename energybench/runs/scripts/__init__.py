@@ -1,0 +1,1 @@
+"""A script that measures itself: `energybench.measure`, its phases and epochs, and its record."""
