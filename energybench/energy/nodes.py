@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import reduce
 from typing import TypeVar
 
-from energybench.energy.meters.base import kind_of
+from energybench.energy.coverage import kind_of
 from energybench.energy.readings import CpuUse, EnergyReading
 
 T = TypeVar("T")

@@ -10,9 +10,10 @@ from threading import Lock
 from typing import Any, Self, TypeGuard
 
 from energybench.energy.assumptions import Assumptions
+from energybench.energy.coverage import kind_of
 from energybench.energy.cpu_use import BUSY_SHARE, CpuWatch, is_contaminated, is_idle, use_text
 from energybench.energy.device_flags import device_flags, paired
-from energybench.energy.meters.base import Meter, MeterUnavailable, kind_of, read_sources
+from energybench.energy.meters.base import Meter, MeterUnavailable, read_sources
 from energybench.energy.readings import IDLE, CpuUse, DeviceState, EnergyReading
 from energybench.energy.source import Source, kind_of_source
 from energybench.interruption import postponed
@@ -54,7 +55,7 @@ class MeterSet:
     """Open meters, shared by all windows, nested or in sequence. Close it when done.
 
     `meters` are open meters by name; of two that read the same kind (`gpu`, `cpu`, `dram`) the
-    earlier one counts. `unavailable` gives the reason for each meter that is not open. A domain
+    earlier one counts, see `coverage`. `unavailable` gives the reason for each meter that is not open. A domain
     that fails or goes backwards has no joules from then on; windows never raise for it.
     `cpu` reads who uses the processors; without it, readings do not say so. A window in which
     others used more than `busy_share` of the processors is `contaminated`.

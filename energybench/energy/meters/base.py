@@ -4,7 +4,8 @@ A meter is a class with the members of `Meter`. It is constructed without argume
 class method `open(context: MeterContext)`: then that is called. A class with `fallback = True` is
 opened after all others and reads only the kinds of domains that they leave.
 
-Three more members are optional. `background_cpu_s()` gives the CPU seconds that the meter's own
+Four more members are optional. `update_s` are the seconds between two updates of what it reads, as
+its documentation or its own polling says; `doctor` shows them. `background_cpu_s()` gives the CPU seconds that the meter's own
 threads have used since it was opened. `states()` gives the present state of each device by domain.
 `assumptions()` of a meter that estimates gives the `energy.assumptions.Assumptions` behind its
 joules, which records keep.
@@ -22,6 +23,13 @@ class MeterUnavailable(EnergybenchError):
     """A meter, or one of its domains, cannot be read; the message is the reason, in one line."""
 
 
+class MeterAbsent(MeterUnavailable):
+    """The machine has nothing for this meter to read, or another meter reads it already.
+
+    `auto` does not mention such a meter.
+    """
+
+
 class Meter(Protocol):
     """Reads the cumulative energy of one or more domains, from its construction until `close`."""
 
@@ -29,7 +37,7 @@ class Meter(Protocol):
     """The shortest window that it resolves; shorter ones are marked `short_window`."""
 
     def domains(self) -> Mapping[str, Source | str]:
-        """Its domains (`gpu:<id>`, `cpu:<package>`, `dram:<package>`), each with its source.
+        """Its domains (`gpu:<id>`, `cpu:<package>`, `wall:<meter>`), each with its source.
 
         The source says whether the energy is measured: `Source("wall", "measured")`. A plain string
         is the name of a source, see `source.kind_of_source`.
@@ -61,19 +69,18 @@ class MeterContext:
     """Trace file of the `replay` meter."""
     processes: tuple[int, ...] = ()
     """Ids of other processes that belong to the measured work."""
+    wall_meter: str | None = None
+    """Address of the `wall` meter, as `shelly:HOST`."""
+    hwmon: tuple[str, ...] = ()
+    """Sensors of the `hwmon` meter whose kind the user declares, as `cpu=CHIP/SENSOR`."""
     kinds_read: frozenset[str] = frozenset()
-    """Kinds (`gpu`, `cpu`, `dram`) that meters opened earlier read."""
+    """Kinds (`gpu`, `cpu`, `dram`, `wall`) that meters opened earlier read."""
     cpu_watts: float | None = None
     """Watts of the processor at full load, as the user declares them for an estimate."""
     ram_watts: float | None = None
     """Watts of the memory, as the user declares them for an estimate."""
     busy_share: float = 0.05
     """Share of the processors' time that others may use before a window is `contaminated`."""
-
-
-def kind_of(domain: str) -> str:
-    """The part of a domain's name before the colon: `gpu`, `cpu`, `dram`."""
-    return domain.partition(":")[0]
 
 
 def read_sources(meter: Meter) -> dict[str, Source]:
