@@ -28,6 +28,11 @@ def kind_of(domain: str) -> str:
     return domain.partition(":")[0]
 
 
+def covers(domain: str) -> str:
+    """What `domain` is the energy of, in words."""
+    return COVERS.get(kind_of(domain), f"the kind {kind_of(domain)}")
+
+
 def counted(domains: Iterable[str]) -> list[str]:
     """The domains among `domains` whose sum is the total: those of the whole machine, or all."""
     found = list(domains)

@@ -81,12 +81,15 @@ def measure(
     exclusive: bool = True,
     wait: bool = True,
     replay: str | None = None,
+    wall_meter: str | None = None,
 ) -> Iterator[Measurement]:
     """Measure the energy of a block.
 
-    `meters` are names of meters or "auto"; `replay` is the trace file of the meter "replay". `pue`
-    is the facility energy per IT energy (>= 1). GPUs are read if CUDA shows them to this process
-    and it is certain which: those that `CUDA_VISIBLE_DEVICES` names, or the machine's only one.
+    `meters` are names of meters or "auto"; `replay` is the trace file of the meter "replay".
+    `wall_meter` is the plug that the machine is on, as "shelly:HOST" or "tasmota:HOST": its energy
+    is then the total. `pue` is the facility energy per IT energy (>= 1). GPUs are read if CUDA
+    shows them to this process and it is certain which: those that `CUDA_VISIBLE_DEVICES` names, or
+    the machine's only one.
     `gpu_uuids`, as `torch.cuda.get_device_properties(0).uuid` gives them, names others, and ()
     none. `synchronize` waits for the GPUs at both ends; by default PyTorch does, if it is using
     them.
@@ -102,7 +105,7 @@ def measure(
     """
     MeasureConfig(pue=pue)  # refuses a wrong one
     names = (meters,) if isinstance(meters, str) else meters
-    context = changed(gpus(gpu_uuids), replay=replay)
+    context = changed(gpus(gpu_uuids), replay=replay, wall_meter=wall_meter)
     with ExitStack() as stack:
         if exclusive:
             opened = stack.enter_context(open_for_use(names, context, wait, log.warning))

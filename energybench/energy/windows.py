@@ -55,8 +55,9 @@ class MeterSet:
     """Open meters, shared by all windows, nested or in sequence. Close it when done.
 
     `meters` are open meters by name; of two that read the same kind (`gpu`, `cpu`, `dram`) the
-    earlier one counts, see `coverage`. `unavailable` gives the reason for each meter that is not open. A domain
-    that fails or goes backwards has no joules from then on; windows never raise for it.
+    earlier one counts, see `coverage`. `unavailable` gives the reason for each meter that is not
+    open. A domain that fails or goes backwards has no joules from then on; windows never raise for
+    it.
     `cpu` reads who uses the processors; without it, readings do not say so. A window in which
     others used more than `busy_share` of the processors is `contaminated`.
     """

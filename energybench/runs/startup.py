@@ -125,8 +125,10 @@ def _checked(
     unread = device.type == "cuda" and not gpu_is_read
     if for_energy and unread and config.measure.meters == ("auto",):
         meters.close()
+        told = meters.unavailable
+        why = [told[name] for name in ("nvml", "amdsmi") if name in told]
         raise UsageError(
-            f"the energy of {device} cannot be read: {meters.unavailable['nvml']}; "
+            f"the energy of {device} cannot be read: {'; '.join(why)}; "
             "name the meters to do without it, for instance rapl"
         )
     return source, data, meters

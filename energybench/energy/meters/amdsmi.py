@@ -10,10 +10,15 @@ gives watts as `socket_power` (from 7.0), `current_socket_power` (MI300 and newe
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any
 
 from energybench.energy.machine import gpu_id
-from energybench.energy.meters.base import MeterAbsent, MeterContext, MeterUnavailable
+from energybench.energy.meters.base import (
+    Gauge,
+    MeterAbsent,
+    MeterContext,
+    MeterUnavailable,
+)
 from energybench.energy.meters.polling import PolledPower
 from energybench.energy.quiet import quietly
 from energybench.energy.source import AMDSMI_COUNTER, AMDSMI_POWER, Source
@@ -24,23 +29,12 @@ POWERS = ("socket_power", "current_socket_power", "average_socket_power")
 """Fields with watts, best first."""
 
 
-class _Gauge(Protocol):
-    """Joules of one GPU since it was made."""
-
-    source: Source
-
-    @property
-    def cpu_s(self) -> float: ...
-    def joules(self) -> float: ...
-    def close(self) -> None: ...
-
-
 class AmdSmiMeter:
     """Reads the energy of the AMD GPUs in use (`gpu:<id>`), and of no others.
 
     `uuids` are those of the training framework; None stands for the machine's only GPU. A UUID is
-    looked for among HIP's (`amdsmi_get_gpu_enumeration_info`, from ROCm 6.4); where there is one GPU
-    only, it is that one. Raises `MeterAbsent` without AMD SMI or without GPUs, and
+    looked for among HIP's (`amdsmi_get_gpu_enumeration_info`, from ROCm 6.4); where there is only
+    one GPU, it is that one. Raises `MeterAbsent` without AMD SMI or without GPUs, and
     `MeterUnavailable` where it is not certain which GPUs are meant or one cannot be read.
     """
 
@@ -51,7 +45,7 @@ class AmdSmiMeter:
             raise MeterAbsent("no GPU in use")
         self._smi = _imported()
         self._error: type[Exception] = self._smi.AmdSmiException
-        self._gauges: dict[str, _Gauge] = {}
+        self._gauges: dict[str, Gauge] = {}
         try:
             self._smi.amdsmi_init()
         except self._error as error:
@@ -152,7 +146,7 @@ def _bare(uuid: str) -> str:
     return uuid.lower().removeprefix("gpu-").replace("-", "")
 
 
-def _gauge(smi: Any, domain: str, handle: Any) -> _Gauge:
+def _gauge(smi: Any, domain: str, handle: Any) -> Gauge:
     with suppress(smi.AmdSmiException):
         if _count(smi, handle)[0] not in NO_COUNT:
             return _Counter(domain, lambda: _count(smi, handle))

@@ -5,10 +5,10 @@ class method `open(context: MeterContext)`: then that is called. A class with `f
 opened after all others and reads only the kinds of domains that they leave.
 
 Four more members are optional. `update_s` are the seconds between two updates of what it reads, as
-its documentation or its own polling says; `doctor` shows them. `background_cpu_s()` gives the CPU seconds that the meter's own
-threads have used since it was opened. `states()` gives the present state of each device by domain.
-`assumptions()` of a meter that estimates gives the `energy.assumptions.Assumptions` behind its
-joules, which records keep.
+its documentation or its own polling says; `doctor` shows them. `background_cpu_s()` gives the CPU
+seconds that the meter's own threads have used since it was opened. `states()` gives the present
+state of each device by domain. `assumptions()` of a meter that estimates gives the
+`energy.assumptions.Assumptions` behind its joules, which records keep.
 """
 
 from collections.abc import Mapping
@@ -54,6 +54,25 @@ class Meter(Protocol):
 
     def close(self) -> None:
         """Release what was opened; further calls do nothing."""
+        ...
+
+
+class Gauge(Protocol):
+    """Joules of one domain since it was made, within a meter of several."""
+
+    source: Source
+
+    @property
+    def cpu_s(self) -> float:
+        """CPU seconds of its thread; 0 without one."""
+        ...
+
+    def joules(self) -> float:
+        """Joules until now; raises `MeterUnavailable`, or what the meter makes one of."""
+        ...
+
+    def close(self) -> None:
+        """End its thread."""
         ...
 
 

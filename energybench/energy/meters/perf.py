@@ -1,11 +1,11 @@
 """CPU packages and their memory through RAPL, as events of Linux' perf.
 
-These are the counters of the meter `rapl`, by another door: the events `energy-pkg` and `energy-ram`
-of the PMU `power` (`arch/x86/events/rapl.c` in Linux). They can be read where powercap's files are
-root's alone, given CAP_PERFMON or `kernel.perf_event_paranoid` of 0 or less. The kernel watches the
-wrap-around, counts in units of 2^-32 J and gives them in 64 bits. The file `cpumask` names one
-processor of each package. The events are opened by the system call itself (perf_event_open(2)): the
-program `perf` reports only when it ends.
+These are the counters of the meter `rapl`, by another door: the events `energy-pkg` and
+`energy-ram` of the PMU `power` (`arch/x86/events/rapl.c` in Linux). They can be read where
+powercap's files are root's alone, given CAP_PERFMON or `kernel.perf_event_paranoid` of 0 or less.
+The kernel watches the wrap-around, counts in units of 2^-32 J and gives them in 64 bits. The file
+`cpumask` names one processor of each package. The events are opened by the system call itself
+(perf_event_open(2)): the program `perf` reports only when it ends.
 """
 
 import ctypes

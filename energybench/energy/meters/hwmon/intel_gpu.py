@@ -1,7 +1,7 @@
 """Intel's discrete GPUs by the energy counter that their driver shows through hwmon.
 
-The chips are called `i915` (`energy1_input` is the whole device; a chip `i915_gtN` is a part of one)
-and `xe` (`energy1_input` is the card, `energy2_input` the package within it), see
+The chips are called `i915` (`energy1_input` is the whole device; a chip `i915_gtN` is a part of
+one) and `xe` (`energy1_input` is the card, `energy2_input` the package within it), see
 `sysfs-driver-intel-i915-hwmon` and `sysfs-driver-intel-xe-hwmon` in Linux' `Documentation/ABI`. The
 register below has 32 bits, and the driver notices its wrap-around only when it is read: after 4.36
 minutes at 1,000 W (`xe_hwmon_energy_get` in `drivers/gpu/drm/xe/xe_hwmon.c`). Graphics within a

@@ -1,9 +1,9 @@
 """Sensors of a board, where the kernel or the user knows what they cover.
 
 The kernel documents one chip well enough: `amd_energy` has a counter per socket, labelled
-`EsocketN`, beside those of single cores (`Documentation/hwmon/amd_energy.rst`). Other chips (ina226,
-scmi_sensors, power_meter, ...) measure rails that only the maker of the board can tell: those are
-read where the user declares them.
+`EsocketN`, beside those of single cores (`Documentation/hwmon/amd_energy.rst`). Other chips
+(ina226, scmi_sensors, power_meter, ...) measure rails that only the maker of the board can tell:
+those are read where the user declares them.
 """
 
 import re
@@ -11,8 +11,8 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from energybench.energy.coverage import kind_of
-from energybench.energy.meters.base import MeterAbsent, MeterContext, MeterUnavailable
-from energybench.energy.meters.hwmon.sensors import HWMON, Gauge, Sensor, gauge, sensors
+from energybench.energy.meters.base import Gauge, MeterAbsent, MeterContext, MeterUnavailable
+from energybench.energy.meters.hwmon.sensors import HWMON, Sensor, gauge, sensors
 from energybench.energy.meters.polling import PERIOD_S
 from energybench.energy.meters.sysfs import read_all
 from energybench.energy.source import Source

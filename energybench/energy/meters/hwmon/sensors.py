@@ -1,7 +1,7 @@
 """The sensors under `/sys/class/hwmon`, and the joules of one.
 
-Linux' documentation (`Documentation/ABI/testing/sysfs-class-hwmon`) fixes names and units: each chip
-is a folder `hwmonN` with its `name`. `energyM_input` is cumulative energy in microjoules,
+Linux' documentation (`Documentation/ABI/testing/sysfs-class-hwmon`) fixes names and units. Each
+chip is a folder `hwmonN` with its `name`. `energyM_input` is cumulative energy in microjoules,
 `powerM_average` and `powerM_input` are microwatts, `..._label` names the sensor,
 `powerM_average_interval` and `update_interval` are milliseconds.
 """
@@ -10,12 +10,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
-from energybench.energy.meters.base import MeterUnavailable
+from energybench.energy.meters.base import Gauge, MeterUnavailable
 from energybench.energy.meters.polling import PERIOD_S, PolledPower
 from energybench.energy.meters.sysfs import number_or_none, read_number, text_of
-from energybench.energy.source import HWMON_ENERGY, HWMON_POWER, Source
+from energybench.energy.source import HWMON_ENERGY, HWMON_POWER
 
 HWMON = "/sys/class/hwmon"
 
@@ -71,17 +70,6 @@ def sensors(root: Path) -> Iterator[Sensor]:
 def _number(folder: Path) -> int:
     digits = folder.name.removeprefix("hwmon")
     return int(digits) if digits.isdigit() else -1
-
-
-class Gauge(Protocol):
-    """Joules of one sensor since it was made."""
-
-    source: Source
-
-    @property
-    def cpu_s(self) -> float: ...
-    def joules(self) -> float: ...
-    def close(self) -> None: ...
 
 
 def gauge(sensor: Sensor) -> Gauge:

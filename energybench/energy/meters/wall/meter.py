@@ -1,4 +1,4 @@
-"""The whole machine at the wall, by a plug that answers over HTTP; it is read and never switched."""
+"""The whole machine at the wall, by a plug that answers over HTTP; it is never switched."""
 
 import json
 from collections.abc import Mapping

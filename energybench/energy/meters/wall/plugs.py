@@ -12,7 +12,7 @@ each a number, or a list with one number per phase (`EnergyShow` in Tasmota's
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from energybench.energy.meters.slow import Sample
 from energybench.energy.source import SHELLY, TASMOTA, Source
@@ -124,7 +124,7 @@ def _watt_hours(kwh: object) -> object:
     return kwh * 1e3 if _is_number(kwh) else None
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     """Whether `value` is a number that a plug can mean: finite, and no text or truth value."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < MOST
 
