@@ -142,10 +142,10 @@ def test_a_plug_that_talks_nonsense_or_is_slow_for_a_moment_is_asked_again(plug:
             seen = len(plug.asked) + 2
             wait_until(lambda seen=seen: len(plug.asked) >= seen)  # type: ignore[misc]
             assert meter.read_joules()["wall:plug"] > 0.0
-        plug.answer, plug.delay_s = shelly(50.0), 0.3
+        plug.answer, plug.delay_s = shelly(50.0), 1.0
         began = time.perf_counter()
         meter.read_joules()
-        assert time.perf_counter() - began < 0.2, "no reading waits for the plug"
+        assert time.perf_counter() - began < 0.9, "no reading waits for the plug"
         wait_until(lambda: meter._power.watts == 50.0)
     finally:
         plug.delay_s = 0.0
