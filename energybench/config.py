@@ -92,7 +92,6 @@ class MeasureConfig:
         None,
         "plug between the machine and the wall, as `shelly:HOST[:PORT]` or `tasmota:HOST[:PORT]` "
         "(`/N` behind it names a channel, from 0); its energy is then the total",
-        pattern=r"(shelly|tasmota):\S+",
     )
     hwmon: tuple[str, ...] = option(
         (),
