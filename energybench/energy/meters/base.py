@@ -30,6 +30,14 @@ class MeterAbsent(MeterUnavailable):
     """
 
 
+class MeterSilent(MeterUnavailable):
+    """A meter does not answer, or did not for some time before it answered again.
+
+    Energy until now is not known, and energy from a later moment on may be. A meter raises it at
+    least once for each silence, so that no window around one counts as read.
+    """
+
+
 class Meter(Protocol):
     """Reads the cumulative energy of one or more domains, from its construction until `close`."""
 
@@ -48,7 +56,8 @@ class Meter(Protocol):
         """Joules per domain since the meter was opened; counter wrap-around is handled.
 
         A domain that can no longer be read has a `MeterUnavailable` with the reason in place of its
-        joules. Raises `MeterUnavailable` if that holds for all domains.
+        joules, and one that may be read again later a `MeterSilent`. Raises one of them if that
+        holds for all domains.
         """
         ...
 

@@ -44,7 +44,7 @@ class IpmiMeter:
         return {DOMAIN: IPMI}
 
     def read_joules(self) -> Mapping[str, float]:
-        """Joules since the meter was opened; raises `MeterUnavailable` once nothing answers."""
+        """Joules since the meter was opened; raises `MeterSilent` after a silence."""
         return {DOMAIN: self._power.joules()}
 
     def background_cpu_s(self) -> float:

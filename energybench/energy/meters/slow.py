@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from energybench.energy.meters.base import MeterUnavailable
+from energybench.energy.meters.base import MeterSilent, MeterUnavailable
 
 PERIOD_S = 1.0
 """Seconds between an answer and the next question."""
@@ -36,7 +36,8 @@ class SlowPower:
 
     `ask` gives a `Sample`, or raises. Raises what the first call raises, and `MeterUnavailable` if
     that takes over `timeout_s`. Later errors pass for `silence_s`; after that `joules()` raises
-    `MeterUnavailable` for good. A count that goes backwards was reset, and starts anew.
+    `MeterSilent`, until there is an answer and at least once. A count that goes backwards was
+    reset, and starts anew.
     """
 
     def __init__(
@@ -57,7 +58,8 @@ class SlowPower:
         self._first = threading.Event()
         self._closed = threading.Event()
         self._error: Exception | None = None
-        self._silent: MeterUnavailable | None = None
+        self._silence: MeterSilent | None = None
+        """A silence that has ended and that no reader knows of."""
         self._sample: Sample | None = None
         self._at = 0.0
         self._joules = self._shown = 0.0
@@ -79,13 +81,12 @@ class SlowPower:
             return 0.0 if self._sample is None else self._sample.watts
 
     def joules(self) -> float:
-        """Joules until now; raises `MeterUnavailable` once the sensor was silent for too long."""
+        """Joules until now; raises `MeterSilent` after a silence that was too long."""
         with self._lock:
-            if self._silent is None and self._clock() - self._at > self._silence_s:
-                why = f": {self._error}" if self._error is not None else ""
-                self._silent = MeterUnavailable(f"no answer for {self._silence_s:g} s{why}")
-            if self._silent is not None:
-                raise self._silent
+            silence = self._silence or self._present_silence()
+            self._silence = None
+            if silence is not None:
+                raise silence
             self._shown = max(self._shown, self._until(self._clock()))
             return self._shown
 
@@ -109,11 +110,19 @@ class SlowPower:
             if self._closed.wait(period_s):
                 return
 
+    def _present_silence(self) -> MeterSilent | None:
+        if self._clock() - self._at <= self._silence_s:
+            return None
+        why = f": {self._error}" if self._error is not None else ""
+        return MeterSilent(f"no answer for {self._silence_s:g} s{why}")
+
     def _until(self, now: float) -> float:
         return self._joules + (self._sample.watts * (now - self._at) if self._sample else 0.0)
 
     def _take(self, sample: Sample) -> None:
         now = self._clock()
+        if self._sample is not None:
+            self._silence = self._present_silence() or self._silence
         self._joules = self._until(now)
         before = None if self._sample is None else self._sample.counted_j
         self._sample, self._at, self._error = sample, now, None

@@ -8,7 +8,12 @@ from urllib.error import HTTPError, URLError
 from urllib.request import HTTPRedirectHandler, ProxyHandler, build_opener
 
 from energybench.energy.coverage import WHOLE
-from energybench.energy.meters.base import MeterAbsent, MeterContext, MeterUnavailable
+from energybench.energy.meters.base import (
+    MeterAbsent,
+    MeterContext,
+    MeterSilent,
+    MeterUnavailable,
+)
 from energybench.energy.meters.slow import MIN_WINDOW_S, PERIOD_S, TIMEOUT_S, Sample, SlowPower
 from energybench.energy.meters.wall.plugs import NotAnAnswer, Plug, plug_at
 from energybench.energy.source import Source
@@ -51,11 +56,11 @@ class WallMeter:
         return {DOMAIN: self._plug.brand.source}
 
     def read_joules(self) -> Mapping[str, float]:
-        """Joules since the meter was opened; raises `MeterUnavailable` once the plug is silent."""
+        """Joules since the meter was opened; raises `MeterSilent` after a silence of the plug."""
         try:
             return {DOMAIN: self._power.joules()}
-        except MeterUnavailable as error:
-            raise MeterUnavailable(f"{self._plug.url}: {error}") from error
+        except MeterSilent as error:
+            raise MeterSilent(f"{self._plug.url}: {error}") from error
 
     def background_cpu_s(self) -> float:
         """CPU seconds of the thread that asks."""

@@ -134,6 +134,29 @@ def test_a_plug_that_goes_away_within_a_window_costs_its_energy_with_the_reason(
     assert reading.why_missing == f"wall:plug: {reading.unavailable['wall:plug']}"
 
 
+def test_a_plug_that_comes_back_is_read_again_but_no_window_around_its_silence(
+    plug: FakePlug,
+) -> None:
+    meter = WallMeter(address(plug), FAST_S, silence_s=0.2)
+    with MeterSet({"wall": meter}) as meters, meters.window() as outer:
+        with meters.window() as before:
+            pass
+        plug.status = 500
+        time.sleep(0.4)
+        plug.status = 200
+        seen = len(plug.asked) + 3
+        wait_until(lambda: len(plug.asked) >= seen)
+        with meters.window() as at_the_end:
+            pass
+        with meters.window() as after:
+            time.sleep(0.05)
+    assert before.reading.it_joules is not None
+    assert after.reading.watts == pytest.approx(100.0, rel=0.05)
+    for window in (outer, at_the_end):
+        assert window.reading.joules == {"wall:plug": None}
+        assert "no answer for 0.2 s" in window.reading.unavailable["wall:plug"]
+
+
 def test_a_plug_that_talks_nonsense_or_is_slow_for_a_moment_is_asked_again(plug: FakePlug) -> None:
     meter = WallMeter(address(plug), FAST_S, silence_s=30.0)
     try:
