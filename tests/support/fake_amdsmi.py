@@ -1,5 +1,6 @@
 """A stand-in for the module `amdsmi`, as of ROCm 6.3 or 7.0."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +19,7 @@ class FakeAmdGpu:
     uuid: str
     count: int | None = 1_000_000
     """None: a GPU that refuses to count; 0: one that does not count and says so by 0."""
-    power: dict[str, object] | None = field(default_factory=lambda: {"average_socket_power": 90})
+    power: Mapping[str, object] | None = field(default_factory=lambda: {"average_socket_power": 90})
     """None: a GPU that refuses to tell its power."""
     hip_uuid: str | None = None
     """None: an AMD SMI older than 6.4."""

@@ -1,7 +1,6 @@
 """A plug on the loopback interface, which answers as the test says."""
 
 import json
-import socketserver
 import threading
 import time
 from collections.abc import Iterator
@@ -81,8 +80,8 @@ def plugged_in(answer: object) -> Iterator[FakePlug]:
         def handle_error(self, request: Any, client_address: Any) -> None:
             """The client may have gone."""
 
-    server: socketserver.BaseServer = Server(("127.0.0.1", 0), Handler)
-    plug.place = f"127.0.0.1:{server.server_address[1]}"
+    server = Server(("127.0.0.1", 0), Handler)
+    plug.place = f"127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:

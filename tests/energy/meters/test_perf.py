@@ -1,7 +1,9 @@
+import ctypes
 import errno
 import os
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from support.fake_hardware import FakePmu
@@ -42,9 +44,9 @@ def counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[tuple[int, i
         file.write_bytes(bytes(8))
         return os.open(file, os.O_RDONLY)
 
-    read = os.read
     monkeypatch.setattr(perf, "_opened", opened)
-    monkeypatch.setattr(perf.os, "read", lambda fd, size: (os.lseek(fd, 0, 0), read(fd, size))[1])
+    own = {**vars(os), "read": lambda descriptor, size: os.pread(descriptor, size, 0)}
+    monkeypatch.setattr("energybench.energy.meters.perf.os", SimpleNamespace(**own))
     return files
 
 
@@ -95,14 +97,14 @@ def test_an_event_that_the_kernel_does_not_have_is_named(tmp_path: Path) -> None
 def test_a_refusal_says_what_to_do(
     pmu: FakePmu, monkeypatch: pytest.MonkeyPatch, code: int, says: str
 ) -> None:
-    monkeypatch.setattr(perf.ctypes, "get_errno", lambda: code)
+    monkeypatch.setattr("energybench.energy.meters.perf.ctypes.get_errno", lambda: code)
     monkeypatch.setattr(perf, "_CALLS", dict.fromkeys(perf._CALLS, 100_000))  # no such call
     with pytest.raises(MeterUnavailable, match=says):
         PerfMeter(str(pmu.root))
 
 
 def test_an_unknown_machine(pmu: FakePmu, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(perf.platform, "machine", lambda: "vax")
+    monkeypatch.setattr("energybench.energy.meters.perf.platform.machine", lambda: "vax")
     with pytest.raises(MeterUnavailable, match="not known on vax"):
         PerfMeter(str(pmu.root))
 
@@ -125,7 +127,7 @@ def test_lists_of_processors() -> None:
 
 
 def test_the_attributes_have_the_size_of_their_first_version() -> None:
-    assert perf.ctypes.sizeof(_Attributes) == 64
+    assert ctypes.sizeof(_Attributes) == 64
 
 
 def test_it_is_absent_where_there_is_none_or_another_meter_reads(tmp_path: Path) -> None:
@@ -136,7 +138,10 @@ def test_it_is_absent_where_there_is_none_or_another_meter_reads(tmp_path: Path)
 
 
 def test_auto_falls_back_on_it_where_rapls_files_may_not_be_read(
-    pmu: FakePmu, counts: dict[tuple[int, int], Path], monkeypatch: pytest.MonkeyPatch
+    no_counters: None,
+    pmu: FakePmu,
+    counts: dict[tuple[int, int], Path],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(PerfMeter.__init__, "__defaults__", (str(pmu.root),))
     with open_meters(["auto"]) as meters:

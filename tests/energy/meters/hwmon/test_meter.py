@@ -123,7 +123,7 @@ def test_a_power_sensor_that_goes_away_costs_its_energy_with_the_reason(hwmon: F
 
 
 def test_of_the_meters_of_the_processor_one_reads(
-    hwmon: FakeHwmon, monkeypatch: pytest.MonkeyPatch
+    no_counters: None, hwmon: FakeHwmon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(MeterAbsent, match="another meter reads the processor"):
         HwmonMeter(skip=["cpu"], root=str(hwmon.root))
