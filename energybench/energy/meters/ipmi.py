@@ -13,7 +13,14 @@ from collections.abc import Mapping
 
 from energybench.energy.coverage import WHOLE
 from energybench.energy.meters.base import MeterAbsent, MeterUnavailable
-from energybench.energy.meters.slow import MIN_WINDOW_S, PERIOD_S, TIMEOUT_S, Sample, SlowPower
+from energybench.energy.meters.slow import (
+    MIN_WINDOW_S,
+    PERIOD_S,
+    SILENCE_S,
+    TIMEOUT_S,
+    Sample,
+    SlowPower,
+)
 from energybench.energy.source import IPMI, Source
 
 PROGRAM = "ipmitool"
@@ -29,7 +36,7 @@ class IpmiMeter:
     min_window_s = MIN_WINDOW_S
     update_s = PERIOD_S
 
-    def __init__(self, period_s: float = PERIOD_S, silence_s: float = 5.0) -> None:
+    def __init__(self, period_s: float = PERIOD_S, silence_s: float = SILENCE_S) -> None:
         program = shutil.which(PROGRAM)
         if program is None:
             raise MeterAbsent(f"{PROGRAM} is not installed")

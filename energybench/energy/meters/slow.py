@@ -18,6 +18,8 @@ TIMEOUT_S = 2.0
 """The longest that opening waits for the first answer; ask with this limit, too."""
 SILENCE_S = 5.0
 """Seconds without an answer for which the last one holds."""
+COARSEST_STEP_J = 3600.0
+"""The coarsest steps of a count: a thousandth of a kilowatt-hour."""
 MIN_WINDOW_S = 20 * PERIOD_S
 """The shortest window: one second of another phase at its end is then 5 % of it."""
 
@@ -36,8 +38,8 @@ class SlowPower:
 
     `ask` gives a `Sample`, or raises. Raises what the first call raises, and `MeterUnavailable` if
     that takes over `timeout_s`. Later errors pass for `silence_s`; after that `joules()` raises
-    `MeterSilent`, until there is an answer and at least once. A count that goes backwards was
-    reset, and starts anew.
+    `MeterSilent`, until there is an answer and at least once. A count that goes backwards, or leaps
+    by far more than the power allows, was set by somebody, and starts anew.
     """
 
     def __init__(
@@ -62,7 +64,7 @@ class SlowPower:
         """A silence that has ended and that no reader knows of."""
         self._sample: Sample | None = None
         self._at = 0.0
-        self._joules = self._shown = 0.0
+        self._joules = self._shown = self._stepped_j = 0.0
         self._offset: float | None = None
         self._thread = threading.Thread(
             target=self._poll, args=(period_s,), name="energybench-slow-power", daemon=True
@@ -130,6 +132,15 @@ class SlowPower:
         if before is None or counted is None or counted < before:
             self._offset = None
         elif counted > before:
-            if self._offset is None:
-                self._offset = counted - self._joules
-            self._joules = counted - self._offset
+            self._correct(counted)
+
+    def _correct(self, counted_j: float) -> None:
+        """Believe the sensor's count at one of its steps, unless the power belies it."""
+        if self._offset is None:
+            self._offset = counted_j - self._joules
+        correction = counted_j - self._offset - self._joules
+        if abs(correction) > COARSEST_STEP_J + self._joules - self._stepped_j:
+            self._offset = counted_j - self._joules
+        else:
+            self._joules += correction
+        self._stepped_j = self._joules

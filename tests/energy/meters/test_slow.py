@@ -75,7 +75,7 @@ def test_at_each_step_of_its_own_count_the_sum_is_the_counts() -> None:
         power.close()
 
 
-def test_a_count_that_was_reset_changes_nothing() -> None:
+def test_a_count_that_was_reset_or_leaps_changes_nothing() -> None:
     sensor = Sensor(10.0, counted_j=3600.0)
     power = sensor.power(silence_s=1e6)
     try:
@@ -89,6 +89,11 @@ def test_a_count_that_was_reset_changes_nothing() -> None:
         sensor.sample = Sample(10.0, 5.0)
         sensor.answers_twice_more()
         assert power.joules() == pytest.approx(200.0)
+        sensor.now_s += 10.0
+        sensor.sample = Sample(10.0, 1e12)
+        sensor.answers_twice_more()
+        sensor.now_s += 10.0
+        assert power.joules() == pytest.approx(400.0)
     finally:
         power.close()
 

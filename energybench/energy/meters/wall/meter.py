@@ -14,7 +14,14 @@ from energybench.energy.meters.base import (
     MeterSilent,
     MeterUnavailable,
 )
-from energybench.energy.meters.slow import MIN_WINDOW_S, PERIOD_S, TIMEOUT_S, Sample, SlowPower
+from energybench.energy.meters.slow import (
+    MIN_WINDOW_S,
+    PERIOD_S,
+    SILENCE_S,
+    TIMEOUT_S,
+    Sample,
+    SlowPower,
+)
 from energybench.energy.meters.wall.plugs import NotAnAnswer, Plug, plug_at
 from energybench.energy.source import Source
 
@@ -34,7 +41,9 @@ class WallMeter:
     min_window_s = MIN_WINDOW_S
     update_s = PERIOD_S
 
-    def __init__(self, address: str, period_s: float = PERIOD_S, silence_s: float = 5.0) -> None:
+    def __init__(
+        self, address: str, period_s: float = PERIOD_S, silence_s: float = SILENCE_S
+    ) -> None:
         self._plug = plug_at(address)
         try:
             self._power = SlowPower(self._ask, period_s, TIMEOUT_S, silence_s)
