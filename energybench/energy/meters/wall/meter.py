@@ -100,9 +100,8 @@ def _sample(plug: Plug) -> Sample:
             text = response.read(MOST_BYTES)
     except HTTPError as error:
         asks = "; it asks for a password, which is not sent" if error.code == 401 else ""
-        raise MeterUnavailable(
-            f"it answers with status {error.code}{asks}; is it {plug.brand.hint}?"
-        ) from error
+        hint = f"; is it {plug.brand.hint}?" if error.code < 500 else ""
+        raise MeterUnavailable(f"it answers with status {error.code}{asks}{hint}") from error
     except TimeoutError as error:
         raise MeterUnavailable(f"no answer within {TIMEOUT_S:g} s") from error
     except (URLError, OSError, HTTPException) as error:
