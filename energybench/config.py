@@ -83,10 +83,22 @@ class MeasureConfig:
 
     meters: tuple[str, ...] = option(
         ("auto",),
-        "`auto`, or a comma-separated list of `nvml`, `rapl`, `zeus`, `codecarbon`, `replay`",
+        "`auto`, or a comma-separated list of `nvml`, `amdsmi`, `intel-gpu`, `rapl`, `perf`, "
+        "`hwmon`, `zeus`, `codecarbon`, `wall`, `ipmi`, `replay`",
         name="meter",
     )
     replay: str | None = option(None, "trace file that the `replay` meter plays")
+    wall_meter: str | None = option(
+        None,
+        "plug between the machine and the wall, as `shelly:HOST[:PORT]` or `tasmota:HOST[:PORT]` "
+        "(`/N` behind it names a channel, from 0); its energy is then the total",
+    )
+    hwmon: tuple[str, ...] = option(
+        (),
+        "sensors under `/sys/class/hwmon` to read beside those that energybench knows, each as "
+        "`KIND=CHIP/SENSOR`: `cpu=ina226/power1`; KIND says what the sensor covers (`cpu`, `dram`, "
+        "`gpu`, `wall` for the whole machine, or a word of yours)",
+    )
     cpu_watts: float | None = option(
         None,
         "watts of the processor at full load, for its estimate where nothing can be read; the "
@@ -156,12 +168,15 @@ class MeasureConfig:
     @property
     def requires_energy(self) -> bool:
         """Whether a benchmark without energy fails; by default where meters are named."""
-        return self.meters != ("auto",) if self.require is None else self.require
+        named = self.meters != ("auto",) or self.wall_meter is not None or bool(self.hwmon)
+        return named if self.require is None else self.require
 
     def told_to_meters(self) -> dict[str, Any]:
         """The fields that a meter may need when it is opened, by their names in `MeterContext`."""
         return {
             "replay": self.replay,
+            "wall_meter": self.wall_meter,
+            "hwmon": self.hwmon,
             "busy_share": self.busy_share,
             "cpu_watts": self.cpu_watts,
             "ram_watts": self.ram_watts,

@@ -161,9 +161,15 @@ METERS = Registry(
     "meter",
     {
         "nvml": "energybench.energy.meters.nvml.meter:NvmlMeter",
+        "amdsmi": "energybench.energy.meters.amdsmi:AmdSmiMeter",
+        "intel-gpu": "energybench.energy.meters.hwmon.intel_gpu:IntelGpuMeter",
         "rapl": "energybench.energy.meters.rapl:RaplMeter",
+        "perf": "energybench.energy.meters.perf:PerfMeter",
+        "hwmon": "energybench.energy.meters.hwmon.meter:HwmonMeter",
         "zeus": "energybench.energy.meters.zeus:ZeusMeter",
         "codecarbon": "energybench.energy.meters.codecarbon:CodeCarbonMeter",
+        "wall": "energybench.energy.meters.wall.meter:WallMeter",
+        "ipmi": "energybench.energy.meters.ipmi:IpmiMeter",
         "replay": "energybench.energy.meters.replay:ReplayMeter",
     },
 )

@@ -27,14 +27,30 @@ def _dataset(text: str) -> str:
     return text
 
 
+def _wall_meter(text: str) -> str:
+    from energybench.energy.meters.wall.plugs import plug_at  # here: few sessions have a plug
+
+    plug_at(text)
+    return text
+
+
+def _hwmon(text: str) -> str:
+    from energybench.energy.meters.hwmon.meter import declared
+
+    declared(text)
+    return text
+
+
 REGISTERED: Mapping[str, Callable[[str], str]] = {
     "models": MODELS.check,
     "methods": lambda name: "+".join(method_parts(name)),
     "meters": lambda name: name if name == "auto" else METERS.check(name),
+    "wall_meter": _wall_meter,
+    "hwmon": _hwmon,
     "dataset": _dataset,
     "executor": lambda name: name if name == "auto" else EXECUTORS.check(name),
 }
-"""Field -> check of one name; returns the name, raises `UsageError` for an unknown name."""
+"""Field -> check of one value; returns it, raises `UsageError` for an unknown or wrong one."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from energybench.energy.assumptions import Assumptions
+from energybench.energy.coverage import covers
 from energybench.energy.cpu_use import CpuWatch
 from energybench.energy.lock_folder import lock_folder
 from energybench.energy.machine import describe_machine, gpu_id
@@ -16,6 +17,7 @@ from energybench.energy.meters.nvml.devices import all_gpus, initialized
 from energybench.energy.neighbours import Busyness, observe
 from energybench.energy.opening import open_meter
 from energybench.energy.readings import IDLE
+from energybench.energy.source import Kind
 from energybench.energy.windows import MeterSet
 from energybench.errors import UsageError
 from energybench.registry import METERS
@@ -48,10 +50,18 @@ class MeterFinding:
     unavailable: str | None
     """Why it cannot read; None if it can, and then all facts below are known."""
     sources: dict[str, str]
+    kinds: dict[str, Kind]
+    """Per domain, whether its energy is measured or estimated."""
+    covers: dict[str, str]
+    """Per domain, what it is the energy of, in words."""
     watts: dict[str, float | None]
     """Per domain, over a quiet moment."""
     update_interval_s: dict[str, float | None]
     """Median time between changes of the joules; None if they changed at most once."""
+    stated_update_s: float | None
+    """Time between updates as the meter states it; it may interpolate in between."""
+    min_window_s: float | None
+    """The shortest window that it resolves."""
     read_s: float | None
     """Median time of one reading of all domains."""
     window_s: float | None
@@ -133,12 +143,23 @@ def _meter(name: str, context: MeterContext, observe_s: float) -> MeterFinding:
     try:
         meter = open_meter(name, context)
     except MeterUnavailable as error:
-        return MeterFinding(name, str(error), {}, {}, {}, None, None)
+        return MeterFinding(name, str(error), {}, {}, {}, {}, {}, None, None, None, None)
     with MeterSet({name: meter}) as meters:
         watts, intervals, read_s = _observe(meters, meter, observe_s)
         window_s = _window_s(meters, observe_s)
-        sources = meters.source_names
-        return MeterFinding(name, None, sources, watts, intervals, read_s, window_s)
+        return MeterFinding(
+            name,
+            None,
+            meters.source_names,
+            {domain: source.kind for domain, source in meters.sources.items()},
+            {domain: covers(domain) for domain in meters.sources},
+            watts,
+            intervals,
+            getattr(meter, "update_s", None),
+            meter.min_window_s,
+            read_s,
+            window_s,
+        )
 
 
 def _observe(

@@ -83,6 +83,7 @@ def opened(
     exclusive: bool = True,
     wait: bool = True,
     replay: str | None = None,
+    wall_meter: str | None = None,
 ) -> Iterator[MeterSet]:
     """Open the meters of a block, and with `exclusive` hold what they read against other processes.
 
@@ -90,7 +91,7 @@ def opened(
     for a named meter that is not available.
     """
     names = (meters,) if isinstance(meters, str) else meters
-    context = changed(gpus(gpu_uuids), replay=replay)
+    context = changed(gpus(gpu_uuids), replay=replay, wall_meter=wall_meter)
     with ExitStack() as stack:
         if exclusive:
             yield stack.enter_context(open_for_use(names, context, wait, log.warning))

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import reduce
 from typing import TypeVar
 
-from energybench.energy.meters.base import kind_of
+from energybench.energy.coverage import WHOLE, kind_of
 from energybench.energy.readings import CpuUse, EnergyReading
 
 T = TypeVar("T")
@@ -42,8 +42,9 @@ def over_nodes(readings: Mapping[int, EnergyReading], nodes: Sequence[int]) -> E
     if several:
         read = {nodes[rank] for rank, reading in readings.items() if reading.joules}
         for node in sorted(set(nodes) - read):
-            joules[f"all@node{node}"] = None
-            unavailable[f"all@node{node}"] = "no rank of this machine has read a meter"
+            whole = f"{WHOLE}:all@node{node}"
+            joules[whole] = None
+            unavailable[whole] = "no rank of this machine has read a meter"
     return EnergyReading(
         duration_s=max(reading.duration_s for reading in readings.values()),
         joules=joules,

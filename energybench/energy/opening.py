@@ -4,21 +4,22 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
+from energybench.energy.coverage import kind_of
 from energybench.energy.cpu_use import CpuWatch
 from energybench.energy.lock import exclusive_use, resources
 from energybench.energy.meters.base import (
     Meter,
+    MeterAbsent,
     MeterContext,
     MeterUnavailable,
-    kind_of,
     read_sources,
 )
 from energybench.energy.windows import MeterSet
 from energybench.errors import EnergybenchError, UsageError
 from energybench.registry import METERS
 
-AUTO = ("nvml", "rapl", "zeus", "codecarbon")
-"""The meters that `auto` tries, best first."""
+AUTO = ("nvml", "amdsmi", "intel-gpu", "rapl", "perf", "hwmon", "zeus", "codecarbon")
+"""The meters that `auto` tries, best first. `wall` and `ipmi` read what the others read, too."""
 
 
 @contextmanager
@@ -44,9 +45,11 @@ def open_for_use(
 def open_meters(names: Sequence[str], context: MeterContext | None = None) -> MeterSet:
     """Open the meters called `names`, or with ("auto",) the best one for each kind of domain.
 
-    `context` has the GPUs in use and the trace of the `replay` meter. `auto` leaves out the meters
-    that are not available and gives their reasons in `unavailable`. Raises `UsageError` for an
-    unknown name and for a named meter that is not available.
+    `context` has the GPUs in use, the trace of the `replay` meter, the address of the `wall` meter
+    and sensors for `hwmon`; those two are opened where they are given, as if they were named.
+    `auto` leaves out the meters that are not available and gives their reasons in `unavailable`,
+    but for a `MeterAbsent`. Raises `UsageError` for an unknown name and for a named meter that is
+    not available.
     """
     context = context or MeterContext()
     automatic = tuple(names) == ("auto",)
@@ -57,13 +60,15 @@ def open_meters(names: Sequence[str], context: MeterContext | None = None) -> Me
     unavailable: dict[str, str] = {}
     opened: dict[str, Meter] = {}
     with ExitStack() as stack:
-        for name in _in_opening_order(AUTO if automatic else names):
+        given = _given(context)
+        for name in opening_order(AUTO if automatic else names, given):
             try:
                 meter = opened[name] = open_meter(name, context)
             except MeterUnavailable as error:
-                if not automatic:
+                if not automatic or name in given:
                     raise UsageError(f"meter {name} is not available: {error}") from error
-                unavailable[name] = str(error)
+                if not isinstance(error, MeterAbsent):
+                    unavailable[name] = str(error)
                 continue
             stack.callback(meter.close)
             kinds = {kind_of(domain) for domain in meter.domains()}
@@ -102,8 +107,15 @@ def _check(names: Sequence[str]) -> None:
         METERS.check(name)
 
 
-def _in_opening_order(names: Sequence[str]) -> list[str]:
-    """Each name once; meters that only read what the others leave come last."""
+def _given(context: MeterContext) -> list[str]:
+    """The meters that the user has told what to read."""
+    told = {"wall": context.wall_meter, "hwmon": context.hwmon}
+    return [name for name, what in told.items() if what]
+
+
+def opening_order(names: Sequence[str], given: Sequence[str] = ()) -> list[str]:
+    """Each name once: first those in `given`, last the meters that read what others leave."""
     return sorted(
-        dict.fromkeys(names), key=lambda name: getattr(METERS.get(name), "fallback", False)
+        dict.fromkeys([*given, *names]),
+        key=lambda name: getattr(METERS.get(name), "fallback", False),
     )

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from energybench.energy.coverage import counted, total
 from energybench.energy.source import Kind, kind_of_source
 from energybench.energy.units import format_joules, format_seconds
 
@@ -66,7 +67,7 @@ class EnergyReading:
 
     duration_s: float
     joules: dict[str, float | None]
-    """Gross joules per domain (`gpu:<id>`, `cpu:<package>`, `dram:<package>`)."""
+    """Gross joules per domain (`gpu:<id>`, `cpu:<package>`, `dram:<package>`, `wall:<meter>`)."""
     sources: dict[str, str]
     """Domain -> name of its source: `nvml_counter`, `rapl`, `codecarbon_estimate` and others."""
     flags: list[str] = field(default_factory=list)
@@ -89,16 +90,18 @@ class EnergyReading:
 
     @cached_property
     def it_joules(self) -> float | None:
-        """Sum over the domains; None without domains, or if one could not be read."""
-        known = [value for value in self.joules.values() if value is not None]
-        return sum(known) if known and len(known) == len(self.joules) else None
+        """Sum over the domains that count, see `coverage`; None if there is none, or one is None.
+
+        Where a meter reads the whole machine, its domain alone counts.
+        """
+        return total(self.joules)
 
     @property
     def why_missing(self) -> str | None:
         """Why `it_joules` is None, in one line; None where it is known."""
         if self.it_joules is not None:
             return None
-        unread = [domain for domain, value in self.joules.items() if value is None]
+        unread = [domain for domain in counted(self.joules) if self.joules[domain] is None]
         names = unread or [name for name in self.unavailable if name != IDLE]
         reasons = (f"{name}: {self.unavailable.get(name, 'not read')}" for name in names)
         return "; ".join(reasons) or "no meter"
@@ -106,8 +109,7 @@ class EnergyReading:
     @property
     def net_it_joules(self) -> float | None:
         """`it_joules` less the machine's idle energy; None if either is not known."""
-        known = [value for value in self.net_joules.values() if value is not None]
-        return sum(known) if known and len(known) == len(self.joules) else None
+        return total({domain: self.net_joules.get(domain) for domain in self.joules})
 
     @property
     def watts(self) -> float | None:

@@ -31,6 +31,16 @@ NVML_COUNTER = Source("nvml_counter", "measured")
 NVML_POWER = Source("nvml_power", "measured")
 RAPL = Source("rapl", "measured")
 ZEUS = Source("zeus", "measured")
+PERF = Source("perf", "measured")
+"""RAPL's counters, read as events of Linux' perf."""
+AMDSMI_COUNTER = Source("amdsmi_counter", "measured")
+AMDSMI_POWER = Source("amdsmi_power", "measured")
+INTEL_GPU = Source("intel_gpu", "measured")
+HWMON_ENERGY = Source("hwmon_energy", "measured")
+HWMON_POWER = Source("hwmon_power", "measured")
+IPMI = Source("ipmi_dcmi", "measured")
+SHELLY = Source("shelly", "measured")
+TASMOTA = Source("tasmota", "measured")
 CODECARBON = Source("codecarbon_estimate", "estimated")
 DECLARED = Source("declared_estimate", "estimated")
 """CodeCarbon's formula, with watts that the user declared."""
@@ -38,7 +48,24 @@ REPLAY = Source("replay", "replayed")
 
 _BUILT_IN = {
     source.name: source
-    for source in (NVML_COUNTER, NVML_POWER, RAPL, ZEUS, CODECARBON, DECLARED, REPLAY)
+    for source in (
+        NVML_COUNTER,
+        NVML_POWER,
+        RAPL,
+        ZEUS,
+        PERF,
+        AMDSMI_COUNTER,
+        AMDSMI_POWER,
+        INTEL_GPU,
+        HWMON_ENERGY,
+        HWMON_POWER,
+        IPMI,
+        SHELLY,
+        TASMOTA,
+        CODECARBON,
+        DECLARED,
+        REPLAY,
+    )
 }
 
 

@@ -10,9 +10,10 @@ from threading import Lock
 from typing import Any, Self, TypeGuard
 
 from energybench.energy.assumptions import Assumptions
+from energybench.energy.coverage import kind_of
 from energybench.energy.cpu_use import BUSY_SHARE, CpuWatch, is_contaminated, is_idle, use_text
 from energybench.energy.device_flags import device_flags, paired
-from energybench.energy.meters.base import Meter, MeterUnavailable, kind_of, read_sources
+from energybench.energy.meters.base import Meter, MeterSilent, MeterUnavailable, read_sources
 from energybench.energy.readings import IDLE, CpuUse, DeviceState, EnergyReading
 from energybench.energy.source import Source, kind_of_source
 from energybench.interruption import postponed
@@ -48,14 +49,17 @@ class _Moment:
     background_cpu_s: float
     reasons: dict[str, str]
     """Domain -> why it has no joules at this moment."""
+    silences: dict[str, tuple[int, str]]
+    """Domain -> how often it was silent until now, and why the last time."""
 
 
 class MeterSet:
     """Open meters, shared by all windows, nested or in sequence. Close it when done.
 
     `meters` are open meters by name; of two that read the same kind (`gpu`, `cpu`, `dram`) the
-    earlier one counts. `unavailable` gives the reason for each meter that is not open. A domain
-    that fails or goes backwards has no joules from then on; windows never raise for it.
+    earlier one counts, see `coverage`. `unavailable` gives the reason for each meter that is not
+    open. A domain that fails or goes backwards has no joules from then on, a silent one none in
+    windows around that time; windows never raise for it.
     `cpu` reads who uses the processors; without it, readings do not say so. A window in which
     others used more than `busy_share` of the processors is `contaminated`.
     """
@@ -76,6 +80,7 @@ class MeterSet:
         self._busy_share = busy_share
         self._meters = dict(meters)
         self._failed: dict[str, str] = {}
+        self._silences: dict[str, tuple[int, str]] = {}
         self._latest: dict[str, float] = {}
         self._lock = Lock()
         self._reader: dict[str, str] = {}  # domain -> name of the meter that reads it
@@ -191,7 +196,8 @@ class MeterSet:
             reasons: dict[str, str] = {}
             for name, meter in self._meters.items():
                 self._read(name, meter, joules, reasons)
-            return _Moment(time_ns, joules, self._background_cpu_s(), reasons)
+            silent = dict(self._silences)
+            return _Moment(time_ns, joules, self._background_cpu_s(), reasons, silent)
 
     def _read(
         self, name: str, meter: Meter, joules: dict[str, float], reasons: dict[str, str]
@@ -211,7 +217,10 @@ class MeterSet:
             read = dict.fromkeys(wanted, MeterUnavailable(f"its meter failed with {told}"))
         for domain in wanted:
             value = read.get(domain)
-            if isinstance(value, MeterUnavailable):
+            if isinstance(value, MeterSilent):
+                times = self._silences.get(domain, (0, ""))[0] + 1
+                self._silences[domain] = times, " ".join(str(value).split())
+            elif isinstance(value, MeterUnavailable):
                 self._failed[domain] = " ".join(str(value).split())
             elif not _is_number(value):
                 reasons[domain] = f"its meter gave {'nothing' if value is None else repr(value)}"
@@ -259,7 +268,9 @@ class MeterSet:
             flags=list(dict.fromkeys(flags)),
             unavailable=self.unavailable
             | {
-                domain: self._failed.get(domain) or (start.reasons | end.reasons)[domain]
+                domain: self._failed.get(domain)
+                or (start.reasons | end.reasons).get(domain)
+                or end.silences[domain][1]
                 for domain in joules
                 if joules[domain] is None
             },
@@ -280,7 +291,8 @@ class MeterSet:
 
 
 def _difference(domain: str, start: _Moment, end: _Moment) -> float | None:
-    if domain not in start.joules or domain not in end.joules:
+    silent = start.silences.get(domain) != end.silences.get(domain)
+    if silent or domain not in start.joules or domain not in end.joules:
         return None
     return end.joules[domain] - start.joules[domain]
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import geometric_mean
 
-from energybench.energy.meters.base import kind_of
+from energybench.energy.coverage import kind_of
 from energybench.energy.units import kwh
 from energybench.records.record import RunRecord
 from energybench.report.rows import labels

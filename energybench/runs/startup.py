@@ -10,8 +10,9 @@ import torch
 
 from energybench.config import RunConfig
 from energybench.energy.carbon import CarbonIntensity, carbon_intensity
+from energybench.energy.coverage import WHOLE, kind_of
 from energybench.energy.machine import describe_machine, gpu_id
-from energybench.energy.meters.base import MeterContext, kind_of
+from energybench.energy.meters.base import MeterContext
 from energybench.energy.nodes import global_names
 from energybench.energy.opening import open_meters
 from energybench.energy.windows import MeterSet
@@ -110,6 +111,8 @@ def _checked(
         )
     if config.measure.trace and len(set(group.nodes)) > 1:
         raise UsageError("trace samples one machine; leave it out with several")
+    if config.measure.wall_meter is not None and len(set(group.nodes)) > 1:
+        raise UsageError("a wall meter reads one machine; leave it out with several")
     if group.local_rank > 0:
         return source, data, MeterSet({})
     meters = open_meters(config.measure.meters, context)
@@ -118,12 +121,14 @@ def _checked(
         raise UsageError(
             f"energy is required, and no meter reads any here: {meters.why_unavailable}"
         )
-    gpu_is_read = any(kind_of(domain) == "gpu" for domain in meters.sources)
+    gpu_is_read = any(kind_of(domain) in ("gpu", WHOLE) for domain in meters.sources)
     unread = device.type == "cuda" and not gpu_is_read
     if for_energy and unread and config.measure.meters == ("auto",):
         meters.close()
+        told = meters.unavailable
+        why = [told[name] for name in ("nvml", "amdsmi") if name in told]
         raise UsageError(
-            f"the energy of {device} cannot be read: {meters.unavailable['nvml']}; "
+            f"the energy of {device} cannot be read: {'; '.join(why)}; "
             "name the meters to do without it, for instance rapl"
         )
     return source, data, meters

@@ -19,6 +19,7 @@ from scipy.special import stdtrit
 from torch import nn
 
 from energybench.compression.base import Compression
+from energybench.energy.coverage import counted
 from energybench.energy.readings import EnergyReading
 from energybench.training.plan import Finetuning
 from energybench.training.rehearsal import Rehearsal, rehearsal
@@ -171,8 +172,8 @@ def _measured_joules(reading: EnergyReading) -> float | None:
         return None
     measured = [
         joules
-        for domain, joules in reading.joules.items()
-        if joules is not None and reading.kind(domain) != "estimated"
+        for domain in counted(reading.joules)
+        if (joules := reading.joules[domain]) is not None and reading.kind(domain) != "estimated"
     ]
     return sum(measured) if measured else None
 

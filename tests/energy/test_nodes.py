@@ -66,6 +66,9 @@ def test_one_machine_that_nobody_reads_makes_the_sum_unknown() -> None:
     assert whole.it_joules is None
     assert whole.joules["gpu:uuid0"] == 100.0
     assert "node1" in " ".join(whole.unavailable)
+    at_the_board = EnergyReading(1.0, {"wall:bmc": 5.0, "cpu:0": 3.0}, {})
+    assert over_nodes({0: at_the_board}, [0, 1]).it_joules is None
+    assert over_nodes({0: at_the_board, 1: at_the_board}, [0, 1]).it_joules == 10.0
 
 
 def test_a_domain_that_fails_on_one_machine_makes_the_sum_unknown_with_its_reason() -> None:

@@ -12,8 +12,8 @@ from support.locks import holding
 from support.replay import TRACE
 
 from energybench.energy.lock import InUse
-from energybench.energy.meters.base import MeterContext, MeterUnavailable
-from energybench.energy.opening import open_for_use, open_meters
+from energybench.energy.meters.base import MeterAbsent, MeterContext, MeterUnavailable
+from energybench.energy.opening import open_for_use, open_meters, opening_order
 from energybench.energy.windows import MeterSet
 from energybench.errors import UsageError
 from energybench.registry import METERS
@@ -77,6 +77,38 @@ def test_auto_takes_the_best_source_for_each_kind(machine: Any) -> None:
         "dram:estimate": "estimate",
     }
     assert [meter.closed for meter in machine.values()] == [1, 1, 1]
+
+
+def test_what_the_user_has_told_of_comes_first_and_must_be_there(
+    machine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Wall:
+        @staticmethod
+        def open(context: Any) -> Any:
+            if context.wall_meter == "shelly:off":
+                raise MeterUnavailable("it cannot be reached")
+            assert not context.kinds_read, "it is opened first"
+            return FakeMeter({"wall:plug": 0.0}, source="shelly")
+
+    register(monkeypatch, wall=Wall)
+    assert opening_order(["codecarbon", "rapl"], ["wall"]) == ["wall", "rapl", "codecarbon"]
+    for names in (["auto"], ["rapl"], ["rapl", "wall"]):
+        found = sources(open_meters(names, MeterContext(wall_meter="shelly:plug")))
+        assert list(found)[:2] == ["wall:plug", "cpu:0"]
+    with pytest.raises(UsageError, match="meter wall is not available: it cannot be reached"):
+        open_meters(["auto"], MeterContext(wall_meter="shelly:off"))
+
+
+def test_auto_does_not_mention_what_the_machine_does_not_have(
+    machine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def absent() -> None:
+        raise MeterAbsent("no such board")
+
+    register(monkeypatch, perf=absent)
+    assert "perf" not in open_meters(["auto"]).unavailable
+    with pytest.raises(UsageError, match="meter perf is not available: no such board"):
+        open_meters(["perf"])
 
 
 def test_auto_goes_on_without_what_is_not_there(machine: Any) -> None:

@@ -172,3 +172,41 @@ class FakeMeter:
 
     def close(self) -> None:
         self.closed += 1
+
+
+@dataclass
+class FakeHwmon:
+    """An hwmon class folder under `root`."""
+
+    root: Path
+
+    def chip(self, folder: str, name: str, pci: str | None = None, **files: object) -> Path:
+        """Make or change a chip; `files` are its readings: `energy1_input=5`."""
+        made = self.root / folder
+        made.mkdir(parents=True, exist_ok=True)
+        (made / "name").write_text(f"{name}\n")
+        if pci is not None and not (made / "device").exists():
+            place = self.root / "pci" / pci
+            place.mkdir(parents=True)
+            (made / "device").symlink_to(place)
+        for file, value in files.items():
+            (made / file).write_text(f"{value}\n")
+        return made
+
+
+@dataclass
+class FakePmu:
+    """The folder of one of perf's PMUs."""
+
+    root: Path
+
+    def describe(self, kind: int, cpumask: str, **events: tuple[str, str]) -> None:
+        """State the PMU's number, its processors, and each event's code and scale."""
+        (self.root / "events").mkdir(parents=True, exist_ok=True)
+        (self.root / "type").write_text(f"{kind}\n")
+        (self.root / "cpumask").write_text(f"{cpumask}\n")
+        for name, (code, scale) in events.items():
+            event = self.root / "events" / name.replace("_", "-")
+            event.write_text(f"{code}\n")
+            event.with_name(f"{event.name}.scale").write_text(f"{scale}\n")
+            event.with_name(f"{event.name}.unit").write_text("Joules\n")

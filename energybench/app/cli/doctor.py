@@ -4,9 +4,11 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from energybench.app.cli.output import JSON, output_path, write_text
+from energybench.energy.coverage import counted
 
 if TYPE_CHECKING:
     from energybench.energy.diagnosis import Diagnosis, Inventory, MeterFinding
@@ -26,6 +28,18 @@ def add_command(commands: "argparse._SubParsersAction[Any]") -> argparse.Argumen
     )
     doctor.add_argument(
         "--idle", type=_seconds, default=3.0, metavar="S", help="quiet seconds (default: 3)"
+    )
+    doctor.add_argument(
+        "--wall-meter",
+        metavar="PLUG",
+        help="plug to try: shelly:HOST[:PORT] or tasmota:HOST[:PORT]",
+    )
+    doctor.add_argument(
+        "--hwmon",
+        action="append",
+        default=[],
+        metavar="KIND=CHIP/SENSOR",
+        help="sensor to read, as cpu=ina226/power1; may be given again",
     )
     doctor.add_argument("--json", metavar="FILE", help="keep what was found in a file, too")
     doctor.set_defaults(run=_doctor)
@@ -47,7 +61,7 @@ def _doctor(options: argparse.Namespace) -> None:
     output = output_path(options.json, JSON) if options.json else None
     inventory = take_inventory()
     print(inventory_text(inventory), flush=True)  # before a wait for another measurement
-    context = gpus()
+    context = replace(gpus(), wall_meter=options.wall_meter, hwmon=tuple(options.hwmon))
     with open_for_use(("auto",), context, options.wait, _say) as automatic:
         found = diagnose(inventory, automatic, context, options.observe, options.idle)
     print(f"\n{findings_text(found)}")
@@ -94,13 +108,16 @@ def _findings_lines(found: "Diagnosis") -> Iterator[str]:
     yield ""
     chosen = ", ".join(f"{domain} by {source}" for domain, source in found.automatic.items())
     yield f"auto reads {chosen or 'nothing'}"
+    counting = counted(found.automatic)
+    if len(counting) < len(found.automatic):
+        yield f"the total is {', '.join(counting)} alone; the others are parts of it"
     if found.assumptions is not None:
         options = "--energy-cpu-watts and --energy-ram-watts"
         yield f"estimate by {found.assumptions}; declare yours with {options}"
     if found.idle_watts:
         parts = [f"{domain} {watts:.1f} W" for domain, watts in found.idle_watts.items()]
-        total = sum(found.idle_watts.values())
-        yield f"Idle, {found.idle_s:g} s: {', '.join(parts)}; together {total:.1f} W"
+        watts = sum(found.idle_watts[domain] for domain in counted(found.idle_watts))
+        yield f"Idle, {found.idle_s:g} s: {', '.join(parts)}; in all {watts:.1f} W"
     if found.idle_refused is not None:
         yield f"Idle: not known, {found.idle_refused}"
 
@@ -110,18 +127,24 @@ def _meter_lines(meter: "MeterFinding") -> Iterator[str]:
         yield f"  {meter.name:<11}not available: {meter.unavailable}"
         return
     reads, windows = format_time(meter.read_s), format_time(meter.window_s)
-    yield f"  {meter.name:<11}available; a reading takes {reads}, a window {windows}"
+    least = f"; for windows from {format_time(meter.min_window_s)}" if meter.min_window_s else ""
+    yield f"  {meter.name:<11}available; a reading takes {reads}, a window {windows}{least}"
     for domain, source in meter.sources.items():
         watts = meter.watts[domain]
         now = "no reading" if watts is None else f"{watts:.1f} W"
-        interval = meter.update_interval_s[domain]
-        if interval is None:
-            updates = "did not change"
-        elif meter.read_s is not None and interval < 2 * meter.read_s:
-            updates = "changes at every reading"
-        else:
-            updates = f"changes every {format_time(interval)}"
-        yield f"  {'':<11}{domain} ({source}): {now}, {updates}"
+        what = f"{meter.kinds[domain]}, {meter.covers[domain]}"
+        yield f"  {'':<11}{domain} ({source}): {now}, {_updates(meter, domain)}; {what}"
+
+
+def _updates(meter: "MeterFinding", domain: str) -> str:
+    seen, stated = meter.update_interval_s[domain], meter.stated_update_s
+    if seen is None:
+        return "did not change"
+    if stated is not None and seen < stated / 2:  # it interpolates
+        return f"updated every {format_time(stated)}"
+    if meter.read_s is not None and seen < 2 * meter.read_s:
+        return "changes at every reading"
+    return f"changes every {format_time(seen)}"
 
 
 def format_time(seconds: float | None) -> str:

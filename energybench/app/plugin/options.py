@@ -133,6 +133,10 @@ def _check_together(options: Options) -> None:
             "--energy-replay is the trace of the meter replay; name that one, too, with "
             "--energy-meter=replay"
         )
+    if "wall" in measure.meters and measure.wall_meter is None:
+        raise UsageError(
+            "--energy-meter=wall reads a plug; name it with --energy-wall-meter=shelly:HOST"
+        )
     if "auto" in measure.meters and len(measure.meters) > 1:
         raise UsageError(
             "--energy-meter: auto chooses the meters itself; name it alone, or name meters"

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from energybench.energy.assumptions import FORMULAS, Assumptions
+from energybench.energy.coverage import WHOLE
 from energybench.energy.meters.base import MeterContext, MeterUnavailable
 from energybench.energy.quiet import quietly
 from energybench.energy.source import CODECARBON, DECLARED, Source
@@ -68,8 +69,9 @@ class CodeCarbonMeter:
 
     @classmethod
     def open(cls, context: MeterContext) -> "CodeCarbonMeter":
-        """Estimate the kinds that no other meter reads."""
-        return cls(context.kinds_read, context.cpu_watts, context.ram_watts)
+        """Estimate the kinds that no other meter reads; none where one reads the whole machine."""
+        read = KINDS if WHOLE in context.kinds_read else context.kinds_read
+        return cls(read, context.cpu_watts, context.ram_watts)
 
     def domains(self) -> dict[str, Source]:
         """`cpu:estimate` and `dram:estimate`, without the skipped ones.

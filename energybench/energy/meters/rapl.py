@@ -1,21 +1,27 @@
 """CPU packages and their memory through RAPL, in the powercap tree of Linux' sysfs."""
 
-import errno
 import math
-import os
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from energybench.energy.meters.base import MeterContext, MeterUnavailable
+from energybench.energy.meters.sysfs import (
+    RegularReads,
+    number_or_none,
+    read_all,
+    read_number,
+    text_of,
+)
 from energybench.energy.source import RAPL, Source
 
 POWERCAP = "/sys/class/powercap"
 MOST_WATTS = 1000.0
 """More than any package or its memory draws; used where the tree states no maximum."""
 WAKES_PER_WRAP = 2.0
+ALLOW = "sudo chmod a+r /sys/class/powercap/intel-rapl:*/energy_uj"
+"""The command that lets every user read the counters."""
 
 
 class RaplMeter:
@@ -29,13 +35,15 @@ class RaplMeter:
     """
 
     min_window_s = 0.1
+    update_s = 0.001
+    """About; Intel's manual, volume 3, section on RAPL."""
 
     def __init__(self, root: str = POWERCAP) -> None:
         self._counters = {domain: _Counter(zone) for domain, zone in _zones(Path(root))}
         if not self._counters:
             raise MeterUnavailable(f"no RAPL counters in {root} (usual in virtual machines)")
         shortest_s = min(counter.shortest_wrap_s() for counter in self._counters.values())
-        self._reader = _Reader(list(self._counters.values()), shortest_s / WAKES_PER_WRAP)
+        self._reader = RegularReads(self._counters, shortest_s / WAKES_PER_WRAP, "energybench-rapl")
 
     @classmethod
     def open(cls, context: MeterContext) -> "RaplMeter":
@@ -52,7 +60,7 @@ class RaplMeter:
         A counter that can no longer be read, or that jumps back without wrapping, has a
         `MeterUnavailable` in place of its joules.
         """
-        return {domain: _joules(counter) for domain, counter in self._counters.items()}
+        return read_all(self._counters)
 
     def background_cpu_s(self) -> float:
         """CPU seconds of the thread that watches for the wrap-around."""
@@ -73,12 +81,12 @@ class _Counter:
     _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        self._last_uj = _read_number(self.zone / "energy_uj")
-        self._range_uj = _read_number(self.zone / "max_energy_range_uj")
+        self._last_uj = read_number(self.zone / "energy_uj", ALLOW)
+        self._range_uj = read_number(self.zone / "max_energy_range_uj", ALLOW)
 
     def joules(self) -> float:
         with self._lock:
-            now_uj = _read_number(self.zone / "energy_uj")
+            now_uj = read_number(self.zone / "energy_uj", ALLOW)
             step_uj = now_uj - self._last_uj
             if step_uj < 0:
                 step_uj += self._range_uj
@@ -93,88 +101,18 @@ class _Counter:
         stated_w = [
             number / 1e6
             for path in self.zone.glob("constraint_*_max_power_uw")
-            if (number := _number_or_none(path))
+            if (number := number_or_none(path))
         ]
         watts = max([*stated_w, MOST_WATTS])
         return self._range_uj / 1e6 / watts if self._range_uj else math.inf
 
 
-class _Reader:
-    """Reads counters every `period_s`, so that none wraps around twice unseen."""
-
-    def __init__(self, counters: list[_Counter], period_s: float) -> None:
-        self.cpu_s = 0.0
-        self._counters = counters
-        self._closed = threading.Event()
-        self._thread = threading.Thread(
-            target=self._run,
-            args=(min(period_s, threading.TIMEOUT_MAX),),
-            name="energybench-rapl",
-            daemon=True,
-        )
-        self._thread.start()
-
-    def close(self) -> None:
-        self._closed.set()
-        self._thread.join()
-
-    def _run(self, period_s: float) -> None:
-        while not self._closed.wait(period_s):
-            for counter in self._counters:
-                _joules(counter)  # a failure shows again at the next read
-            self.cpu_s = time.thread_time()
-
-
-def _joules(counter: _Counter) -> float | MeterUnavailable:
-    try:
-        return counter.joules()
-    except MeterUnavailable as error:
-        return error
-
-
 def _zones(root: Path) -> Iterator[tuple[str, Path]]:
     for package in sorted(root.glob("intel-rapl:*")):
         index = package.name.removeprefix("intel-rapl:")
-        if not index.isdigit() or not _zone_name(package).startswith("package"):
+        if not index.isdigit() or not text_of(package / "name").startswith("package"):
             continue
         yield f"cpu:{index}", package
         for part in sorted(package.glob(f"{package.name}:*")):
-            if _zone_name(part) == "dram":
+            if text_of(part / "name") == "dram":
                 yield f"dram:{index}", part
-
-
-def _zone_name(zone: Path) -> str:
-    try:
-        return (zone / "name").read_text().strip()
-    except OSError:  # not a zone
-        return ""
-
-
-def _read(path: Path) -> bytes:
-    """The content of a small file; five times as fast as `read_text`, as windows need it."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        return os.read(descriptor, 64)
-    finally:
-        os.close(descriptor)
-
-
-def _number_or_none(path: Path) -> int | None:
-    try:
-        return int(_read(path))
-    except (OSError, ValueError):  # not stated
-        return None
-
-
-def _read_number(path: Path) -> int:
-    try:
-        return int(_read(path))
-    except OSError as error:
-        if error.errno in (errno.EACCES, errno.EPERM):
-            raise MeterUnavailable(
-                f"not permitted to read {path}; allow it with: "
-                "sudo chmod a+r /sys/class/powercap/intel-rapl:*/energy_uj"
-            ) from error
-        raise MeterUnavailable(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise MeterUnavailable(f"{path} holds no number") from error

@@ -9,7 +9,8 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from energybench.energy.meters.base import MeterContext, MeterUnavailable, kind_of
+from energybench.energy.coverage import kind_of
+from energybench.energy.meters.base import MeterContext, MeterUnavailable
 from energybench.energy.quiet import quietly
 from energybench.energy.source import ZEUS, Source
 

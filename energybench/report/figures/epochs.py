@@ -4,6 +4,7 @@ from collections.abc import Callable
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
+from energybench.energy.coverage import total
 from energybench.energy.units import kwh
 from energybench.records.metric import ACCURACY
 from energybench.records.record import RunRecord
@@ -156,9 +157,7 @@ def _draw_power(axes: "Axes", record: RunRecord, label: str) -> None:
     if trace is None:
         return
     totals = [
-        sum(known)
-        if None not in sample and (known := [w for w in sample if w is not None])
-        else None
+        total(dict(zip(trace.watts, sample, strict=True)))
         for sample in zip(*trace.watts.values(), strict=True)
     ]
     drawn = [(time, watts) for time, watts in zip(trace.time_s, totals, strict=True) if watts]

@@ -27,6 +27,7 @@ class Asked:
     exclusive: bool = True
     wait: bool = True
     replay: str | None = None
+    wall_meter: str | None = None
     save: Path | None = None
     method: str = METHOD
     seed: int = 0

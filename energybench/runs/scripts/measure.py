@@ -42,6 +42,7 @@ def measure(
     exclusive: bool = True,
     wait: bool = True,
     replay: str | None = None,
+    wall_meter: str | None = None,
     *,
     meters: str | Sequence[str] = ("auto",),
     save: str | Path | None = None,
@@ -55,8 +56,9 @@ def measure(
     As a decorator it measures every call of a function or a coroutine function; `current_run()`
     is the run within it.
 
-    `meters` are names of meters or "auto"; `replay` is the trace file of the meter "replay". `pue`
-    is the facility energy per IT energy (>= 1). GPUs are read if CUDA shows them to this process
+    `meters` are names of meters or "auto"; `replay` is the trace file of the meter "replay".
+    `wall_meter` is the plug that the machine is on, as "shelly:HOST" or "tasmota:HOST": its energy
+    is then the total. `pue` is the facility energy per IT energy (>= 1). GPUs are read if CUDA shows them to this process
     and it is certain which: those that `CUDA_VISIBLE_DEVICES` names, or the machine's only one.
     `gpu_uuids`, as `torch.cuda.get_device_properties(0).uuid` gives them, names others, and ()
     none. `synchronize` waits for the GPUs at both ends; by default PyTorch does, if it is using
@@ -95,6 +97,7 @@ def measure(
         exclusive=exclusive,
         wait=wait,
         replay=replay,
+        wall_meter=wall_meter,
         save=None if save is None else expanded(str(save)),
         method=method,
         seed=seed,
@@ -190,7 +193,14 @@ class Measuring:
             check_place(asked.save)
         with ExitStack() as stack:
             meters = stack.enter_context(
-                opened(asked.meters, asked.gpu_uuids, asked.exclusive, asked.wait, asked.replay)
+                opened(
+                    asked.meters,
+                    asked.gpu_uuids,
+                    asked.exclusive,
+                    asked.wait,
+                    asked.replay,
+                    asked.wall_meter,
+                )
             )
             wait = asked.synchronize or synchronize_torch
             window = stack.enter_context(meters.window(wait))

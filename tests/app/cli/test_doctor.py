@@ -57,7 +57,10 @@ def test_this_machine_at_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixt
     assert main(["doctor", "--observe=0.1", "--idle=0.05", "--json", str(kept)]) == 0
     out = capsys.readouterr().out
     found: dict[str, Any] = json.loads(kept.read_text())
-    assert {meter["name"] for meter in found["meters"]} == {"nvml", "rapl", "zeus", "codecarbon"}
+    assert [meter["name"] for meter in found["meters"]] == [
+        *("nvml", "amdsmi", "intel-gpu", "rapl", "perf", "hwmon", "zeus", "codecarbon"),
+        *("wall", "ipmi"),
+    ]
     for meter in found["meters"]:
         assert meter["name"] in out
         if meter["unavailable"]:

@@ -270,6 +270,8 @@ def test_what_cannot_be_submitted_is_one_line(run: Path, cluster: Slurm) -> None
     assert "known: " in refused("--", *QUICK, "--energy-precision=fp8")
     assert "finds no cell" in refused("--", *QUICK, "-k", "nothing")
     assert "--energy-journal: leave it out" in refused("--", *QUICK, "--energy-journal=j.jsonl")
+    plug = "--energy-wall-meter=shelly:plug.local"
+    assert "--energy-wall-meter is on one machine" in refused("--", *QUICK, plug)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", "/nowhere")
         assert "there is no sinfo on this machine" in refused("--", *QUICK)

@@ -328,6 +328,18 @@ def test_a_wrong_option_is_refused_though_nothing_is_selected(
         ("--energy-meter=replay --energy-replay=no.json", "cannot read the trace no.json: No"),
         ("--energy-replay=no.json", "--energy-replay is the trace of the meter replay"),
         ("--energy-meter=auto,rapl", "auto chooses the meters itself"),
+        (
+            "--energy-wall-meter=plug:h",
+            "--energy-wall-meter: 'plug:h' is no wall meter; write shelly",
+        ),
+        (
+            "--energy-meter=wall",
+            "--energy-meter=wall reads a plug; name it with --energy-wall-meter",
+        ),
+        (
+            "--energy-hwmon=cpu=ina226",
+            "--energy-hwmon: 'cpu=ina226' declares no sensor; write KIND=",
+        ),
         ("--energy-country=X1", "--energy-country is X1; use ISO 3166-1"),
         ("--energy-methods=stego@32", "bits must be 1 to 31"),
         ("--energy-executor=cloud", "unknown executor 'cloud'"),

@@ -123,8 +123,8 @@ def test_not_permitted_says_how_to_allow_it(powercap: Any, monkeypatch: pytest.M
             raise PermissionError(13, "Permission denied")
         return open_file(path, flags)
 
-    monkeypatch.setattr("energybench.energy.meters.rapl.os", SimpleNamespace(**vars(os)))
-    monkeypatch.setattr("energybench.energy.meters.rapl.os.open", as_another_user)
+    monkeypatch.setattr("energybench.energy.meters.sysfs.os", SimpleNamespace(**vars(os)))
+    monkeypatch.setattr("energybench.energy.meters.sysfs.os.open", as_another_user)
     with pytest.raises(MeterUnavailable) as caught:
         RaplMeter(str(powercap.root))
     assert str(zone / "energy_uj") in str(caught.value)

@@ -65,6 +65,8 @@ def collect(arguments: Sequence[str]) -> Collected:
         raise UsageError(found.refused)
     if status != pytest.ExitCode.OK or not found.cells:
         raise UsageError(f"pytest finds no cell to submit: {_reason(said.getvalue())}")
+    if found.config.measure.wall_meter is not None:
+        raise UsageError("--energy-wall-meter is on one machine, and jobs run on any; leave it out")
     return found
 
 

@@ -3,26 +3,15 @@
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from energybench.energy.machine import gpu_id
-from energybench.energy.meters.base import MeterContext, MeterUnavailable
+from energybench.energy.meters.base import Gauge, MeterContext, MeterUnavailable
 from energybench.energy.meters.nvml.devices import Gpu, in_use, initialized
 from energybench.energy.meters.nvml.state import device_state
 from energybench.energy.meters.polling import PolledPower
 from energybench.energy.readings import DeviceState
 from energybench.energy.source import NVML_COUNTER, NVML_POWER, Source
-
-
-class _Gauge(Protocol):
-    """Joules of one GPU since it was made."""
-
-    source: Source
-
-    @property
-    def cpu_s(self) -> float: ...
-    def joules(self) -> float: ...
-    def close(self) -> None: ...
 
 
 class NvmlMeter:
@@ -35,6 +24,8 @@ class NvmlMeter:
     """
 
     min_window_s = 2.0
+    update_s = 0.1
+    """About; of the counter, and of polling."""
 
     def __init__(self, uuids: Sequence[str] | None, processes: Collection[int] = ()) -> None:
         if uuids is not None and not uuids:
@@ -42,7 +33,7 @@ class NvmlMeter:
         self._processes = processes
         self._nvml = initialized()
         self._gpus: dict[str, Gpu] = {}
-        self._gauges: dict[str, _Gauge] = {}
+        self._gauges: dict[str, Gauge] = {}
         self._open = True
         try:
             for gpu in in_use(self._nvml, uuids):
@@ -103,7 +94,7 @@ class NvmlMeter:
             return error
 
 
-def _gauge(nvml: Any, domain: str, gpu: Gpu) -> _Gauge:
+def _gauge(nvml: Any, domain: str, gpu: Gpu) -> Gauge:
     try:
         return _Counter(nvml, domain, gpu.handle)
     except nvml.NVMLError_NotSupported:

@@ -1,0 +1,1 @@
+"""Sensors of Linux' hardware monitoring (hwmon)."""

@@ -1,0 +1,1 @@
+"""Plugs between the machine and the wall, read over the local network."""

@@ -1,0 +1,93 @@
+"""A plug on the loopback interface, which answers as the test says."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+@dataclass
+class FakePlug:
+    """What the plug answers, and what it was asked."""
+
+    answer: object
+    """JSON, or bytes that are sent as they are."""
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    delay_s: float = 0.0
+    """Seconds before each answer."""
+    asked: list[str] = field(default_factory=list)
+    """Method and path of each request."""
+    place: str = ""
+    """`127.0.0.1:PORT`."""
+
+    def body(self) -> bytes:
+        return self.answer if isinstance(self.answer, bytes) else json.dumps(self.answer).encode()
+
+
+def shelly(watts: Any, watt_hours: Any = 7258.589, component: str = "switch:0") -> dict[str, Any]:
+    """The parts of `Shelly.GetStatus` around the power, as a Plus Plug S answers."""
+    energy = {"by_minute": [34.786, 45.552], "minute_ts": 1707326925, "total": watt_hours}
+    state = {"aenergy": energy, "apower": watts, "current": 0.121, "id": 0, "output": True}
+    return {"ble": {}, "cloud": {"connected": True}, component: state, "sys": {"uptime": 78962}}
+
+
+def tasmota(watts: Any, kwh: Any = 3.705) -> dict[str, Any]:
+    """`Status 8` of Tasmota."""
+    energy = {
+        "TotalStartTime": "2020-10-21T22:15:00",
+        "Total": kwh,
+        "Yesterday": 0.028,
+        "Today": 0.026,
+        "Power": watts,
+        "ApparentPower": 5,
+        "Factor": 1.0,
+        "Voltage": 233,
+        "Current": 0.021,
+    }
+    return {"StatusSNS": {"Time": "2022-01-11T21:57:38", "ENERGY": energy}}
+
+
+@contextmanager
+def plugged_in(answer: object) -> Iterator[FakePlug]:
+    """Serve a plug until the end of the block, or until the test closes it."""
+    plug = FakePlug(answer)
+    ended = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            plug.asked.append(f"{self.command} {self.path}")
+            until = time.monotonic() + plug.delay_s
+            while time.monotonic() < until and not ended.wait(0.01):
+                pass
+            body = plug.body()
+            self.send_response(plug.status)
+            for name, value in plug.headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_POST = do_PUT = do_GET
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, request: Any, client_address: Any) -> None:
+            """The client may have gone."""
+
+    server = Server(("127.0.0.1", 0), Handler)
+    plug.place = f"127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    try:
+        yield plug
+    finally:
+        ended.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()
