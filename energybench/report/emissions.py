@@ -13,22 +13,20 @@ def emission_lines(records: Iterable[RunRecord]) -> list[str]:
 
 
 def _missing(records: Sequence[RunRecord]) -> list[str]:
-    """A line per reason why the energy of cells has no emissions."""
-    named: dict[str, list[str]] = {}
-    for record in records:
-        mean = record.intensities.get("finetune")
-        if mean is not None and mean.reason is not None:
-            name = f"{record.model} {record.method} seed {record.seed}"
-            named.setdefault(mean.reason, []).append(name)
-    return [
-        f"no CO2e of {names[0]}{_further(names)}: {reason}; energybench emissions adds it from a "
-        "file that has it"
-        for reason, names in named.items()
+    """One line where the energy of cells has no emissions, with the reason of the first."""
+    lacking = [
+        (f"{record.model} {record.method} seed {record.seed}", mean.reason)
+        for record in records
+        if (mean := record.intensities.get("finetune")) is not None and mean.reason is not None
     ]
-
-
-def _further(names: Sequence[str]) -> str:
-    return f" and {len(names) - 1} more" if len(names) > 1 else ""
+    if not lacking:
+        return []
+    name, reason = lacking[0]
+    further = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
+    return [
+        f"no CO2e of {name}{further}: {reason}; energybench emissions adds it from a file that "
+        "has it"
+    ]
 
 
 def _hourly(records: Sequence[RunRecord]) -> list[str]:

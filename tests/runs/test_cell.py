@@ -4,6 +4,7 @@ import gc
 import json
 import logging
 import socket
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import suppress

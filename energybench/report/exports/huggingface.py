@@ -62,8 +62,7 @@ def _grams(record: RunRecord) -> float:
 def _source(record: RunRecord) -> str:
     grid = record.carbon.source if record.carbon else ""
     tool = " ".join(filter(None, ("energybench", version_of(record, "energybench"))))
-    energy = f"energy of fine-tuning {origin(record)}"
-    return f"{tool}: {energy}, PUE {record.pue:g}, grid by {grid}"
+    return f"{tool}; energy of fine-tuning: {origin(record)}; PUE: {record.pue:g}; grid: {grid}"
 
 
 def _hardware(record: RunRecord) -> str:

@@ -169,8 +169,8 @@ def test_a_model_card_has_grams_by_the_facility_energy() -> None:
     assert found["geographical_location"] == "FRA"
     assert found["hardware_used"] == "1 x NVIDIA H100, 2 x AMD EPYC"
     assert found["source"] == (
-        "energybench 0.1.0: energy of fine-tuning measured by nvml_counter+rapl, PUE 1.5, grid by "
-        "a test"
+        "energybench 0.1.0; energy of fine-tuning: measured by nvml_counter+rapl; PUE: 1.5; "
+        "grid: a test"
     )
     small = replace(on_gpus(), carbon=replace(FRANCE, kg_per_kwh=1e-9))
     tiny = next(yaml.safe_load_all(exported("huggingface", small)))["co2_eq_emissions"]
