@@ -33,18 +33,17 @@ def add_commands(commands: "argparse._SubParsersAction[Any]") -> None:
     export = commands.add_parser(
         "export",
         help="write a journal's cells as JSON of pytest-benchmark, or a run in another format",
-        description="Formats other than pytest-benchmark's also take a RUN.json, and print their "
-        "text without -o.",
+        description="Formats other than pytest-benchmark's print their text without -o.",
     )
-    _add_path(export)
+    _add_path(export, "; with another --format also RUN.json")
     export.add_argument("--format", default=BENCHMARK, choices=[BENCHMARK, *FORMATS])
     export.add_argument("--cell", metavar="NAME", help="one cell alone: resnet18-stego-seed0")
     export.add_argument("-o", "--output", metavar="FILE")
     export.set_defaults(run=_export)
 
 
-def _add_path(parser: argparse.ArgumentParser) -> None:
-    text = f"a journal, or the folder of a run on a cluster (default: {DEFAULT_JOURNAL})"
+def _add_path(parser: argparse.ArgumentParser, also: str = "") -> None:
+    text = f"a journal, or the folder of a run on a cluster{also} (default: {DEFAULT_JOURNAL})"
     parser.add_argument("journal", nargs="?", default=DEFAULT_JOURNAL, help=text)
 
 

@@ -15,7 +15,7 @@ A zone is written as the web page does: `BZN|FR`, `CTY|DE`.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -46,7 +46,6 @@ _MISSING = ("", "N/A")
 class _Output:
     """What one type generated in one interval."""
 
-    zone: str
     start_s: float
     seconds: float
     kind: str
@@ -67,10 +66,10 @@ def read(table: Table, zone: str | None, factors: Factors) -> tuple[str, list[Ho
     Raises `UsageError` for a cell that is no number or no time, several zones without a choice,
     and a type that generated and has no factor.
     """
-    outputs = list(_outputs(table, zone))
-    zones = {one.zone for one in outputs} or {one.zone for one in _outputs(table, None)}
-    chosen = one_zone(zones, zone, table.name)
-    outputs = [one for one in outputs if one.zone == chosen]
+    chosen = one_zone(_areas(table), None, table.name) if zone is None else zone
+    outputs = list(_outputs(table, chosen))
+    if not outputs:
+        chosen = one_zone(_areas(table), chosen, table.name)  # which says what there is
     active = {one.kind for one in outputs if one.megawatts}
     lacking = sorted(active - factors.g_per_kwh.keys())
     if lacking:
@@ -124,38 +123,45 @@ def _clock_zone(column: str) -> tzinfo:
         ) from None
 
 
-def _outputs(table: Table, zone: str | None) -> Iterator[_Output]:
-    """Every value of `zone`, or of all zones without one."""
+def _areas(table: Table) -> set[str]:
+    """The zones of a file, which may have millions of rows."""
+    return {_area(row) for row in table.rows()}
+
+
+def _area(row: Row) -> str:
+    """The zone of a row, as the web page writes it."""
+    return row.text("Area") or f"{row.text('AreaTypeCode')}|{row.text('AreaMapCode')}"
+
+
+def _outputs(table: Table, zone: str) -> Iterator[_Output]:
+    """Every value of `zone`."""
     clock = _clock(table)
-    found = _of_library(table, zone) if clock is None else _of_export(table, clock)
-    return (one for one in found if zone in (None, one.zone))
+    rows = (row for row in table.rows() if _area(row) == zone)
+    return _of_library(rows) if clock is None else _of_export(rows, clock)
 
 
-def _of_library(table: Table, zone: str | None) -> Iterator[_Output]:
-    for row in table.rows():
-        area = f"{row.text('AreaTypeCode')}|{row.text('AreaMapCode')}"
-        if zone is not None and area != zone:
-            continue
+def _of_library(rows: Iterable[Row]) -> Iterator[_Output]:
+    for row in rows:
         code = row.text("ResolutionCode")
         minutes = re.fullmatch(r"PT(15|30|60)M", code)
         if minutes is None:
             raise row.error("ResolutionCode", code, "PT15M, PT30M or PT60M")
         value = _megawatts(row, "ActualGenerationOutput[MW]")
         kind, seconds = row.text("ProductionType"), 60.0 * int(minutes[1])
-        yield _Output(area, row.utc("DateTime(UTC)"), seconds, kind, value, row.line)
+        yield _Output(row.utc("DateTime(UTC)"), seconds, kind, value, row.line)
 
 
-def _of_export(table: Table, clock: str) -> Iterator[_Output]:
-    seen: set[tuple[str, str, str]] = set()
+def _of_export(rows: Iterable[Row], clock: str) -> Iterator[_Output]:
+    seen: set[tuple[str, str]] = set()
     local = _clock_zone(clock)
-    for row in table.rows():
-        area, kind, text = row.text("Area"), row.text("Production Type"), row.text(clock)
+    for row in rows:
+        kind, text = row.text("Production Type"), row.text(clock)
         found = _INTERVAL.fullmatch(text)
         if found is None:
             raise row.error(clock, text, '"01/01/2026 00:00:00 - 01/01/2026 01:00:00"')
         start, end = (_naive(row, clock, found[name]) for name in ("start", "end"))
-        again = (area, kind, found["start"]) in seen  # the hour that the clock is set back over
-        seen.add((area, kind, found["start"]))
+        again = (kind, found["start"]) in seen  # the hour that the clock is set back over
+        seen.add((kind, found["start"]))
         zone = _MARKS.get(found["mark"] or "", local)
         moment = start.replace(tzinfo=zone, fold=int(again and found["mark"] is None))
         length = (end - start).total_seconds()
@@ -163,7 +169,7 @@ def _of_export(table: Table, clock: str) -> Iterator[_Output]:
             raise row.error(clock, text, "an hour or less")
         seconds = length % 3600 or 3600.0
         value = _megawatts(row, "Generation (MW)")
-        yield _Output(area, moment.timestamp(), seconds, kind, value, row.line)
+        yield _Output(moment.timestamp(), seconds, kind, value, row.line)
 
 
 def _naive(row: Row, column: str, text: str) -> datetime:
