@@ -104,6 +104,8 @@ def _not_negative(record: "RunRecord") -> Iterator[Named]:
             yield f"spans.{name}.{number}.joules", span.joules
     for name, mean in record.intensities.items():
         yield f"intensities.{name}.kg_per_kwh", mean.kg_per_kwh
+    if record.carbon is not None:
+        yield "carbon.kg_per_kwh", record.carbon.kg_per_kwh
     yield "embodied_g_per_hour", record.embodied_g_per_hour
     for number, attempt in enumerate(record.attempts):
         if attempt.finetune is not None:

@@ -7,6 +7,7 @@ Results". MLPerf Inference has no numbers of its own: its workflow and its analy
 record is no submission; what it does not hold must be shown in another way.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -92,6 +93,8 @@ def timed(record: RunRecord) -> Timed | str:
         return "the record has no samples of power; measure with --energy-trace"
     if len(record.spans.get(_PHASE, [])) > 1 or _PHASE not in trace.marks:
         return "its fine-tuning was paused or resumed, so its samples are not told apart"
+    if not all(earlier < later < math.inf for earlier, later in pairwise([0.0, *trace.time_s])):
+        return "the times of its samples do not rise"
     start = trace.marks[_PHASE]
     end = start + reading.duration_s
     before = [0.0, *trace.time_s]

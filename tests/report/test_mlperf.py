@@ -81,6 +81,8 @@ def test_samples_that_end_before_training_does_fail() -> None:
         ({"phases": {}}, "never came to its fine-tuning"),
         ({"spans": {"finetune": [Span("", 1.0, 1.0)] * 2}}, "was paused or resumed"),
         ({"trace": PowerTrace(1.0, [], {}, {"finetune": 0.0})}, "no sample of power is within"),
+        ({"trace": PowerTrace(1.0, [2.0, 1.0], {}, {"finetune": 0.0})}, "samples do not rise"),
+        ({"trace": PowerTrace(1.0, [float("nan")], {}, {"finetune": 0.0})}, "do not rise"),
     ],
 )
 def test_samples_that_the_record_does_not_hold_are_named(
