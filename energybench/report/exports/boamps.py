@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from energybench.energy.readings import EnergyReading
+from energybench.energy.readings import CpuUse, EnergyReading
 from energybench.records.metric import ACCURACY
 from energybench.records.record import RunRecord
 from energybench.records.saved import Run
@@ -91,7 +91,6 @@ def _algorithm(record: RunRecord) -> dict[str, Any]:
 
 
 def _measure(record: RunRecord, reading: EnergyReading) -> dict[str, Any]:
-    cpu = reading.cpu
     spans = record.spans.get("finetune")
     began = spans[0].began_at[:19].replace("T", " ") if spans else None
     return _known(
@@ -108,6 +107,13 @@ def _measure(record: RunRecord, reading: EnergyReading) -> dict[str, Any]:
         measurementDuration=reading.duration_s,
         measurementDateTime=began,
     )
+
+
+def _utilization(cpu: CpuUse | None) -> float | None:
+    """The share of all processors' time that any process used, 0 to 1."""
+    if cpu is None or not cpu.capacity_s > 0:
+        return None
+    return min(1.0, max(0.0, cpu.machine_s / cpu.capacity_s))
 
 
 def _tracking(reading: EnergyReading, kind: str) -> str | None:
