@@ -98,11 +98,7 @@ def _measure(record: RunRecord, reading: EnergyReading) -> dict[str, Any]:
         version=version_of(record, "energybench"),
         cpuTrackingMode=_tracking(reading, "cpu"),
         gpuTrackingMode=_tracking(reading, "gpu"),
-        averageUtilizationCpu=(
-            min(1.0, max(0.0, cpu.machine_s / cpu.capacity_s))
-            if cpu and cpu.capacity_s > 0
-            else None
-        ),
+        averageUtilizationCpu=_utilization(reading.cpu),
         powerConsumption=float(decimal_text(it_kwh(reading) or 0.0)),
         measurementDuration=reading.duration_s,
         measurementDateTime=began,
