@@ -34,7 +34,8 @@ def add_command(commands: "argparse._SubParsersAction[Any]") -> None:
 
 def _emissions(options: argparse.Namespace) -> None:
     measure = run_config(options).measure
-    if measure.country is measure.intensity_file is measure.embodied_g_per_hour is None:
+    asked = (measure.country, measure.intensity_file, measure.embodied_g_per_hour)
+    if all(one is None for one in asked):
         raise UsageError(f"name a grid with --{_GRID[0]} or --{_GRID[-1]}, or --{_EMBODIED}")
 
     from energybench.energy.grid import grid_of
