@@ -1,5 +1,7 @@
 """The values that shape a run, as frozen dataclasses that refuse wrong ones with `UsageError`.
 
+Long, since every option of a run is declared here.
+
 A field that a user can set is declared by `option`, once: its default, bounds, choices and help.
 The flags of pytest, the keys of ini files, the flags of the shell and the table in the manual are
 all read off these fields, and off those of `app.session_options`.
@@ -127,6 +129,26 @@ class MeasureConfig:
         "offline factors",
         pattern="[A-Za-z]{3}",
     )
+    intensity_file: str | None = option(
+        None,
+        "CSV of the grid's carbon intensity by the hour (Electricity Maps, Great Britain's, "
+        "ENTSO-E's), by which to report kg CO2e",
+    )
+    intensity_zone: str | None = option(
+        None, "zone of that file, where it has several: `FR`, `BZN|FR`"
+    )
+    intensity_factors: str | None = option(
+        None,
+        "CSV of g CO2e per kWh by production type, each with its source, for ENTSO-E's generation",
+    )
+    embodied_g_per_hour: float | None = option(
+        None,
+        "grams of CO2e from making the machines of the run that an hour of their use accounts for: "
+        "kg x 1000 / hours of their life; reported apart",
+        name="embodied-grams-per-hour",
+        at_least=0,
+        at_most=1e9,
+    )
     idle_s: float = option(
         5.0,
         "seconds for which idle power is measured before the first cell; 0 for none",
@@ -164,6 +186,13 @@ class MeasureConfig:
 
     def __post_init__(self) -> None:
         check(self)
+        if self.intensity_file is None:
+            if self.intensity_zone is not None or self.intensity_factors is not None:
+                raise UsageError(
+                    "intensity-zone and intensity-factors belong to an intensity-file; name one"
+                )
+        elif self.country is not None:
+            raise UsageError("country and intensity-file both give an intensity; leave one out")
 
     @property
     def requires_energy(self) -> bool:

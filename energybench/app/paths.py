@@ -43,9 +43,16 @@ def _replay(text: str) -> None:
     ReplayMeter.from_file(text)
 
 
+def _file(text: str) -> None:
+    if not Path(os.path.expanduser(text)).is_file():
+        raise UsageError(f"no file {text}; name a CSV file")
+
+
 _CHECKS: Mapping[str, Callable[[str], None]] = {
     "dataset": _dataset,
     "weights": _weights,
     "replay": _replay,
+    "intensity-file": _file,
+    "intensity-factors": _file,
 }
 """Option -> check of the path in its value."""

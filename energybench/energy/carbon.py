@@ -1,4 +1,7 @@
-"""Carbon intensity of electricity by country, from the factors in CodeCarbon (no network)."""
+"""Carbon intensity of electricity by country, from the factors in CodeCarbon (no network).
+
+`intensity.files` reads the hours of a grid from a file.
+"""
 
 import difflib
 from dataclasses import dataclass
@@ -12,11 +15,24 @@ class CarbonIntensity:
     """Emissions of a kilowatt-hour from the grid."""
 
     country: str
-    """ISO 3166-1 alpha-3 code, for example FRA."""
-    kg_per_kwh: float
-    """kg CO2 equivalent."""
+    """ISO 3166-1 alpha-3 code, for example FRA; of a file of hours, its own name of the zone."""
+    kg_per_kwh: float | None
+    """kg CO2 equivalent; None where it follows the hours, see `MeanIntensity`."""
     source: str
-    """Package, version and year of the data, for example "codecarbon 3.3.2, 2023"."""
+    """Package, version and year of the data, for example "codecarbon 3.3.2, 2023"; of a file of
+    hours, its publisher and quantity, its name, and the start of its SHA-256."""
+
+
+@dataclass(frozen=True)
+class MeanIntensity:
+    """Emissions of a kilowatt-hour over the windows of one phase, by their hours."""
+
+    kg_per_kwh: float | None
+    """kg CO2 equivalent; None for the `reason`."""
+    reason: str | None = None
+    """Why there is none, in one line; None where there is one."""
+    estimated: bool = False
+    """Whether the publisher calls any of these hours an estimate."""
 
 
 def carbon_intensity(country: str) -> CarbonIntensity:

@@ -42,16 +42,18 @@ class Tracer:
 def power_trace(meters: MeterSet, period_s: float = PERIOD_S) -> Iterator[Tracer]:
     """Sample the mean watts of every domain each `period_s` while the block runs.
 
-    The trace has a new sample after each period. Sampling itself costs energy, so no run samples
-    unless asked to.
+    The trace has a new sample after each period; a late one does not delay those that follow.
+    Sampling itself costs energy, so no run samples unless asked to.
     """
     tracer = Tracer(period_s, meters.sources)
     done = threading.Event()
 
     def sample() -> None:
+        due = time.perf_counter()
         while not done.is_set():
+            due = max(due + period_s, time.perf_counter() + period_s / 2)
             with meters.window() as window:
-                done.wait(period_s)
+                done.wait(due - time.perf_counter())
             tracer.append(window)
 
     thread = threading.Thread(target=sample, name="energybench-trace", daemon=True)

@@ -98,6 +98,15 @@ def _not_negative(record: "RunRecord") -> Iterator[Named]:
         readings: Mapping[str, EnergyReading] = getattr(record, kind)
         for name, reading in readings.items():
             yield from _of_reading(f"{kind}.{name}", reading)
+    for name, spans in record.spans.items():
+        for number, span in enumerate(spans):
+            yield f"spans.{name}.{number}.duration_s", span.duration_s
+            yield f"spans.{name}.{number}.joules", span.joules
+    for name, mean in record.intensities.items():
+        yield f"intensities.{name}.kg_per_kwh", mean.kg_per_kwh
+    if record.carbon is not None:
+        yield "carbon.kg_per_kwh", record.carbon.kg_per_kwh
+    yield "embodied_g_per_hour", record.embodied_g_per_hour
     for number, attempt in enumerate(record.attempts):
         if attempt.finetune is not None:
             yield from _of_reading(f"attempts.{number}.finetune", attempt.finetune)

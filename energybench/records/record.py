@@ -14,8 +14,9 @@ from functools import cached_property
 from typing import Any
 
 from energybench.energy.assumptions import Assumptions
-from energybench.energy.carbon import CarbonIntensity
+from energybench.energy.carbon import CarbonIntensity, MeanIntensity
 from energybench.energy.readings import EnergyReading, PowerTrace
+from energybench.energy.spans import Span
 from energybench.energy.units import kwh
 from energybench.records.attempt import Attempt
 from energybench.records.bounds import check_record
@@ -127,8 +128,14 @@ class RunRecord:
     """The watts behind estimated energies; None where nothing is estimated, or not known."""
     attempts: list[Attempt] = field(default_factory=list)
     """Earlier attempts that a disturbance spoilt, first to last."""
+    spans: dict[str, list[Span]] = field(default_factory=dict)
+    """Phase -> its windows, as they followed each other; empty in records before schema 8."""
     carbon: CarbonIntensity | None = None
-    """Emissions per kWh in the country that was named; None without one."""
+    """Emissions per kWh of the grid that was named; None without one."""
+    intensities: dict[str, MeanIntensity] = field(default_factory=dict)
+    """Phase -> emissions per kWh over its windows, where `carbon` follows the hours."""
+    embodied_g_per_hour: float | None = None
+    """Grams of CO2 equivalent from making the machines, per hour of use, as declared."""
     trace: PowerTrace | None = None
     """Power over the cell, if it was asked for."""
     placement: Placement | None = None
@@ -246,10 +253,28 @@ class RunRecord:
 
     @property
     def kg_co2e(self) -> float | None:
-        """Emissions of `kwh`, kg CO2 equivalent; None where no country was named."""
-        if self.kwh is None or self.carbon is None:
+        """Emissions of `kwh`, kg CO2 equivalent; None where no grid was named or an hour lacks."""
+        factor = self.kg_per_kwh
+        return None if self.kwh is None or factor is None else self.kwh * factor
+
+    @property
+    def kg_per_kwh(self) -> float | None:
+        """Emissions of a kilowatt-hour while it was fine-tuned, kg CO2 equivalent, or None."""
+        if self.carbon is None or self.carbon.kg_per_kwh is not None:
+            return None if self.carbon is None else self.carbon.kg_per_kwh
+        mean = self.intensities.get("finetune")
+        return None if mean is None else mean.kg_per_kwh
+
+    @property
+    def kg_co2e_embodied(self) -> float | None:
+        """The share of fine-tuning in making the machines, kg CO2 equivalent; None: not declared.
+
+        It is no part of `kg_co2e`.
+        """
+        reading = self.phases.get("finetune")
+        if reading is None or self.embodied_g_per_hour is None:
             return None
-        return self.kwh * self.carbon.kg_per_kwh
+        return self.embodied_g_per_hour / 1000.0 * reading.duration_s / 3600.0
 
     @property
     def data_wait_share(self) -> float | None:
@@ -336,6 +361,11 @@ class RunRecord:
             "cpu_s": self.cpu_s,
             **({"kwh_overhead": self.kwh_overhead} if self.overhead else {}),
             **({} if self.carbon is None else {"kg_co2e": self.kg_co2e}),
+            **(
+                {}
+                if self.embodied_g_per_hour is None
+                else {"kg_co2e_embodied": self.kg_co2e_embodied}
+            ),
             "epochs": self.epoch_count,
             **(
                 {"accuracy": self.value, "accuracy_drop_pp": self.drop}

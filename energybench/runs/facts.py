@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from energybench.config import Cell, RunConfig
+from energybench.config import Cell, MeasureConfig, RunConfig
 from energybench.energy.assumptions import Assumptions
 from energybench.energy.machine import Machine
 from energybench.energy.readings import Preparation
@@ -100,8 +100,16 @@ def cell_key(cell: Cell, config: RunConfig, facts: Facts, prepared: Prepared) ->
             "protocol": asdict(facts.protocol(config)),
             "sources": facts.sources,
             "measure": [measure.replay, measure.country, measure.trace],
+            **_emissions(measure),
         }
     )
+
+
+def _emissions(measure: MeasureConfig) -> dict[str, Any]:
+    """The options beside the country by which emissions are reported; {} without any."""
+    names = ("intensity_file", "intensity_zone", "intensity_factors", "embodied_g_per_hour")
+    asked = {name: getattr(measure, name) for name in names}
+    return {"emissions": asked} if any(one is not None for one in asked.values()) else {}
 
 
 def baseline_file(cell: Cell, config: RunConfig, facts: Facts, prepared: Prepared) -> str:

@@ -5,9 +5,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from energybench.config import Cell, RunConfig
-from energybench.energy.carbon import CarbonIntensity
+from energybench.energy.grid import Grid
 from energybench.energy.readings import EnergyReading, PowerTrace, added
+from energybench.energy.spans import Span, time_text
 from energybench.records.attempt import DISTURBANCES
+from energybench.records.emissions import with_grid
 from energybench.records.epoch import with_uneven
 from energybench.records.metric import Metric
 from energybench.records.record import (
@@ -32,6 +34,7 @@ class Measured:
     status: str = "ok"
     error: str | None = None
     phases: dict[str, EnergyReading] = field(default_factory=dict)
+    spans: dict[str, list[Span]] = field(default_factory=dict)
     overhead: dict[str, EnergyReading] = field(default_factory=dict)
     start: Start | None = None
     epochs: list[EpochRecord] = field(default_factory=list)
@@ -48,6 +51,12 @@ class Measured:
     def add_phase(self, name: str, *readings: EnergyReading) -> None:
         """Add readings to phase `name`; a phase in several parts is their sum."""
         _add(self.phases, name, *readings)
+
+    def add_window(self, name: str, reading: EnergyReading, began_s: float) -> None:
+        """Add the reading of a window of phase `name` that opened `began_s` seconds after 1970."""
+        self.add_phase(name, reading)
+        span = Span(time_text(began_s), reading.duration_s, reading.it_joules)
+        self.spans[name] = [*self.spans.get(name, []), span]
 
     def add_notes(self, notes: Sequence[str]) -> None:
         """Add notes to the report of the compression."""
@@ -69,7 +78,7 @@ class Context:
     facts: Facts
     dataset: Dataset
     idle_watts: Mapping[str, float] = field(default_factory=dict)
-    carbon: CarbonIntensity | None = None
+    carbon: Grid | None = None
 
 
 def record_of(context: Context, measured: Measured, reference: Reference | None) -> RunRecord:
@@ -90,6 +99,7 @@ def record_of(context: Context, measured: Measured, reference: Reference | None)
         status=measured.status,
         error=measured.error,
         phases=dict(phases),
+        spans=dict(measured.spans),
         overhead=dict(measured.overhead),
         start=measured.start,
         epochs=with_uneven(measured.epochs, _is_measured(phases.get("finetune"))),
@@ -103,12 +113,12 @@ def record_of(context: Context, measured: Measured, reference: Reference | None)
         flags=list(phases["finetune"].flags) if "finetune" in phases else [],
         idle_watts=dict(context.idle_watts),
         assumptions=context.facts.assumptions,
-        carbon=context.carbon,
+        embodied_g_per_hour=context.config.measure.embodied_g_per_hour,
         trace=measured.trace,
         placement=context.facts.placement,
     )
     own = cell == cell.reference
-    record = _with_epoch_flags(_with_data_flag(record))
+    record = with_grid(_with_epoch_flags(_with_data_flag(record)), context.carbon)
     return compared(record, Reference(record, "this cell") if own else reference)
 
 

@@ -1,5 +1,6 @@
 """Energy windows around the phases of a cell."""
 
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
@@ -27,15 +28,16 @@ class Phases:
 
         A second block of the same name adds to the first.
         """
-        window = None
+        window, began_s = None, 0.0
         if self._tracer is not None:
             self._tracer.mark(name)
         try:
             with self._session.window(states=True) as window:
+                began_s = time.time()
                 yield
         finally:
             if window is not None:
-                self._measured.add_phase(name, window.reading)
+                self._measured.add_window(name, window.reading, began_s)
 
     @contextmanager
     def traced(self) -> Iterator[None]:

@@ -58,6 +58,7 @@ class Resuming:
         if saved is not None:
             repeated = list(measured.phases.values())
             measured.phases = dict(saved.record.phases)
+            measured.spans = dict(saved.record.spans)
             measured.overhead = dict(saved.record.overhead)
             measured.add_overhead("repeated", *repeated)
             measured.start = saved.record.start

@@ -21,7 +21,7 @@ from energybench.compression.base import (
 )
 from energybench.config import PRECISIONS, RunConfig
 from energybench.energy.assumptions import Assumptions
-from energybench.energy.carbon import CarbonIntensity
+from energybench.energy.grid import Grid
 from energybench.energy.machine import Machine
 from energybench.energy.nodes import global_names
 from energybench.energy.readings import Preparation
@@ -60,8 +60,8 @@ class Session:
     """Open meters of this machine; empty on ranks that leave reading to another rank."""
     machine: Machine
     progress: Progress
-    carbon: CarbonIntensity | None = None
-    """Emissions of the grid; None if no country was named."""
+    carbon: Grid | None = None
+    """Emissions of the grid; None if none was named."""
     group: Group = ALONE
     """The ranks that run every cell together."""
     placement: Placement | None = None

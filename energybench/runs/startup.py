@@ -9,8 +9,8 @@ from functools import partial
 import torch
 
 from energybench.config import RunConfig
-from energybench.energy.carbon import CarbonIntensity, carbon_intensity
 from energybench.energy.coverage import WHOLE, kind_of
+from energybench.energy.grid import grid_of
 from energybench.energy.machine import describe_machine, gpu_id
 from energybench.energy.meters.base import MeterContext
 from energybench.energy.nodes import global_names
@@ -57,7 +57,7 @@ def open_session(
         meters,
         describe_machine(),
         progress,
-        open_carbon(config),
+        grid_of(config.measure),
         group,
         _placement(device, group),
         global_names(group.all_gather(meters.source_names), group.nodes),
@@ -81,12 +81,6 @@ def source_of(config: RunConfig) -> Source:
     kind, _, location = config.dataset.partition(":")
     source: Source = DATASETS.get(kind)(location)
     return source
-
-
-def open_carbon(config: RunConfig) -> CarbonIntensity | None:
-    """Look up the emissions of the grid; return None if `config` names no country."""
-    country = config.measure.country
-    return None if country is None else carbon_intensity(country)
 
 
 def _checked(

@@ -4,6 +4,7 @@ import gc
 import json
 import logging
 import socket
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import suppress
@@ -20,6 +21,7 @@ from energybench.compression.base import Baseline
 from energybench.compression.prune import Prune
 from energybench.config import Cell, FinetuneConfig
 from energybench.energy.carbon import CarbonIntensity
+from energybench.energy.intensity.hours import Hour, HourlyIntensity
 from energybench.energy.machine import gpu_id
 from energybench.energy.opening import open_meters
 from energybench.interruption import interrupt, remembered
@@ -317,6 +319,35 @@ def test_power_idle_and_emissions_are_in_the_record(session: Session) -> None:
     assert from_json(json.loads(json.dumps(record.to_json()))).to_json() == json.loads(
         json.dumps(record.to_json())
     )
+
+
+def test_emissions_by_the_hour_are_in_the_record_or_the_reason_is(session: Session) -> None:
+    def grid(*grams: float) -> HourlyIntensity:
+        """An intensity for each hour from the one that runs now."""
+        first = time.time() // 3600 * 3600
+        hours = [
+            Hour(first + 3600 * place, first + 3600 * (place + 1), value, place)
+            for place, value in enumerate(grams)
+        ]
+        return HourlyIntensity(CarbonIntensity("GB", None, "a test"), hours, "gb.csv")
+
+    measure = replace(session.config.measure, embodied_g_per_hour=36.0)
+    session = replace(session, config=replace(session.config, measure=measure))
+    record = run_cell(CELL.reference, replace(session, carbon=grid(200.0, 200.0)))
+    assert record.kwh is not None
+    assert record.kg_co2e == pytest.approx(0.2 * record.kwh)
+    assert set(record.intensities) == set(record.spans) == set(record.phases)
+    (span,) = record.spans["finetune"]
+    assert span.duration_s == record.phases["finetune"].duration_s
+    assert span.start_s == pytest.approx(time.time(), abs=60.0)
+    assert record.kg_co2e_embodied == pytest.approx(1e-5 * span.duration_s)
+    again = from_json(json.loads(json.dumps(record.to_json())))
+    assert again.headline()["kg_co2e"] == record.kg_co2e
+    past = HourlyIntensity(CarbonIntensity("GB", None, "a test"), [Hour(0, 3600, 1, 2)], "gb.csv")
+    late = run_cell(CELL.reference, replace(session, carbon=past))
+    assert (late.status, late.kg_co2e) == ("ok", None)
+    assert late.kwh is not None
+    assert str(late.intensities["finetune"].reason).startswith("gb.csv has no intensity at 20")
 
 
 def test_idle_is_measured_unless_it_is_skipped(session: Session) -> None:

@@ -151,6 +151,12 @@ def test_energy_is_the_sum_of_what_was_used(saving: Saving) -> None:
     record = ended(saving(True, meters))
     assert [epoch.joules for epoch in record.epochs] == [STEPS] * 5
     assert record.phases["finetune"].joules == {"cpu:0": 5 * STEPS}
+    spans = record.spans["finetune"]
+    assert [span.joules for span in spans] == [*[STEPS] * 5, 0], (
+        "to each checkpoint, and to the end"
+    )
+    seconds = sum(span.duration_s for span in spans)
+    assert seconds == pytest.approx(record.phases["finetune"].duration_s)
     assert record.overhead["lost"].joules == {"cpu:0": 3 + 2}
     assert record.overhead["checkpoint"].joules == {"cpu:0": 0}
     assert record.overhead["repeated"].joules == {"cpu:0": 0}

@@ -39,3 +39,20 @@ def test_declared_watts_reach_the_meters() -> None:
     told = MeasureConfig(cpu_watts=65.0, ram_watts=0.0).told_to_meters()
     assert told["cpu_watts"] == 65.0
     assert told["ram_watts"] == 0.0
+
+
+def test_another_grid_or_figure_is_another_cell() -> None:
+    def key(**measure: object) -> str:
+        asked = replace(CONFIG, measure=MeasureConfig(**measure))  # type: ignore[arg-type]
+        return cell_key(CELL, asked, FACTS, PREPARED)
+
+    keys = [
+        key(),
+        key(country="FRA"),
+        key(intensity_file="a.csv"),
+        key(intensity_file="a.csv", intensity_zone="FR"),
+        key(intensity_file="b.csv"),
+        key(embodied_g_per_hour=1.0),
+    ]
+    assert len(set(keys)) == len(keys)
+    assert key() == cell_key(CELL, CONFIG, FACTS, PREPARED)

@@ -1,4 +1,4 @@
-"""`energybench journal` and `export`: list a journal's cells, and write them as JSON."""
+"""`energybench journal` and `export`: list a journal's cells, and write them for other tools."""
 
 import argparse
 import json
@@ -8,13 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from energybench.app.cli.arguments import add_options, given_value
-from energybench.app.cli.output import JSON, output_path, write_text
+from energybench.app.cli.output import JSON, MARKDOWN, output_path, write_text
 from energybench.app.session_options import DEFAULT_JOURNAL
 from energybench.config import Cell
 from energybench.errors import UsageError, printable
 
 if TYPE_CHECKING:
     from energybench.records.journal import Contents
+
+BENCHMARK = "pytest-benchmark"
+FORMATS = {"boamps": JSON, "huggingface": (*MARKDOWN, ".yaml", ".yml"), "spdx": JSON}
+"""Format in `report.exports` -> the suffixes of its files."""
 
 
 def add_commands(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -27,15 +31,19 @@ def add_commands(commands: "argparse._SubParsersAction[Any]") -> None:
     journal.set_defaults(run=_journal)
 
     export = commands.add_parser(
-        "export", help="write a journal's cells as JSON of pytest-benchmark"
+        "export",
+        help="write a journal's cells as JSON of pytest-benchmark, or a run in another format",
+        description="Formats other than pytest-benchmark's print their text without -o.",
     )
-    _add_path(export)
-    export.add_argument("-o", "--output", required=True, metavar="RUN.json")
+    _add_path(export, "; with another --format also RUN.json")
+    export.add_argument("--format", default=BENCHMARK, choices=[BENCHMARK, *FORMATS])
+    export.add_argument("--cell", metavar="NAME", help="one cell alone: resnet18-stego-seed0")
+    export.add_argument("-o", "--output", metavar="FILE")
     export.set_defaults(run=_export)
 
 
-def _add_path(parser: argparse.ArgumentParser) -> None:
-    text = f"a journal, or the folder of a run on a cluster (default: {DEFAULT_JOURNAL})"
+def _add_path(parser: argparse.ArgumentParser, also: str = "") -> None:
+    text = f"a journal, or the folder of a run on a cluster{also} (default: {DEFAULT_JOURNAL})"
     parser.add_argument("journal", nargs="?", default=DEFAULT_JOURNAL, help=text)
 
 
@@ -52,15 +60,46 @@ def _journal(options: argparse.Namespace) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
+    if options.format == BENCHMARK:
+        _export_benchmark(options)
+    else:
+        _export_format(options)
+
+
+def _export_benchmark(options: argparse.Namespace) -> None:
     from importlib.metadata import version
 
     from energybench.records.export import benchmark_json
 
+    if options.output is None:
+        raise UsageError("name the file with -o RUN.json")
+    if options.cell is not None:
+        raise UsageError(f"--cell is for {', '.join(FORMATS)}; leave it out, or name a --format")
     path = output_path(options.output, JSON, [Path(options.journal)])
     contents = _contents(options.journal)
     data = benchmark_json(contents.counted.values(), version("pytest-benchmark"))
     write_text(path, json.dumps(data, indent=1) + "\n")
     print(printable(f"wrote {len(contents.counted)} cells to {path}"), file=sys.stderr)
+
+
+def _export_format(options: argparse.Namespace) -> None:
+    from energybench.records.saved import read_runs
+    from energybench.report.exports import WRITERS
+    from energybench.report.exports.facts import only_cell
+
+    suffixes, given = FORMATS[options.format], [Path(options.journal)]
+    path = None if options.output is None else output_path(options.output, suffixes, given)
+    runs = read_runs([options.journal])
+    for note in (note for run in runs for note in run.notes):
+        print(f"energybench: {note}", file=sys.stderr)
+    if options.cell is not None:
+        runs = only_cell(runs, options.cell)
+    text = WRITERS[options.format](runs)
+    if path is None:
+        print(text, end="")
+        return
+    write_text(path, text)
+    print(printable(f"wrote {path}"), file=sys.stderr)
 
 
 def _contents(name: str) -> "Contents":

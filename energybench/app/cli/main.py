@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from energybench import __version__
-from energybench.app.cli import clusters, comparing, doctor, init, journals, reports
+from energybench.app.cli import (
+    checking,
+    clusters,
+    comparing,
+    doctor,
+    emissions,
+    init,
+    journals,
+    reports,
+)
 from energybench.app.cli.arguments import add_options, given_value, run_config
 from energybench.app.cli.streams import standard_output
 from energybench.energy.lock import InUse
@@ -20,8 +29,8 @@ from energybench.registry import DATASETS, EXECUTORS, METERS, METHODS, MODELS, i
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status.
 
-    The status is 0 for success, 1 if `compare` finds a limit exceeded, and 2 for a mistake of the
-    user, with one line on standard error.
+    The status is 0 for success, 1 if `compare` finds a limit exceeded or `check` a rule broken, and
+    2 for a mistake of the user, with one line on standard error.
     """
     with standard_output() as output:
         options = _parser().parse_args(arguments)
@@ -55,6 +64,8 @@ def _parser() -> argparse.ArgumentParser:
     reports.add_commands(commands)
     comparing.add_command(commands)
     journals.add_commands(commands)
+    emissions.add_command(commands)
+    checking.add_command(commands)
     clusters.add_commands(commands)
 
     _add_no_wait(doctor.add_command(commands))

@@ -56,6 +56,7 @@ def _add_runs(parser: argparse.ArgumentParser) -> None:
 
 def _show(options: argparse.Namespace) -> None:
     from energybench.report.boards import board_lines
+    from energybench.report.emissions import emission_lines
     from energybench.report.missing import cells_without_energy
     from energybench.report.sensitivity import estimate_line
     from energybench.report.tables.results import result_table
@@ -69,6 +70,7 @@ def _show(options: argparse.Namespace) -> None:
             *cells_without_energy(run.records),
             estimate_line(run.records),
             *board_lines(run.records),
+            *emission_lines(run.records),
         )
         for line in filter(None, notes):
             print(f"\n{line}")

@@ -213,6 +213,7 @@ def _write_table(terminalreporter: pytest.TerminalReporter, state: PytestRun) ->
     if run is None or not state.records:
         return
     from energybench.report.boards import board_lines
+    from energybench.report.emissions import emission_lines
     from energybench.report.floor import floor, wide_floor_line
     from energybench.report.missing import cells_without_energy
     from energybench.report.sensitivity import estimate_line
@@ -228,6 +229,7 @@ def _write_table(terminalreporter: pytest.TerminalReporter, state: PytestRun) ->
         wide_floor_line(floor(state.measured)),
         estimate_line([*cached.values(), *state.measured]),
         *board_lines(state.measured),
+        *emission_lines(state.measured),
     )
     for note in filter(None, notes):
         terminalreporter.write_line(note)

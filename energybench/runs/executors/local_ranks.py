@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from energybench.config import Cell, RunConfig
+from energybench.energy.grid import grid_of
 from energybench.energy.lock import exclusive_use
 from energybench.errors import EnergybenchError, UsageError
 from energybench.runs.executors import worker
@@ -20,7 +21,6 @@ from energybench.runs.executors.processes import RankDied, Workers
 from energybench.runs.facts import Facts, Prepared
 from energybench.runs.jobs import Job, Outcome
 from energybench.runs.measured import Context, Measured, record_of
-from energybench.runs.startup import open_carbon
 from energybench.training.device import find_device
 from energybench.training.failures import cuts_short, interrupted_by, one_line
 
@@ -69,7 +69,7 @@ class LocalRanks:
     def __init__(self, ranks: _Ranks, facts: Facts) -> None:
         self.facts = facts
         self._ranks = ranks
-        self._carbon = open_carbon(ranks.config)
+        self._carbon = grid_of(ranks.config.measure)
         self._prepared: dict[str, Prepared] = {}
 
     def prepare(self, models: Sequence[str]) -> list[Prepared]:

@@ -1,0 +1,1 @@
+"""Carbon intensity by the hour, from files that publishers of grid data give out."""
