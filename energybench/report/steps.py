@@ -1,0 +1,152 @@
+"""A series of runs as levels with steps between them, and what the last step is worth.
+
+As in asv (airspeed velocity, `asv.step_detect`), a series is piecewise constant with noise of an
+unknown size: a fit has few levels, and a step is kept where it is worth its two parameters. The
+best fits of every number of levels are those of `ruptures` (C. Truong, L. Oudre, N. Vayatis,
+Selective review of offline change point detection methods, Signal Processing 167, 2020), with the
+squared error as the cost. Unlike asv, a step has an interval and a p-value.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from energybench.errors import UsageError
+from energybench.report.stats import TAIL, Estimate
+
+if TYPE_CHECKING:
+    import numpy as np
+
+MIN_RUNS = 5
+"""A shorter series has no step: it says too little about its noise."""
+RUNS_PER_LEVEL = 4
+"""A series has at most one level per so many runs."""
+_SHORTEST = 2
+"""The fewest runs of a level: a lone outlier is none. The last run alone may be one."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """The present level against the best earlier one, or against the last one if it is better."""
+
+    place: int
+    """Number of the first run after the level that is compared with, from 0."""
+    before: int
+    """Number of runs in that level."""
+    after: int
+    """Number of runs in the present level."""
+    height: float
+    """Present level less that level."""
+    error: float
+    """Standard error of `height`."""
+    freedom: int
+    """Degrees of freedom of `error`."""
+    places: int
+    """Number of places at which the steps could have been, by which tests are corrected."""
+
+    @property
+    def change(self) -> Estimate:
+        """`height` with Student's interval: 95 % for the series as a whole, all places together."""
+        from scipy.special import stdtrit
+
+        half = float(stdtrit(self.freedom, 1.0 - TAIL / self.places)) * self.error
+        runs = self.before + self.after
+        return Estimate(self.height, self.height - half, self.height + half, runs)
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the interval of `change` leaves out 0."""
+        low, high = self.change.low, self.change.high
+        return low is not None and high is not None and not low <= 0.0 <= high
+
+    def p_beyond(self, limit: float) -> float:
+        """Return the one-sided p-value of "the true height is at most `limit`", corrected, too."""
+        from scipy.special import stdtr
+
+        tail = float(stdtr(self.freedom, (limit - self.height) / self.error))
+        return min(1.0, self.places * tail)
+
+
+@dataclass(frozen=True)
+class Levels:
+    """A fit of a series."""
+
+    runs: int
+    spread: float
+    """Standard deviation of a run around its level, without regard to the resolution."""
+    step: Step | None
+    """None where the series is one level, or its levels may be: the interval of a step holds 0."""
+
+
+def levels(values: Sequence[float], resolution: float) -> Levels:
+    """Return the fit of a series of `MIN_RUNS` or more finite values, larger is worse.
+
+    `resolution` is the smallest difference that means anything, in the unit of the values: no
+    level is known better than its rounding, resolution / √12, however equal the values are. The
+    number of levels is that with the least Schwarz criterion with two parameters per step, its
+    place and its height (Y.-C. Yao, Statistics & Probability Letters 6, 1988). Raises `UsageError`
+    where `ruptures` is not installed, and `ValueError` for too few values.
+    """
+    import numpy as np
+
+    count = len(values)
+    if count < MIN_RUNS:
+        raise ValueError(f"a step needs {MIN_RUNS} runs")
+    series = np.asarray(values, dtype=np.float64)
+    least = count * resolution**2 / 12.0
+
+    def score(bounds: Sequence[int]) -> float:
+        error = max(_squares(series, bounds), least, 1e-300)
+        return 0.5 * count * math.log(error / count) + (len(bounds) - 1) * math.log(count)
+
+    best = min(_fits(series), key=score)
+    freedom = count - len(best)
+    spread = math.sqrt(_squares(series, best) / freedom)
+    noise = math.sqrt(max(spread**2, resolution**2 / 12.0, 1e-300))
+    step = _step(series, best, noise) if len(best) > 1 else None
+    return Levels(count, spread, step if step is not None and step.is_clear else None)
+
+
+def _fits(series: "np.ndarray") -> list[list[int]]:
+    """Return the best fit of each number of levels, as the ends of the levels."""
+    try:
+        from ruptures import KernelCPD
+    except ImportError:
+        advice = "pip install 'energybench[history]'"
+        raise UsageError(f"steps in a history are found by ruptures; {advice}") from None
+
+    count = len(series)
+    most = max(2, count // RUNS_PER_LEVEL)
+    found = [[count], [count - 1, count]]
+    for part, rest in ((series, []), (series[:-1], [count])):  # the second: the last run alone
+        fit = KernelCPD(kernel="linear", min_size=_SHORTEST).fit(part.reshape(-1, 1))
+        for steps in range(1, most - len(rest)):
+            found.append([*map(int, fit.predict(n_bkps=steps)), *rest])
+    return found
+
+
+def _squares(series: "np.ndarray", bounds: Sequence[int]) -> float:
+    """Return the sum of squares around the levels that end at `bounds`."""
+    starts = (0, *bounds[:-1])
+    parts = (series[start:end] for start, end in zip(starts, bounds, strict=True))
+    return math.fsum(float(((part - part.mean()) ** 2).sum()) for part in parts)
+
+
+def _step(series: "np.ndarray", bounds: Sequence[int], noise: float) -> Step:
+    starts = (0, *bounds[:-1])
+    means = [float(series[start:end].mean()) for start, end in zip(starts, bounds, strict=True)]
+    sizes = [end - start for start, end in zip(starts, bounds, strict=True)]
+    best = min(range(len(means) - 1), key=means.__getitem__)
+    if means[-1] <= means[best]:
+        best = len(means) - 2
+    count, steps = len(series), len(bounds) - 1
+    return Step(
+        place=bounds[best],
+        before=sizes[best],
+        after=sizes[-1],
+        height=means[-1] - means[best],
+        error=noise * math.sqrt(1 / sizes[best] + 1 / sizes[-1]),
+        freedom=count - steps - 1,
+        places=math.comb(count - 1, steps) * steps,
+    )
