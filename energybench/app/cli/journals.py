@@ -1,4 +1,4 @@
-"""`energybench journal` and `export`: list a journal's cells, and write them as JSON."""
+"""`energybench journal` and `export`: list a journal's cells, and write runs for other programs."""
 
 import argparse
 import json
@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from energybench.app.cli.arguments import add_options, given_value
-from energybench.app.cli.output import JSON, output_path, write_text
+from energybench.app.cli.output import JSON, output_path, refuse_runs, write_text
 from energybench.app.session_options import DEFAULT_JOURNAL
 from energybench.config import Cell
 from energybench.errors import UsageError, printable
+from energybench.report.exports import FORMATS
 
 if TYPE_CHECKING:
     from energybench.records.journal import Contents
+
+PYTEST_BENCHMARK = "pytest-benchmark"
 
 
 def add_commands(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -27,16 +30,27 @@ def add_commands(commands: "argparse._SubParsersAction[Any]") -> None:
     journal.set_defaults(run=_journal)
 
     export = commands.add_parser(
-        "export", help="write a journal's cells as JSON of pytest-benchmark"
+        "export",
+        help="write a journal as JSON of pytest-benchmark, or a run as others read it",
     )
-    _add_path(export)
-    export.add_argument("-o", "--output", required=True, metavar="RUN.json")
+    _add_path(export, "a journal, the JSON of a run, or the folder of a run on a cluster")
+    export.add_argument(
+        "--format",
+        default=PYTEST_BENCHMARK,
+        choices=[PYTEST_BENCHMARK, *FORMATS],
+        help=f"default: {PYTEST_BENCHMARK}",
+    )
+    export.add_argument(
+        "-o", "--output", metavar="FILE", help="default: the standard output, for formats of others"
+    )
     export.set_defaults(run=_export)
 
 
-def _add_path(parser: argparse.ArgumentParser) -> None:
-    text = f"a journal, or the folder of a run on a cluster (default: {DEFAULT_JOURNAL})"
-    parser.add_argument("journal", nargs="?", default=DEFAULT_JOURNAL, help=text)
+def _add_path(
+    parser: argparse.ArgumentParser, text: str = "a journal, or the folder of a run on a cluster"
+) -> None:
+    default = f"{text} (default: {DEFAULT_JOURNAL})"
+    parser.add_argument("journal", nargs="?", default=DEFAULT_JOURNAL, help=default)
 
 
 def _journal(options: argparse.Namespace) -> None:
@@ -52,6 +66,11 @@ def _journal(options: argparse.Namespace) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
+    if options.format != PYTEST_BENCHMARK:
+        _export_for_others(options)
+        return
+    if options.output is None:
+        raise UsageError("-o RUN.json is missing: the file to write the journal's cells to")
     from importlib.metadata import version
 
     from energybench.records.export import benchmark_json
@@ -61,6 +80,23 @@ def _export(options: argparse.Namespace) -> None:
     data = benchmark_json(contents.counted.values(), version("pytest-benchmark"))
     write_text(path, json.dumps(data, indent=1) + "\n")
     print(printable(f"wrote {len(contents.counted)} cells to {path}"), file=sys.stderr)
+
+
+def _export_for_others(options: argparse.Namespace) -> None:
+    from energybench.records.saved import read_runs
+    from energybench.report.exports import write
+
+    runs = read_runs([options.journal])
+    for note in (note for run in runs for note in run.notes):
+        print(f"energybench: {note}", file=sys.stderr)
+    text = write(options.format, runs)
+    if options.output is None:
+        print(text, end="")
+        return
+    path = Path(options.output)
+    refuse_runs(path, [run.path for run in runs])
+    write_text(path, text)
+    print(printable(f"wrote {path}"), file=sys.stderr)
 
 
 def _contents(name: str) -> "Contents":
