@@ -76,6 +76,8 @@ class Finding:
         step, since, change = self.step, self.since, self.change
         if step is None or since is None or change is None:
             spread = self._spread(self.found)
+            if self.found.number > 1:
+                return f"as good as the best level of {self.found.runs} runs"
             return f"no step in {self.found.runs} runs, which differ by {spread}"
         what = "regression" if step.height > 0.0 else "better"
         runs = "this run alone" if step.after == 1 else f"{step.after} runs"

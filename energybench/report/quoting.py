@@ -7,7 +7,7 @@ from energybench.errors import printable
 
 _NOT_PLAIN = re.compile(r""":(?! )|[!"#$&*<>?@[\\\]^_`{|}~\u200b]""")
 """Punctuation that may have a meaning in GitHub's Markdown, within a line that others begin."""
-_LINKED = re.compile(r"(?i)\b(www|gh)(?=[.-])")
+_LINKED = re.compile(r"(?i)(www(?=\.)|gh(?=-\d))")
 """Beginnings of links without punctuation of their own: www.example.org, GH-12."""
 _BREAK = "&#8203;"
 """A space of no width: GitHub finds users, issues and links in the text after escapes are gone."""

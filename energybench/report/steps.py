@@ -1,8 +1,8 @@
 """A series of runs as levels with steps between them, and what the last step is worth.
 
 As in asv (airspeed velocity, `asv.step_detect`), a series is piecewise constant with noise of an
-unknown size: a fit has few levels, and a step is kept where it is worth its two parameters. The
-best fits of every number of levels are those of `ruptures` (C. Truong, L. Oudre, N. Vayatis,
+unknown size: a fit has few levels, and a step is kept where it is worth its parameters. The best
+fits of every number of levels are those of `ruptures` (C. Truong, L. Oudre, N. Vayatis,
 Selective review of offline change point detection methods, Signal Processing 167, 2020), with the
 squared error as the cost. Unlike asv, a step has an interval and a p-value.
 """
@@ -75,18 +75,22 @@ class Levels:
     runs: int
     spread: float
     """Standard deviation of a run around its level, without regard to the resolution."""
+    number: int
+    """Number of levels; 1 where no fit has steps that are all beyond the noise."""
     step: Step | None
-    """None where the series is one level, or its levels may be: the interval of a step holds 0."""
+    """None for one level, and where the last one is as good as the best before."""
 
 
 def levels(values: Sequence[float], resolution: float) -> Levels:
     """Return the fit of a series of `MIN_RUNS` or more finite values, larger is worse.
 
     `resolution` is the smallest difference that means anything, in the unit of the values: no
-    level is known better than its rounding, resolution / √12, however equal the values are. The
-    number of levels is that with the least Schwarz criterion with two parameters per step, its
-    place and its height (Y.-C. Yao, Statistics & Probability Letters 6, 1988). Raises `UsageError`
-    where `ruptures` is not installed, and `ValueError` for too few values.
+    level is known better than its rounding, resolution / √12, however equal the values are. Of the
+    fits whose steps are all beyond the noise, each corrected for its possible places, it is that
+    with the least Schwarz criterion: a step costs log n, for its place and its height (Y.-C. Yao,
+    Statistics & Probability Letters 6, 1988).
+
+    Raises `UsageError` where `ruptures` is not installed, and `ValueError` for too few values.
     """
     import numpy as np
 
@@ -94,21 +98,58 @@ def levels(values: Sequence[float], resolution: float) -> Levels:
     if count < MIN_RUNS:
         raise ValueError(f"a step needs {MIN_RUNS} runs")
     series = np.asarray(values, dtype=np.float64)
-    least = count * resolution**2 / 12.0
-
-    def score(bounds: Sequence[int]) -> float:
-        error = max(_squares(series, bounds), least, 1e-300)
-        return 0.5 * count * math.log(error / count) + (len(bounds) - 1) * math.log(count)
-
-    best = min(_fits(series), key=score)
-    freedom = count - len(best)
-    spread = math.sqrt(_squares(series, best) / freedom)
-    noise = math.sqrt(max(spread**2, resolution**2 / 12.0, 1e-300))
-    step = _step(series, best, noise) if len(best) > 1 else None
-    return Levels(count, spread, step if step is not None and step.is_clear else None)
+    least = max(resolution**2 / 12.0, 1e-300)
+    fits = [_Fit(series, bounds, least) for bounds in _bounds(series)]
+    best = min((fit for fit in fits if fit.all_clear), key=lambda fit: fit.score)
+    return Levels(count, best.spread, len(best.means), best.step)
 
 
-def _fits(series: "np.ndarray") -> list[list[int]]:
+class _Fit:
+    """Levels of a series that end at `bounds`, with a noise of at least the variance `least`."""
+
+    def __init__(self, series: "np.ndarray", bounds: Sequence[int], least: float) -> None:
+        count, steps = len(series), len(bounds) - 1
+        starts = (0, *bounds[:-1])
+        parts = [series[start:end] for start, end in zip(starts, bounds, strict=True)]
+        self.starts = starts
+        self.means = [float(part.mean()) for part in parts]
+        self.sizes = [len(part) for part in parts]
+        self.freedom = count - steps - 1
+        self.places = math.comb(count - 1, steps) * steps
+        squares = math.fsum(float(((part - part.mean()) ** 2).sum()) for part in parts)
+        self.spread = math.sqrt(squares / self.freedom)
+        self.noise = math.sqrt(max(squares / self.freedom, least))
+        likely = 0.5 * count * math.log(max(squares / count, least))
+        self.score = likely + steps * math.log(count)
+
+    @property
+    def all_clear(self) -> bool:
+        """Whether every step of the fit is beyond the noise."""
+        return all(self._between(n, n + 1).is_clear for n in range(len(self.means) - 1))
+
+    @property
+    def step(self) -> Step | None:
+        """The last level against the best earlier one, or the one before if that was worse."""
+        if len(self.means) == 1:
+            return None
+        last = len(self.means) - 1
+        best = min(range(last), key=self.means.__getitem__)
+        found = self._between(best if self.means[last] > self.means[best] else last - 1, last)
+        return found if found.is_clear else None
+
+    def _between(self, first: int, second: int) -> Step:
+        return Step(
+            place=self.starts[first + 1],
+            before=self.sizes[first],
+            after=self.sizes[second],
+            height=self.means[second] - self.means[first],
+            error=self.noise * math.sqrt(1 / self.sizes[first] + 1 / self.sizes[second]),
+            freedom=self.freedom,
+            places=self.places,
+        )
+
+
+def _bounds(series: "np.ndarray") -> list[list[int]]:
     """Return the best fit of each number of levels, as the ends of the levels."""
     try:
         from ruptures import KernelCPD
@@ -117,6 +158,7 @@ def _fits(series: "np.ndarray") -> list[list[int]]:
         raise UsageError(f"steps in a history are found by ruptures; {advice}") from None
 
     count = len(series)
+    series = series - series.mean()  # for the rounding of the fit
     most = max(2, count // RUNS_PER_LEVEL)
     found = [[count], [count - 1, count]]
     for part, rest in ((series, []), (series[:-1], [count])):  # the second: the last run alone
@@ -124,29 +166,3 @@ def _fits(series: "np.ndarray") -> list[list[int]]:
         for steps in range(1, most - len(rest)):
             found.append([*map(int, fit.predict(n_bkps=steps)), *rest])
     return found
-
-
-def _squares(series: "np.ndarray", bounds: Sequence[int]) -> float:
-    """Return the sum of squares around the levels that end at `bounds`."""
-    starts = (0, *bounds[:-1])
-    parts = (series[start:end] for start, end in zip(starts, bounds, strict=True))
-    return math.fsum(float(((part - part.mean()) ** 2).sum()) for part in parts)
-
-
-def _step(series: "np.ndarray", bounds: Sequence[int], noise: float) -> Step:
-    starts = (0, *bounds[:-1])
-    means = [float(series[start:end].mean()) for start, end in zip(starts, bounds, strict=True)]
-    sizes = [end - start for start, end in zip(starts, bounds, strict=True)]
-    best = min(range(len(means) - 1), key=means.__getitem__)
-    if means[-1] <= means[best]:
-        best = len(means) - 2
-    count, steps = len(series), len(bounds) - 1
-    return Step(
-        place=bounds[best],
-        before=sizes[best],
-        after=sizes[-1],
-        height=means[-1] - means[best],
-        error=noise * math.sqrt(1 / sizes[best] + 1 / sizes[-1]),
-        freedom=count - steps - 1,
-        places=math.comb(count - 1, steps) * steps,
-    )

@@ -8,7 +8,7 @@ from energybench.app.cli.arguments import terminal_width
 from energybench.errors import UsageError
 from energybench.rules import shown
 
-_LAST = re.compile(r"last:([1-9]\d{0,3})")
+_LAST = re.compile(r"last:([1-9]\d{0,2})")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
