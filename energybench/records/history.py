@@ -57,6 +57,8 @@ def _dated(names: Sequence[Path]) -> tuple[dict[Path, datetime], int]:
     found: dict[Path, datetime] = {}
     strays = 0
     for name in names:
+        if not name.exists():
+            raise UsageError(f"no file or folder {name}; name one with --history")
         if not name.is_dir() or is_run_folder(name):
             found[name] = _date(name)
             continue

@@ -69,7 +69,7 @@ class Finding:
 
     @property
     def text(self) -> str:
-        """ "regression since 0007 (88cf6ac, 2026-11-24): +12.30 % [+8.00, +16.80], 6 runs after
+        """ "regression since 0007 (88cf6ac, 2026-11-24): +12.30 % [+8.00, +16.80], 6 runs against
         15", "no step in 21 runs", or that they are too few."""
         if self.found is None:
             return f"too few runs for a step: {len(self.runs)} of {MIN_RUNS}"
@@ -82,7 +82,7 @@ class Finding:
         what = "regression" if step.height > 0.0 else "better"
         runs = "this run alone" if step.after == 1 else f"{step.after} runs"
         return (
-            f"{what} since {named(since)}: {change_text(change, self.metric)}, {runs} after "
+            f"{what} since {named(since)}: {change_text(change, self.metric)}, {runs} against "
             f"{step.before}"
         )
 

@@ -22,6 +22,8 @@ MIN_RUNS = 5
 """A shorter series has no step: it says too little about its noise."""
 RUNS_PER_LEVEL = 4
 """A series has at most one level per so many runs."""
+_LEFT = 0.25
+"""The share of a step's height beyond which a level is no longer the earlier one."""
 _SHORTEST = 2
 """The fewest runs of a level: a lone outlier is none. The last run alone may be one."""
 
@@ -31,11 +33,12 @@ class Step:
     """The present level against the best earlier one, or against the last one if it is better."""
 
     place: int
-    """Number of the first run after the level that is compared with, from 0."""
+    """Number of the run, from 0, since which no level has come back within a quarter of the way to
+    the one that is compared with."""
     before: int
     """Number of runs in that level."""
     after: int
-    """Number of runs in the present level."""
+    """Number of runs from `place` on."""
     height: float
     """Present level less that level."""
     error: float
@@ -137,11 +140,20 @@ class _Fit:
         found = self._between(best if self.means[last] > self.means[best] else last - 1, last)
         return found if found.is_clear else None
 
+    def _since(self, first: int, second: int) -> int:
+        """Return the first level of those that have left `first` for good."""
+        height = self.means[second] - self.means[first]
+        level = second
+        while (self.means[level - 1] - self.means[first]) * height > _LEFT * height**2:
+            level -= 1
+        return level
+
     def _between(self, first: int, second: int) -> Step:
+        place = self.starts[self._since(first, second)]
         return Step(
-            place=self.starts[first + 1],
+            place=place,
             before=self.sizes[first],
-            after=self.sizes[second],
+            after=sum(self.sizes) - place,
             height=self.means[second] - self.means[first],
             error=self.noise * math.sqrt(1 / self.sizes[first] + 1 / self.sizes[second]),
             freedom=self.freedom,

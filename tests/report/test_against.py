@@ -36,7 +36,7 @@ def test_a_regression_names_its_first_run_with_an_interval() -> None:
     assert found.since is not None
     assert found.since.label == "0012"
     assert found.text.startswith("regression since 0012 (c12, 2026-11-24): +19.")
-    assert found.text.endswith("], 3 runs after 12")
+    assert found.text.endswith("], 3 runs against 12")
     assert found.where == "resnet18 baseline: kwh"
 
 
@@ -50,7 +50,7 @@ def test_a_regression_within_the_limit_is_said_and_allowed() -> None:
 def test_the_last_run_alone_can_be_one_and_less_is_better() -> None:
     (up,) = judged(series([*WOBBLE, *WOBBLE, 1.3]), "kwh:5%")
     assert up.exceeded
-    assert up.text.endswith("this run alone after 12")
+    assert up.text.endswith("this run alone against 12")
     (down,) = judged(series([*WOBBLE, *WOBBLE, 0.7, 0.71]), "kwh:5%")
     assert not down.exceeded
     assert down.text.startswith("better since 0012 (c12, 2026-11-24): -2")

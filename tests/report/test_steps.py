@@ -48,8 +48,18 @@ def test_of_two_steps_up_the_first_is_when_it_began() -> None:
     ]
     step = levels(values, FINE).step
     assert step is not None
-    assert (step.place, step.after) == (7, 7)
+    assert (step.place, step.before, step.after) == (7, 7, 14)
     assert step.height == pytest.approx(0.6, abs=0.06)
+
+
+def test_a_small_step_before_a_large_one_is_not_when_it_began() -> None:
+    values = [1.0] * 7 + [1.01] * 7 + [1.3] * 7
+    step = levels(
+        [one + two for one, two in zip(values, noise(21, 1, 0.001), strict=True)], FINE
+    ).step
+    assert step is not None
+    assert (step.place, step.before, step.after) == (14, 7, 7)
+    assert step.height == pytest.approx(0.3, abs=0.01)
 
 
 def test_a_step_that_was_taken_back_is_none() -> None:

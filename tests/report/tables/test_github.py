@@ -52,6 +52,7 @@ class Page(HTMLParser):
         self.tags: list[str] = []
         self.cells: list[list[str]] = []
         self.text = ""
+        self.in_cell = False
         self.feed(html)
         self.cells = [[cell.strip() for cell in row] for row in self.cells]
 
@@ -62,13 +63,17 @@ class Page(HTMLParser):
             self.cells.append([])
         elif tag in ("td", "th"):
             self.cells[-1].append("")
+            self.in_cell = True
+
+    def handle_endtag(self, tag: str) -> None:
+        self.in_cell = self.in_cell and tag not in ("td", "th")
 
     def handle_comment(self, data: str) -> None:
         raise AssertionError(f"a comment: {data}")
 
     def handle_data(self, data: str) -> None:
         self.text += data
-        if self.cells and self.cells[-1] and "table" in self.tags:
+        if self.in_cell:
             self.cells[-1][-1] += data
 
 
