@@ -1,7 +1,7 @@
 """A run against the runs before it: what got worse since which run, or that there is no step."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
@@ -98,14 +98,20 @@ def named(run: Run) -> str:
     return f"{run.label} ({facts})" if facts else run.label
 
 
-def findings(new: Run, past: Sequence[Run], limits: Sequence[Limit] = ENERGY) -> list[Finding]:
+def findings(
+    new: Run,
+    past: Sequence[Run],
+    limits: Sequence[Limit] = ENERGY,
+    across: Collection[str] = (),
+) -> list[Finding]:
     """Return a finding per limit and row of `new`; `past` are earlier runs, oldest first.
 
     The series of a row has the runs that measured the row with every seed of `new`. A value is the
-    mean over these seeds. Raises `UsageError` where a series mixes machines or sources of energy.
+    mean over these seeds. `across` names parts of the protocol that may differ. Raises
+    `UsageError` where a series mixes machines or sources of energy.
     """
-    ours = rows(new.records)
-    before = [(run, rows(run.records)) for run in past]
+    ours = rows(new.records, across)
+    before = [(run, rows(run.records, across)) for run in past]
     names = labels(ours)
     found = []
     for key in in_order(ours):

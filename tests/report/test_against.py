@@ -128,8 +128,11 @@ def test_a_series_has_the_runs_with_every_seed_of_the_last_one() -> None:
 
 def test_other_settings_are_another_series() -> None:
     old = [run(n, [cell(joules=5000.0, batch_size=128)]) for n in range(6)]
-    (found,) = judged([*old, run(6, [cell()])])
+    new = run(6, [cell()])
+    (found,) = judged([*old, new])
     assert found.text == "too few runs for a step: 1 of 5"
+    (allowed,) = findings(new, old, ENERGY, {"batch_size"})
+    assert allowed.text.startswith("better since 0006")
 
 
 @pytest.mark.parametrize(

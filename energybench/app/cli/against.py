@@ -4,7 +4,7 @@ import argparse
 import re
 import sys
 
-from energybench.app.cli.arguments import terminal_width
+from energybench.app.cli.arguments import parts_of_the_protocol, terminal_width
 from energybench.errors import UsageError
 from energybench.rules import shown
 
@@ -32,8 +32,11 @@ def compare_with_history(options: argparse.Namespace) -> int:
     newest = _newest(options.against)
     if len(options.runs) != 1:
         raise UsageError("--against compares one RUN with those before it; name one RUN")
+    if options.why or options.by == "machine":
+        raise UsageError("--against compares runs of one machine; leave out --why and --by")
     if options.format == "csv":
         raise UsageError("--against prints no csv; take --format=json or table")
+    across = parts_of_the_protocol(options.across)
 
     from energybench.records.history import read_history
     from energybench.records.saved import read_runs
@@ -47,7 +50,9 @@ def compare_with_history(options: argparse.Namespace) -> int:
     if len(runs) != 1:
         raise UsageError(f"{options.runs[0]!r} names {len(runs)} runs; name one file")
     history = read_history(runs[0], newest, options.history)
-    found = findings(runs[0], history.runs, limits or ENERGY)
+    for note in runs[0].notes:
+        print(f"energybench: {note}", file=sys.stderr)
+    found = findings(runs[0], history.runs, limits or ENERGY, across)
     failed = newly_failed(runs[0], history.runs) if limits else []
     if options.format == "github":
         print(history_github(found, limits, failed, history.notes))

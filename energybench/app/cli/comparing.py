@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from energybench.app.cli import against
-from energybench.app.cli.arguments import terminal_width
+from energybench.app.cli.arguments import parts_of_the_protocol, terminal_width
 from energybench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def _compare(options: argparse.Namespace) -> int:
     from energybench.report.tables.compared import comparison_text
     from energybench.report.tables.github import comparison_github
 
-    across = _across(options.across)
+    across = parts_of_the_protocol(options.across)
     limits = parse_limits(options.fail_on) if options.fail_on else ()
     runs = read_runs(options.runs)
     for note in (note for run in runs for note in run.notes):
@@ -104,13 +104,6 @@ def _groups(runs: "Sequence[Run]", by: str) -> "dict[str, Sequence[RunRecord]]":
     if by == "machine":
         return dict(machine_groups(record for run in runs for record in run.records))
     return {run.label: run.records for run in runs}
-
-
-def _across(text: str) -> frozenset[str]:
-    names = frozenset(name.strip() for name in text.split(",") if name.strip())
-    if "pue" in names:
-        raise UsageError("--across=pue: energies under different PUE are not comparable")
-    return names
 
 
 def _print_why(found: "Comparison", layout: str, width: int | None) -> None:

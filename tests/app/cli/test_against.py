@@ -94,6 +94,9 @@ def test_a_named_file_and_files_of_a_folder(
         ),
         (["--against", "last:5", "--format", "csv"], "--against prints no csv"),
         (["--against", "last:5", "--fail-on", "kwh"], "'kwh' is no limit"),
+        (["--against", "last:5", "--why"], "leave out --why and --by"),
+        (["--against", "last:5", "--by", "machine"], "leave out --why and --by"),
+        (["--against", "last:5", "--across", "pue"], "different PUE are not comparable"),
         (["--history", "runs"], "--history needs --against"),
     ],
 )
