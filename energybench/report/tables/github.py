@@ -14,11 +14,16 @@ from energybench.report.gate import Limit, Verdict
 from energybench.report.quoting import github_text
 from energybench.report.tables.compared import comparison_notes, comparison_rows
 from energybench.report.tables.history import HEADERS, history_rows
+from energybench.report.text import TOO_FEW
 
 LARGEST = 65_000
 """The most bytes of a text."""
 _SENTENCE = 600
 """The most characters of a sentence that names cells."""
+
+
+_FEW = f" ({TOO_FEW})"
+_NO_ENDS = f"no interval: two to four seeds are {TOO_FEW}"
 
 
 @dataclass(frozen=True)
@@ -43,12 +48,15 @@ def comparison_github(
     """
     columns = (column for row in comparison.rows for column in row.columns.values())
     size = f"{_counted(len(comparison.rows), 'row')} of {_counted(len(comparison.runs), 'run')}"
-    headers, table = comparison_rows(comparison, boards)
+    headers, table = _ratios_first(*comparison_rows(comparison, boards))
+    few = any(_FEW in cell for line in table for cell in line)
     parts = [
         *_listed("offences", verdict.offences if verdict else ()),
         *_listed("limits not applied", verdict.unknown if verdict else ()),
-        _table([" ".join(head.split()) for head in headers], table),
-        *_listed("notes", [line for line in comparison_notes(comparison) if line]),
+        _table(headers, [[cell.replace(_FEW, "") for cell in line] for line in table]),
+        *_listed(
+            "notes", [*filter(None, comparison_notes(comparison)), *([_NO_ENDS] if few else [])]
+        ),
     ]
     text = _judged(comparison, limits, verdict) or f"**{size}**, no limit given."
     return _folded(text + _doubt(one for column in columns for one in column.records), size, parts)
@@ -98,6 +106,16 @@ def history_github(
     ]
     latest = (record for one in found for record in one.runs[-1].records)
     return _folded(text + _doubt(latest), f"{len(found)} series of runs", parts)
+
+
+def _ratios_first(
+    headers: Sequence[str], table: Sequence[Sequence[str]]
+) -> tuple[list[str], list[list[str]]]:
+    """Return the table with the ratios beside the names: many columns scroll on GitHub."""
+    names = [" ".join(head.split()) for head in headers]
+    start = 3 if "setting" in names else 2
+    order = sorted(range(len(names)), key=lambda n: (n >= start, not names[n].endswith("ratio"), n))
+    return [names[n] for n in order], [[line[n] for n in order] for line in table]
 
 
 def _worse(offences: Sequence[str], limits: Sequence[Limit]) -> str:

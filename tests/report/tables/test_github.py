@@ -132,7 +132,8 @@ def test_the_verdict_is_the_first_line_and_the_table_is_folded() -> None:
         "new: kwh +16.67 %, limit 5 % (1 seed)."
     )
     assert page.cells[2][:2] == ["resnet18", "stego"]
-    assert page.cells[2][-1] == "1.167"
+    assert page.cells[0][:4] == ["model", "method", "B ratio", "A energy"]
+    assert page.cells[2][2] == "1.167"
     assert (
         "Within the limits (kwh:\u200b20%): 2 rows compared."
         in rendered(github(old, new, "kwh:20%")).text
@@ -148,6 +149,13 @@ def test_an_estimate_is_called_one_and_is_never_judged_beside_a_measurement() ->
         "Not judged: kwh:\u200b5% would compare an estimate with a measurement: resnet18 baseline"
         in text
     )
+
+
+def test_that_a_mean_has_no_interval_is_said_once() -> None:
+    three = [cell(method, seed) for method in ("baseline", "stego") for seed in range(3)]
+    text = github(three, three)
+    assert text.count("too few for an interval") == 1
+    assert "too few" not in github([cell()], [cell()])
 
 
 def test_nothing_in_common_is_said() -> None:
