@@ -28,7 +28,8 @@ def read_history(new: Run, newest: int, names: Sequence[str] = ()) -> History:
     """
     if not names and not STORAGE.is_dir():
         raise UsageError(f"no folder {STORAGE}/ with earlier runs; name one with --history")
-    dated, strays = _dated([Path(name) for name in names] or [STORAGE])
+    paths = [Path(name) for name in names]
+    dated, strays = _dated(paths or [STORAGE])
     limit = _moment(new.measured_at) or datetime.now(UTC)
     before = sorted((when, path) for path, when in dated.items() if when <= limit)
     seen = _ids(new)
@@ -39,7 +40,7 @@ def read_history(new: Run, newest: int, names: Sequence[str] = ()) -> History:
         try:
             (run,) = read_runs([str(path)])
         except UsageError:
-            if str(path) in names:
+            if path in paths:
                 raise
             strays += 1
             continue
@@ -47,8 +48,8 @@ def read_history(new: Run, newest: int, names: Sequence[str] = ()) -> History:
             kept.append(run)
             seen |= _ids(run)
     later = len(dated) - len(before)
-    notes = [f"{later} runs are later than {new.label}: left out"] if later else []
-    notes += [f"{strays} files are no dated runs: left out"] if strays else []
+    notes = [f"runs later than {new.label}, left out: {later}"] if later else []
+    notes += [f"files that are no runs with a date, left out: {strays}"] if strays else []
     return History(tuple(reversed(kept)), tuple(notes))
 
 

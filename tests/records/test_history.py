@@ -28,7 +28,7 @@ def test_the_newest_runs_before_one_are_in_the_order_of_their_dates(folder: Path
     found = read_history(new, 3, [str(folder)])
     assert [run.label for run in found.runs] == ["b", "a", "d"]
     assert found.runs[0].commit == "01abcde"
-    assert found.notes == ("1 runs are later than c: left out",)
+    assert found.notes == ("runs later than c, left out: 1",)
 
 
 def test_a_copy_counts_once_and_the_run_itself_not_at_all(folder: Path, tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_other_files_of_a_folder_do_not_count_and_a_named_one_is_refused(folder:
     new = read(folder / "e.json")
     found = read_history(new, 20, [str(folder)])
     assert len(found.runs) == 5
-    assert found.notes == ("3 files are no dated runs: left out",)
+    assert found.notes == ("files that are no runs with a date, left out: 3",)
     for name, says in (
         ("package", "has no date"),
         ("broken", "is not JSON"),
