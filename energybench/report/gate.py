@@ -220,8 +220,8 @@ def _worse(
         drops = [_drops(pairs) for pairs in rows]
         steps = [_step(pairs) for pairs, row in zip(rows, drops, strict=True) if row]
         found = iter(means([row for row in drops if row], steps))
-        known_drops = [next(found) if row else None for row in drops]
-        return [one and (one, p_beyond(one, limit.allowed)) for one in known_drops]
+        changes = [next(found) if row else None for row in drops]
+        return [None if one is None else (one, p_beyond(one, limit.allowed)) for one in changes]
     values = [_values(limit.name, pairs) for pairs in rows]
     known = [row for row in values if row]
     whole = limit.name == "epochs"

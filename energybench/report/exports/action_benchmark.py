@@ -46,7 +46,7 @@ def write(runs: Sequence[Run]) -> str:
 
 def _entries(name: str, cells: Sequence[RunRecord]) -> list[dict[str, Any]]:
     sources = "+".join(sorted({record.energy_source for record in cells}))
-    quantities = [
+    quantities: list[tuple[str, str, list[float | None]]] = [
         (f"energy by {sources}", "Wh", [_wh(record) for record in cells]),
         ("duration", "s", [finetune_s(record) for record in cells]),
         ("epochs", "epochs", [float(len(record.epochs)) for record in cells]),
