@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from ruamel.yaml import YAML  # comes with check-jsonschema
 from support.histories import dated
 from support.saved_runs import cell, estimated
 
 ROOT = Path(__file__).parent.parent
-ACTION: dict[str, Any] = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
+ACTION: dict[str, Any] = YAML(typ="safe").load((ROOT / "action.yml").read_text(encoding="utf-8"))
 STEPS: list[dict[str, Any]] = ACTION["runs"]["steps"]
 PAGE = (ROOT / "docs" / "ci.md").read_text(encoding="utf-8")
 WORKFLOWS = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
@@ -54,7 +54,7 @@ def test_the_page_names_every_input_with_its_default() -> None:
 
 def test_the_page_uses_inputs_that_exist() -> None:
     for text in WORKFLOWS[:2]:
-        for job in yaml.safe_load(text)["jobs"].values():
+        for job in YAML(typ="safe").load(text)["jobs"].values():
             for step in job["steps"]:
                 if step["uses"].startswith("energybench/"):
                     assert step.get("with", {}).keys() <= ACTION["inputs"].keys()
