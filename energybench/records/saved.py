@@ -37,6 +37,8 @@ class Run:
     """Commit of the code that measured it; None where the file does not say."""
     measured_on: str | None = None
     """Day on which it was measured, as 2026-11-24; None where the file does not say."""
+    measured_at: str | None = None
+    """When it was written, in ISO 8601, to order runs by; None where the file does not say."""
 
 
 def read_runs(names: Sequence[str], need_records: bool = True) -> list[Run]:
@@ -124,7 +126,17 @@ def _read(path: Path, label: str, need_records: bool) -> Run:
         records = tuple(from_json(record) for record in found)
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from error
-    return Run(label, path, records, others, _notes(path, data), _commit(data), _day(data))
+    when = _when(data)
+    day = None if when is None else when[:10]
+    return Run(label, path, records, others, _notes(path, data), _commit(data), day, when)
+
+
+def written_at(path: Path) -> str | None:
+    """When the run in a JSON file was written, in ISO 8601; None where it does not say.
+
+    Raises `UsageError` for a file that cannot be read.
+    """
+    return _when(_json(path))
 
 
 def _notes(path: Path, data: dict[str, Any]) -> tuple[str, ...]:
@@ -143,9 +155,9 @@ def _commit(data: dict[str, Any]) -> str | None:
     return f"{found[:7]} with changes" if info.get("dirty") else found[:7]
 
 
-def _day(data: dict[str, Any]) -> str | None:
-    found = data.get("datetime")
-    return found[:10] if isinstance(found, str) else None
+def _when(data: Any) -> str | None:
+    found = data.get("datetime") if isinstance(data, dict) else None
+    return found if isinstance(found, str) else None
 
 
 def _read_journal(path: Path, label: str) -> Run:
@@ -156,7 +168,8 @@ def _read_journal(path: Path, label: str) -> Run:
     records = tuple(entry.record for entry in contents.counted.values())
     notes = [f"{path}, {text}" for text in contents.damaged]
     notes += [f"{path}: {text}" for text in _other_baselines(contents)]
-    return Run(label, path, records, notes=tuple(notes))
+    last = max(entry.written_at for entry in contents.entries)
+    return Run(label, path, records, notes=tuple(notes), measured_at=last)
 
 
 def _other_baselines(contents: Contents) -> Iterator[str]:

@@ -153,7 +153,7 @@ def machine_groups(records: Iterable[RunRecord]) -> dict[str, list[RunRecord]]:
     """
     kinds: dict[tuple[str, ...], list[RunRecord]] = {}
     for record in records:
-        kinds.setdefault(_kind(record), []).append(record)
+        kinds.setdefault(machine_kind(record), []).append(record)
     found: dict[tuple[str, ...], list[RunRecord]] = {}
     for (name, *rest), group in kinds.items():
         apart = _measure_the_same(group)
@@ -167,7 +167,7 @@ def machine_groups(records: Iterable[RunRecord]) -> dict[str, list[RunRecord]]:
     }
 
 
-def _kind(record: RunRecord) -> tuple[str, ...]:
+def machine_kind(record: RunRecord) -> tuple[str, ...]:
     """Return the device's name, then the facts that tell two devices of that name apart."""
     machine = record.machine
     host = f"{machine.get('cpu')}, {machine.get('logical_cores')} cores"

@@ -12,7 +12,7 @@ from energybench.report.comparison import ComparedRow, Comparison, finetune_s
 from energybench.report.likeness import other_watts
 from energybench.report.savings import Pair
 from energybench.report.stats import TAIL, Estimate, holm, means, p_beyond, ratios
-from energybench.report.text import interval
+from energybench.report.text import change_text, percent_change
 from energybench.rules import shown
 
 COSTS: dict[str, Callable[[RunRecord], float | None]] = {
@@ -41,6 +41,11 @@ class Limit:
     def __str__(self) -> str:
         return f"{self.name}:{self.allowed:g}{self.unit}"
 
+    @property
+    def is_energy(self) -> bool:
+        """Whether this limits an energy."""
+        return self.name.startswith("kwh")
+
     def fits(self, metric: Metric | None) -> bool:
         """Return whether this limit applies to `metric`; an unknown metric counts as accuracy."""
         return self.name == (metric or ACCURACY).name
@@ -68,6 +73,8 @@ class Verdict:
     unknown: tuple[str, ...]
     """One line per limit that could not be applied to some rows, with the number of rows; and per
     limit of an energy that compares estimates of unlike watts, naming both."""
+    refused: str | None = None
+    """Why a limit of an energy cannot be judged at all: an estimate beside a measurement."""
 
 
 def parse_limits(text: str) -> tuple[Limit, ...]:
@@ -132,14 +139,32 @@ def judge(comparison: Comparison, limits: Sequence[Limit]) -> Verdict:
         if missing:
             unknown.append(f"{limit} not applied to {missing} of {len(own)} rows: not known")
         unknown += _unlike_watts(limit, own)
-    return Verdict((*offences, *_exceeded(changes)), tuple(unknown))
+    refused = _refusal(comparison, limits)
+    return Verdict((*offences, *_exceeded(changes)), tuple(unknown), refused)
+
+
+def _refusal(comparison: Comparison, limits: Sequence[Limit]) -> str | None:
+    """Return why a limit cannot be judged: an energy was estimated once and measured once."""
+    limit = next((one for one in limits if one.is_energy), None)
+    mixed = (
+        f"{row.key} is read by {theirs.energy_source} in {comparison.runs[0]}, by "
+        f"{ours.energy_source} in {run}"
+        for row in comparison.rows
+        for run, pairs in row.pairs.items()
+        for ours, theirs in pairs
+        if ours.estimated != theirs.estimated
+    )
+    where = None if limit is None else next(mixed, None)
+    if where is None:
+        return None
+    return f"{limit} would compare an estimate with a measurement: {where}; measure both alike"
 
 
 def _unlike_watts(
     limit: Limit, places: Sequence[tuple[ComparedRow, str, Sequence[Pair]]]
 ) -> list[str]:
     """Return a line per two assumptions, if `limit` compares estimates that rest on both."""
-    if not limit.name.startswith("kwh"):
+    if not limit.is_energy:
         return []
     found = other_watts(
         pair for _, _, pairs in places if _values(limit.name, pairs) for pair in pairs
@@ -177,7 +202,7 @@ def _line(change: _Change, p: float | None, family: int) -> str:
     if p is not None:
         seeds += f", p {'< 0.001' if p < 0.001 else f'= {p:.2g}'}"
         seeds += f" by Holm's correction for {family}" if family > 1 else ""
-    return f"{change.where} {_change(change.estimate, metric)}, limit {allowed} ({seeds})"
+    return f"{change.where} {change_text(change.estimate, metric)}, limit {allowed} ({seeds})"
 
 
 def _metric(pairs: Sequence[Pair]) -> Metric | None:
@@ -195,17 +220,14 @@ def _worse(
         drops = [_drops(pairs) for pairs in rows]
         steps = [_step(pairs) for pairs, row in zip(rows, drops, strict=True) if row]
         found = iter(means([row for row in drops if row], steps))
-        return [_tested(next(found), limit.allowed) if row else None for row in drops]
+        changes = [next(found) if row else None for row in drops]
+        return [None if one is None else (one, p_beyond(one, limit.allowed)) for one in changes]
     values = [_values(limit.name, pairs) for pairs in rows]
     known = [row for row in values if row]
     whole = limit.name == "epochs"
     one_more = [_one_more(row) if whole else 0.0 for row in known]
     estimates = iter(ratios(known, one_more))
     return [_as_percent(next(estimates), limit.allowed) if row else None for row in values]
-
-
-def _tested(mean: Estimate, allowed: float) -> tuple[Estimate, float | None]:
-    return mean, p_beyond(mean, allowed)
 
 
 def _step(pairs: Sequence[Pair]) -> float:
@@ -245,15 +267,7 @@ def _values(name: str, pairs: Sequence[Pair]) -> list[tuple[float, float]]:
 
 def _as_percent(ratio: Estimate, allowed: float) -> tuple[Estimate, float | None]:
     """Return the change in percent, and its p-value, which is taken on the logarithms."""
-    p = p_beyond(ratio.log(), math.log1p(allowed / 100.0))
-
-    def change(value: float | None) -> float | None:
-        return None if value is None else 100.0 * (value - 1.0)
-
-    percent = Estimate(
-        100.0 * (ratio.value - 1.0), change(ratio.low), change(ratio.high), ratio.pairs
-    )
-    return percent, p
+    return percent_change(ratio), p_beyond(ratio.log(), math.log1p(allowed / 100.0))
 
 
 def _newly_failed(comparison: Comparison) -> list[str]:
@@ -265,15 +279,3 @@ def _newly_failed(comparison: Comparison) -> list[str]:
         for record in comparison.failed[run]
         if (record.model, record.method, record.seed) not in failed
     ]
-
-
-def _change(estimate: Estimate, metric: Metric | None) -> str:
-    """Return the change of the quantity: "+7.30 % [+6.10, +8.40]", or "-2.00 pp" for an accuracy.
-
-    `metric` is None for a cost.
-    """
-    sign = -1.0 if metric is not None and metric.higher_is_better else 1.0
-    digits = ".2f" if metric is None or metric.is_share else ".3g"
-    unit = "%" if metric is None else metric.unit
-    text = f"{sign * estimate.value:+{digits}} {unit}".rstrip()
-    return text + interval(estimate, lambda end: f"{sign * end:+{digits}}", turned=sign < 0.0)

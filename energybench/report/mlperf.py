@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from energybench.energy.meters.base import kind_of
+from energybench.energy.coverage import kind_of
 from energybench.energy.readings import PowerTrace
 from energybench.energy.units import format_joules
 from energybench.records.record import RunRecord

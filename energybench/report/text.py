@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 
+from energybench.records.metric import Metric
 from energybench.records.record import RunRecord
 from energybench.report.stats import Estimate
 
@@ -51,6 +52,28 @@ def interval(mean: Estimate, show: Callable[[float], str], turned: bool = False)
         return f" ({TOO_FEW})" if mean.too_few else ""
     ends = (mean.high, mean.low) if turned else (mean.low, mean.high)
     return f" [{show(ends[0])}, {show(ends[1])}]"
+
+
+def percent_change(ratio: Estimate) -> Estimate:
+    """Return a ratio as the change in percent: 1.1 is 10."""
+
+    def change(value: float) -> float:
+        return 100.0 * (value - 1.0)
+
+    low, high = (None if end is None else change(end) for end in (ratio.low, ratio.high))
+    return Estimate(change(ratio.value), low, high, ratio.pairs)
+
+
+def change_text(estimate: Estimate, metric: Metric | None) -> str:
+    """Return the change of a quantity: "+7.30 % [+6.10, +8.40]", or "-2.00 pp" for an accuracy.
+
+    `metric` is None for a cost.
+    """
+    sign = -1.0 if metric is not None and metric.higher_is_better else 1.0
+    digits = ".2f" if metric is None or metric.is_share else ".3g"
+    unit = "%" if metric is None else metric.unit
+    text = f"{sign * estimate.value:+{digits}} {unit}".rstrip()
+    return text + interval(estimate, lambda end: f"{sign * end:+{digits}}", turned=sign < 0.0)
 
 
 def setting_ends(ends: tuple[float, float] | None) -> str:

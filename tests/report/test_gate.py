@@ -1,7 +1,7 @@
 from collections.abc import Sequence
 
 import pytest
-from support.saved_runs import cell, failed
+from support.saved_runs import cell, estimated, failed
 
 from energybench.errors import UsageError
 from energybench.records.record import RunRecord
@@ -125,3 +125,13 @@ def test_what_is_not_known_is_not_passed_silently() -> None:
     assert found.unknown == ("kwh:5% not applied to 1 of 2 rows: not known",)
     unlike = verdict([cell()], [cell(joules=9e9, source="codecarbon_estimate")], "kwh:5%")
     assert unlike.unknown == ("kwh:5% not applied to 1 of 1 rows: not known",)
+
+
+def test_an_estimate_beside_a_measurement_is_refused_where_an_energy_is_limited() -> None:
+    assert verdict([cell()], [estimated()], "kwh_total:5%").refused == (
+        "kwh_total:5% would compare an estimate with a measurement: resnet18 baseline is read by "
+        "rapl in old, by codecarbon_estimate in new; measure both alike"
+    )
+    assert verdict([cell()], [estimated()], "accuracy:1pp").refused is None
+    assert verdict([cell()], [cell(source="zeus")], "kwh:5%").refused is None
+    assert verdict([estimated()], [estimated()], "kwh:5%").refused is None

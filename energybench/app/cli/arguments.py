@@ -9,6 +9,7 @@ from energybench.app.declared import build, options_of
 from energybench.app.paths import check_path
 from energybench.app.session_options import Options
 from energybench.config import RunConfig
+from energybench.errors import UsageError
 
 _BY_NAME = {option.name: option for option in options_of(Options).values()}
 
@@ -38,6 +39,14 @@ def run_config(given: argparse.Namespace) -> RunConfig:
     for name, option in _BY_NAME.items():
         check_path(name, set_ones.get(option.path), f"--{name}")
     return build(Options, set_ones).run
+
+
+def parts_of_the_protocol(text: str) -> frozenset[str]:
+    """Return the names that `--across` gives; raises `UsageError` for one that must not differ."""
+    names = frozenset(name.strip() for name in text.split(",") if name.strip())
+    if "pue" in names:
+        raise UsageError("--across=pue: energies under different PUE are not comparable")
+    return names
 
 
 def terminal_width() -> int | None:

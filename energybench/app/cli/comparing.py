@@ -5,7 +5,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from energybench.app.cli.arguments import terminal_width
+from energybench.app.cli import against
+from energybench.app.cli.arguments import parts_of_the_protocol, terminal_width
 from energybench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -34,7 +35,12 @@ def add_command(commands: "argparse._SubParsersAction[Any]") -> None:
         metavar="NAMES",
         help="allow these parts of the protocol to differ: precision,batch_size",
     )
-    compare.add_argument("--format", default="table", choices=["table", "markdown", "csv", "json"])
+    compare.add_argument(
+        "--format",
+        default="table",
+        choices=["table", "markdown", "github", "csv", "json"],
+        help="github: a verdict and a folded table, for a pull request (default: table)",
+    )
     compare.add_argument(
         "--why", action="store_true", help="show each ratio as epochs x steps x seconds x watts"
     )
@@ -43,16 +49,22 @@ def add_command(commands: "argparse._SubParsersAction[Any]") -> None:
         metavar="LIMITS",
         help="exit with status 1 if a run is worse by more: kwh:5%%,accuracy:1pp,duration:10%%",
     )
+    against.add_arguments(compare)
     compare.set_defaults(run=_compare)
 
 
 def _compare(options: argparse.Namespace) -> int:
+    if options.against is not None:
+        return against.compare_with_history(options)
+    if options.history:
+        raise UsageError("--history needs --against, as in --against last:20")
     from energybench.records.saved import read_runs
     from energybench.report.comparison import compare
     from energybench.report.gate import judge, parse_limits
     from energybench.report.tables.compared import comparison_text
+    from energybench.report.tables.github import comparison_github
 
-    across = _across(options.across)
+    across = parts_of_the_protocol(options.across)
     limits = parse_limits(options.fail_on) if options.fail_on else ()
     runs = read_runs(options.runs)
     for note in (note for run in runs for note in run.notes):
@@ -62,8 +74,13 @@ def _compare(options: argparse.Namespace) -> int:
         noun = "machines" if options.by == "machine" else "runs"
         raise UsageError(f"--fail-on needs two {noun} to compare; name another RUN")
     found = compare(groups, across)
+    verdict = judge(found, limits)
     width = terminal_width() if options.format == "table" else None
-    print(comparison_text(found, options.format, options.by == "machine", width))
+    boards = options.by == "machine"
+    if options.format == "github":
+        print(comparison_github(found, limits, verdict if limits else None, boards))
+    else:
+        print(comparison_text(found, options.format, boards, width))
     if options.why:
         _print_why(found, options.format, width)
     if not limits:
@@ -72,7 +89,8 @@ def _compare(options: argparse.Namespace) -> int:
         raise UsageError(
             "--fail-on has nothing to judge: no cell is in the first run and in another"
         )
-    verdict = judge(found, limits)
+    if verdict.refused is not None:
+        raise UsageError(f"--fail-on: {verdict.refused}")
     for line in verdict.unknown:
         print(f"energybench: {line}", file=sys.stderr)
     for line in verdict.offences:
@@ -88,17 +106,10 @@ def _groups(runs: "Sequence[Run]", by: str) -> "dict[str, Sequence[RunRecord]]":
     return {run.label: run.records for run in runs}
 
 
-def _across(text: str) -> frozenset[str]:
-    names = frozenset(name.strip() for name in text.split(",") if name.strip())
-    if "pue" in names:
-        raise UsageError("--across=pue: energies under different PUE are not comparable")
-    return names
-
-
 def _print_why(found: "Comparison", layout: str, width: int | None) -> None:
     from energybench.report.tables.compared import FORMATS, why_text
 
-    table = FORMATS[layout]
+    table = FORMATS.get(layout)
     if table is None:
         raise UsageError(f"--why prints a table; leave out --format={layout}")
     text = why_text(found, table, width)

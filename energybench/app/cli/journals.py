@@ -1,4 +1,4 @@
-"""`energybench journal` and `export`: list a journal's cells, and write them for other tools."""
+"""`energybench journal` and `export`: list a journal's cells, and write runs for other programs."""
 
 import argparse
 import json
@@ -8,17 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from energybench.app.cli.arguments import add_options, given_value
-from energybench.app.cli.output import JSON, MARKDOWN, output_path, write_text
+from energybench.app.cli.output import JSON, MARKDOWN, output_path, refuse_runs, write_text
 from energybench.app.session_options import DEFAULT_JOURNAL
 from energybench.config import Cell
 from energybench.errors import UsageError, printable
+from energybench.report.exports import FORMATS
 
 if TYPE_CHECKING:
     from energybench.records.journal import Contents
 
-BENCHMARK = "pytest-benchmark"
-FORMATS = {"boamps": JSON, "huggingface": (*MARKDOWN, ".yaml", ".yml"), "spdx": JSON}
-"""Format in `report.exports` -> the suffixes of its files."""
+PYTEST_BENCHMARK = "pytest-benchmark"
+_SUFFIXES = {"boamps": JSON, "huggingface": (*MARKDOWN, ".yaml", ".yml"), "spdx": JSON}
+"""Format in `report.exports` -> the suffixes of its files, where it has some."""
 
 
 def add_commands(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -32,19 +33,27 @@ def add_commands(commands: "argparse._SubParsersAction[Any]") -> None:
 
     export = commands.add_parser(
         "export",
-        help="write a journal's cells as JSON of pytest-benchmark, or a run in another format",
-        description="Formats other than pytest-benchmark's print their text without -o.",
+        help="write a journal as JSON of pytest-benchmark, or a run as others read it",
     )
-    _add_path(export, "; with another --format also RUN.json")
-    export.add_argument("--format", default=BENCHMARK, choices=[BENCHMARK, *FORMATS])
+    _add_path(export, "a journal, the JSON of a run, or the folder of a run on a cluster")
+    export.add_argument(
+        "--format",
+        default=PYTEST_BENCHMARK,
+        choices=[PYTEST_BENCHMARK, *FORMATS],
+        help=f"default: {PYTEST_BENCHMARK}",
+    )
     export.add_argument("--cell", metavar="NAME", help="one cell alone: resnet18-stego-seed0")
-    export.add_argument("-o", "--output", metavar="FILE")
+    export.add_argument(
+        "-o", "--output", metavar="FILE", help="default: the standard output, for formats of others"
+    )
     export.set_defaults(run=_export)
 
 
-def _add_path(parser: argparse.ArgumentParser, also: str = "") -> None:
-    text = f"a journal, or the folder of a run on a cluster{also} (default: {DEFAULT_JOURNAL})"
-    parser.add_argument("journal", nargs="?", default=DEFAULT_JOURNAL, help=text)
+def _add_path(
+    parser: argparse.ArgumentParser, text: str = "a journal, or the folder of a run on a cluster"
+) -> None:
+    default = f"{text} (default: {DEFAULT_JOURNAL})"
+    parser.add_argument("journal", nargs="?", default=DEFAULT_JOURNAL, help=default)
 
 
 def _journal(options: argparse.Namespace) -> None:
@@ -60,19 +69,15 @@ def _journal(options: argparse.Namespace) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
-    if options.format == BENCHMARK:
-        _export_benchmark(options)
-    else:
-        _export_format(options)
-
-
-def _export_benchmark(options: argparse.Namespace) -> None:
+    if options.format != PYTEST_BENCHMARK:
+        _export_for_others(options)
+        return
+    if options.output is None:
+        raise UsageError("-o RUN.json is missing: the file to write the journal's cells to")
     from importlib.metadata import version
 
     from energybench.records.export import benchmark_json
 
-    if options.output is None:
-        raise UsageError("name the file with -o RUN.json")
     if options.cell is not None:
         raise UsageError(f"--cell is for {', '.join(FORMATS)}; leave it out, or name a --format")
     path = output_path(options.output, JSON, [Path(options.journal)])
@@ -82,22 +87,22 @@ def _export_benchmark(options: argparse.Namespace) -> None:
     print(printable(f"wrote {len(contents.counted)} cells to {path}"), file=sys.stderr)
 
 
-def _export_format(options: argparse.Namespace) -> None:
+def _export_for_others(options: argparse.Namespace) -> None:
     from energybench.records.saved import read_runs
-    from energybench.report.exports import WRITERS
+    from energybench.report.exports import write
     from energybench.report.exports.facts import only_cell
 
-    suffixes, given = FORMATS[options.format], [Path(options.journal)]
-    path = None if options.output is None else output_path(options.output, suffixes, given)
+    path = _output_of(options)
     runs = read_runs([options.journal])
     for note in (note for run in runs for note in run.notes):
         print(f"energybench: {note}", file=sys.stderr)
     if options.cell is not None:
         runs = only_cell(runs, options.cell)
-    text = WRITERS[options.format](runs)
+    text = write(options.format, runs)
     if path is None:
         print(text, end="")
         return
+    refuse_runs(path, [run.path for run in runs])
     write_text(path, text)
     print(printable(f"wrote {path}"), file=sys.stderr)
 
@@ -135,3 +140,13 @@ def _missing(
         own = sorted({record.seed for record in found})
         wanted = [Cell(name, kind, seed) for name in names for seed in own for kind in kinds]
     return [cell for cell in wanted if (cell.model, cell.method, cell.seed) not in ended]
+
+
+def _output_of(options: argparse.Namespace) -> Path | None:
+    """The file to write; None for the standard output."""
+    if options.output is None:
+        return None
+    suffixes = _SUFFIXES.get(options.format)
+    if suffixes is None:
+        return Path(options.output)
+    return output_path(options.output, suffixes, [Path(options.journal)])

@@ -11,6 +11,7 @@ import pytest
 
 from energybench import interruption
 from energybench.app.plugin.block import baseline_follows, wait_for_baseline
+from energybench.app.plugin.junit import note_properties
 from energybench.app.plugin.mark import MATRIX_MARK
 from energybench.app.plugin.state import RUN, PytestRun
 from energybench.config import Cell
@@ -113,6 +114,7 @@ def _cell_runner(
         _keep(result, run, benchmark, state)
         state.resulted.add(request.node.nodeid)
         record = result.record
+        note_properties(request.node, record, [*run.cached_baselines.values(), *state.measured])
         if result.outcome.broken:
             request.session.shouldstop = (
                 f"{record.error}; --energy-resume continues with the next cell"

@@ -67,8 +67,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     saved = [one for one in compare.records if (one.model, one.method, one.seed) in ours]
     compare.found = line_up({label: saved, THIS_RUN: measured})
     compare.verdict = judge(compare.found, compare.limits)
-    nothing = compare.limits and not compare.found.comparable
-    if (compare.verdict.offences or nothing) and session.exitstatus == pytest.ExitCode.OK:
+    verdict = compare.verdict
+    bad = verdict.offences or verdict.refused or (compare.limits and not compare.found.comparable)
+    if bad and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
@@ -96,5 +97,7 @@ def _write(
         terminal.write_line(line)
     if compare.limits and not found.comparable:
         terminal.write_line("--energy-compare-fail: nothing could be compared", red=True)
+    if verdict.refused is not None:
+        terminal.write_line(f"--energy-compare-fail: {verdict.refused}", red=True)
     for line in verdict.offences:
         terminal.write_line(f"worse than allowed: {line}", red=True)

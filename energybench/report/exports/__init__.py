@@ -1,13 +1,25 @@
-"""Saved runs in the formats that others ask for."""
+"""Runs in the formats of others; a format is a module here with `write(runs) -> str`."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-from energybench.records.saved import Run
-from energybench.report.exports import boamps, huggingface, spdx
+if TYPE_CHECKING:
+    from energybench.records.saved import Run
 
-WRITERS: Mapping[str, Callable[[Sequence[Run]], str]] = {
-    "boamps": boamps.write,
-    "huggingface": huggingface.write,
-    "spdx": spdx.write,
+FORMATS = {
+    "action-benchmark": "action_benchmark",
+    "boamps": "boamps",
+    "huggingface": "huggingface",
+    "spdx": "spdx",
 }
-"""Name of a format -> the text of runs in it; raises `UsageError` for runs that it cannot tell."""
+"""Name of a format for the user -> its module."""
+
+
+def write(name: str, runs: "Sequence[Run]") -> str:
+    """Return `runs` as the text of a file in the format `name`.
+
+    Raises `UsageError` where the runs have nothing that the format can hold.
+    """
+    text: str = import_module(f"{__name__}.{FORMATS[name]}").write(runs)
+    return text

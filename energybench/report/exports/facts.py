@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from energybench.config import Cell
-from energybench.energy.meters.base import kind_of
+from energybench.energy.coverage import kind_of
 from energybench.energy.readings import EnergyReading
 from energybench.energy.units import kwh
 from energybench.errors import UsageError

@@ -60,7 +60,7 @@ def comparison_text(
     text, left_out = fitted(headers, table, sides, FORMATS[layout] or "", width, least)
     shown = [text, *said(left_out, width)] if table else ["no cell is in more than one run"]
     quote = markdown_text if layout == "markdown" else printable
-    return "\n".join([*shown, *map(quote, _notes(comparison))])
+    return "\n".join([*shown, *map(quote, comparison_notes(comparison))])
 
 
 def comparison_rows(
@@ -107,7 +107,8 @@ def _ratio(column: Column | None, boards: bool) -> str:
     return times(ratio)
 
 
-def _notes(comparison: Comparison) -> list[str]:
+def comparison_notes(comparison: Comparison) -> list[str]:
+    """Return an empty line, the runs behind the letters, and the comparison's notes; or nothing."""
     lines = []
     if len(comparison.runs) > 1:
         named = zip(comparison.letters, comparison.runs, strict=True)

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.saved_runs import cell, save
+from support.saved_runs import cell, estimated, save
 
 from energybench.app.cli.main import main
 from energybench.records.record import SCHEMA_VERSION
@@ -69,6 +69,33 @@ def test_limits_end_with_status_1_and_the_offending_rows(
         "energybench: worse than allowed: resnet18 stego in new: kwh +16.67 %, limit 5 % (1 seed)\n"
     )
     assert main(["compare", new, old, "--fail-on", "kwh:5%"]) == 0
+
+
+def test_an_estimate_is_never_judged_beside_a_measurement(
+    old: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    guess = save(tmp_path / "guess.json", [estimated(), estimated("stego")])
+    assert main(["compare", old, guess, "--fail-on", "accuracy:5pp"]) == 0
+    capsys.readouterr()
+    assert main(["compare", old, guess, "--fail-on", "accuracy:5pp,kwh:5%"]) == 2
+    err = capsys.readouterr().err
+    assert err == (
+        "energybench: --fail-on: kwh:5% would compare an estimate with a measurement: resnet18 "
+        "baseline is read by rapl in old, by codecarbon_estimate in guess; measure both alike\n"
+    )
+
+
+def test_for_a_pull_request_a_verdict_stands_above_a_folded_table(
+    old: str, new: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["compare", old, new, "--format", "github", "--fail-on", "kwh:5%"]) == 1
+    first, *rest = capsys.readouterr().out.splitlines()
+    assert first.startswith("energybench: **Worse than allowed** (kwh")
+    assert rest[1] == "<details><summary>2 rows of 2 runs</summary>"
+    assert main(["compare", old, "--format", "github"]) == 0
+    assert "**2 rows of 1 run**" in capsys.readouterr().out
+    assert main(["compare", old, "--format", "github", "--why"]) == 2
+    assert "--why prints a table" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -36,8 +36,8 @@ def test_one_cell_is_printed_or_written(
         (["--format", "boamps"], "a BoAmps report is of one cell, and there are 2"),
         (["--format", "boamps", "--cell", "x"], "no cell 'x'; there are resnet18-baseline-seed0,"),
         (["--format", "spdx", "-o", "run.txt"], "run.txt does not end in .json"),
-        (["--cell", "x", "-o", "new.json"], "--cell is for boamps, huggingface, spdx"),
-        ([], "name the file with -o RUN.json"),
+        (["--cell", "x", "-o", "new.json"], "--cell is for action-benchmark, boamps"),
+        ([], "-o RUN.json is missing"),
     ],
 )
 def test_what_cannot_be_exported_is_one_line(

@@ -100,3 +100,14 @@ def test_a_wrong_limit_shows_before_any_training(saved: pytest.Pytester) -> None
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     (line,) = [line for line in result.stderr.lines if line.strip()]
     assert "'kwh:5': a limit of kwh is in %, as in kwh:5%" in line
+
+
+def test_an_estimate_is_not_judged_beside_a_measurement(saved: pytest.Pytester) -> None:
+    old = Path(saved.path, "old.json")
+    old.write_text(old.read_text().replace('"replay"', '"wall_estimate"'))
+    compare = ("--energy-compare=old.json", *QUICK)
+    result = saved.runpytest_subprocess(*compare, "--energy-compare-fail=kwh:500%")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(
+        ["--energy-compare-fail: kwh:500% would compare an estimate with a measurement: tiny *"]
+    )

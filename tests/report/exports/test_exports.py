@@ -10,14 +10,13 @@ from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT4
 from support.saved_runs import RMSE, cell, estimated, regression
 
-from energybench.app.cli.journals import FORMATS
 from energybench.energy.carbon import CarbonIntensity, MeanIntensity
 from energybench.energy.readings import CpuUse, EnergyReading
 from energybench.energy.spans import Span
 from energybench.errors import UsageError
 from energybench.records.record import RunRecord
 from energybench.records.saved import Run
-from energybench.report.exports import WRITERS
+from energybench.report.exports import FORMATS, write
 from energybench.report.exports.facts import decimal_text, hardware, only_cell, origin
 
 SCHEMAS = Path(__file__).with_name("schemas")
@@ -29,7 +28,7 @@ def run(*records: RunRecord) -> list[Run]:
 
 
 def exported(name: str, *records: RunRecord) -> str:
-    return WRITERS[name](run(*records))
+    return write(name, run(*records))
 
 
 def schema(path: str) -> Any:
@@ -140,10 +139,11 @@ def test_boamps_leaves_out_what_is_not_known() -> None:
     assert boamps(gap)["environment"] == {"country": "FRA"}
 
 
-@pytest.mark.parametrize("name", sorted(WRITERS))
+@pytest.mark.parametrize("name", sorted(FORMATS))
 def test_an_estimate_is_called_one(name: str) -> None:
     text = exported(name, estimated(changes={"carbon": FRANCE}))
-    assert "an estimate by codecarbon_estimate" in text
+    assert "an estimate" in text
+    assert "codecarbon_estimate" in text
 
 
 def test_an_estimate_of_a_part_is_called_one() -> None:
@@ -270,7 +270,3 @@ def test_a_machine_of_a_foreign_file_may_say_anything() -> None:
 )
 def test_numbers_have_no_exponent(value: float, text: str) -> None:
     assert decimal_text(value) == text
-
-
-def test_the_command_knows_every_format() -> None:
-    assert set(FORMATS) == set(WRITERS)
