@@ -104,5 +104,6 @@ MIGRATIONS: Migrations = {
     4: lambda data: _with_metric(data) | {"schema_version": 5},
     5: lambda data: data | {"schema_version": 6},  # what version 6 adds has defaults
     6: lambda data: data | {"schema_version": 7},  # what version 7 adds has defaults
+    7: lambda data: data | {"schema_version": 8},  # what version 8 adds has defaults
 }
 """The steps of records for `schema.read_versioned`."""

@@ -19,6 +19,7 @@ from energybench.records.attempt import Attempt
 from energybench.records.bounds import check_record
 from energybench.records.compression_report import CompressionReport
 from energybench.records.epoch import EpochRecord
+from energybench.records.forecast import Forecast
 from energybench.records.inputs import Dataset, Weights
 from energybench.records.metric import ACCURACY, Metric
 from energybench.records.migrations import MIGRATIONS
@@ -39,6 +40,7 @@ __all__ = [
     "Dataset",
     "EpochRecord",
     "Evaluation",
+    "Forecast",
     "Placement",
     "Protocol",
     "RunRecord",
@@ -49,7 +51,7 @@ __all__ = [
     "from_json",
 ]
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 
 DATA_BOUND = 0.05
 """A cell that waited for data in a larger share of its training time is flagged `data_bound`."""
@@ -126,6 +128,8 @@ class RunRecord:
     """Power over the cell, if it was asked for."""
     placement: Placement | None = None
     """Where several ranks ran the cell together; None for one process."""
+    forecast: Forecast | None = None
+    """What `energybench plan` expected of the cell; None where no plan was given."""
     schema_version: int = SCHEMA_VERSION
 
     @cached_property

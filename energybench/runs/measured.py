@@ -15,6 +15,7 @@ from energybench.records.record import (
     CompressionReport,
     Dataset,
     EpochRecord,
+    Forecast,
     RunRecord,
     Start,
     TestResult,
@@ -70,6 +71,7 @@ class Context:
     dataset: Dataset
     idle_watts: Mapping[str, float] = field(default_factory=dict)
     carbon: CarbonIntensity | None = None
+    forecast: Forecast | None = None
 
 
 def record_of(context: Context, measured: Measured, reference: Reference | None) -> RunRecord:
@@ -106,6 +108,7 @@ def record_of(context: Context, measured: Measured, reference: Reference | None)
         carbon=context.carbon,
         trace=measured.trace,
         placement=context.facts.placement,
+        forecast=context.forecast,
     )
     own = cell == cell.reference
     record = _with_epoch_flags(_with_data_flag(record))
