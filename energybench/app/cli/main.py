@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from energybench import __version__
-from energybench.app.cli import clusters, comparing, doctor, init, journals, reports
+from energybench.app.cli import clusters, comparing, doctor, init, journals, planning, reports
 from energybench.app.cli.arguments import add_options, given_value, run_config
 from energybench.app.cli.streams import standard_output
 from energybench.energy.lock import InUse
@@ -58,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     clusters.add_commands(commands)
 
     _add_no_wait(doctor.add_command(commands))
+    _add_no_wait(planning.add_command(commands))
 
     capacity = commands.add_parser(
         "capacity", help="find how many low-order bits of its weights a network does not need"

@@ -216,6 +216,7 @@ def _write_table(terminalreporter: pytest.TerminalReporter, state: PytestRun) ->
     from energybench.report.floor import floor, wide_floor_line
     from energybench.report.missing import cells_without_energy
     from energybench.report.sensitivity import estimate_line
+    from energybench.report.tables.forecasts import forecast_lines
     from energybench.report.tables.results import result_table
 
     terminalreporter.write_sep("-", "energybench: energy of fine-tuning")
@@ -231,6 +232,8 @@ def _write_table(terminalreporter: pytest.TerminalReporter, state: PytestRun) ->
     )
     for note in filter(None, notes):
         terminalreporter.write_line(note)
+    for line in forecast_lines(state.measured, state.options.plan):
+        terminalreporter.write_line(line)
     for done in run.preparations:
         terminalreporter.write_line(f"before the cells: {done}")
     for model, size in run.batch_sizes.items():

@@ -60,9 +60,11 @@ def _open(
     from energybench.records.keeper import Keeper
     from energybench.registry import EXECUTORS
     from energybench.runs.executors.base import Executor, Locking, Setup
+    from energybench.runs.forecasts.matrix import read_forecast
     from energybench.runs.run import Run
 
     options, terminal = state.options, state.terminal
+    forecasts = {} if options.plan is None else read_forecast(options.plan).by_key()
     reporter = config.pluginmanager.getplugin("terminalreporter")
     say = _sayer(config)
     keeper = Keeper(kept, options.resume, origin() if state.block else None)
@@ -84,7 +86,8 @@ def _open(
     resources.enter_context(interruptible())
     checkpoints = keeper.path.parent / "checkpoints" if options.checkpoint else None
     writes, of_kind = not rank(), state.block is not None
-    run = Run(options.run, executor, keeper, options.resume, checkpoints, writes, say, of_kind)
+    resume = options.resume
+    run = Run(options.run, executor, keeper, resume, checkpoints, writes, say, of_kind, forecasts)
     prepared = run.prepare(models)
     if state.cluster is not None:
         check_data(state.cluster, prepared)

@@ -179,6 +179,12 @@ def cell_of(item: pytest.Item) -> Cell | None:
     return cell
 
 
+def tolerance_of(item: pytest.Item) -> float | None:
+    """Return the own tolerance of a test's cell, see `mark.Matrix`; None for the run's."""
+    params: Mapping[str, Any] = getattr(getattr(item, "callspec", None), "params", {})
+    return params.get("tolerance")
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Close the meters, and release the machine for the next measurement."""
     run = config.stash.get(RUN, None)
