@@ -57,8 +57,10 @@ def outcomes(records: Iterable[RunRecord]) -> list[Outcome]:
     ]
 
 
-HEADERS = ("model", "method", "seed", "s/epoch", "forecast", "off", "epochs", "forecast")
-HEADERS += ("energy", "forecast")
+HEADERS = (
+    *("model", "method", "seed", "s/epoch", "planned", "off"),
+    *("epochs", "planned epochs", "energy", "planned energy"),
+)
 NUMBERS = frozenset(range(2, len(HEADERS)))
 
 

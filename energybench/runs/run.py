@@ -96,6 +96,11 @@ class Run:
         self._prepared.update({prepared.model: prepared for prepared in found})
         return found
 
+    def forecast(self, cell: Cell) -> Forecast | None:
+        """Return what was expected of `cell` with the run's own options; None where nothing was."""
+        prepared, config = self._configured(cell.model, None, None)
+        return self._forecasts.get(cell_key(cell, config, self._facts, prepared))
+
     def why_not(self, cell: Cell) -> str | None:
         """Say why this run's device cannot run `cell`; None if it can."""
         required = required_precision(build(cell.method))

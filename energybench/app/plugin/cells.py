@@ -100,11 +100,15 @@ def _cell_runner(
         from energybench.records.verdict import failure_text, without_energy
 
         benchmark.group = cell.model
+        if state.ahead is not None:
+            state.ahead.begin(cell)
         try:
             follows = baseline_follows(request.node)
             result = run.result(cell, tolerance, budget, baseline_follows=follows)
         except EnergybenchError as error:
             pytest.fail(str(error), pytrace=False)
+        if state.ahead is not None:
+            state.ahead.end(measured=result.entry is None)
         _forget_early(request.node, state)
         if result.waits:
             _time(result, benchmark)

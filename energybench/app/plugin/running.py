@@ -20,6 +20,7 @@ from energybench.app.plugin.torchrun import (
     leave_to_rank_0,
     rank,
 )
+from energybench.config import Cell
 from energybench.errors import EnergybenchError
 
 if TYPE_CHECKING:
@@ -31,8 +32,7 @@ def pytest_runtestloop(session: pytest.Session) -> None:
     """Open the run before any cell; wrong input ends the session here."""
     config = session.config
     found = [cell for item in session.items if (cell := cell_of(item)) is not None]
-    models = tuple(dict.fromkeys(cell.model for cell in found))
-    if not models or session.testsfailed or any(config.getoption(name, 0) for name in NOT_RUNNING):
+    if not found or session.testsfailed or any(config.getoption(name, 0) for name in NOT_RUNNING):
         return
     if not config.pluginmanager.hasplugin("benchmark"):
         raise pytest.UsageError(
@@ -46,19 +46,20 @@ def pytest_runtestloop(session: pytest.Session) -> None:
             run.run = attached(config, run.attached, _sayer(config))
             return
         leave_to_rank_0(config)
-        _open(config, run, models, run.resources)
+        _open(config, run, found, run.resources)
     except EnergybenchError as error:
         raise pytest.UsageError(with_flag(error)) from error
 
 
 def _open(
-    config: pytest.Config, state: PytestRun, models: Sequence[str], resources: ExitStack
+    config: pytest.Config, state: PytestRun, cells: Sequence[Cell], resources: ExitStack
 ) -> None:
     kept = journal(Path(state.options.journal))
     kept.check()
     from energybench.progress import Progress
     from energybench.records.keeper import Keeper
     from energybench.registry import EXECUTORS
+    from energybench.runs.ahead import Ahead
     from energybench.runs.executors.base import Executor, Locking, Setup
     from energybench.runs.forecasts.matrix import read_forecast
     from energybench.runs.run import Run
@@ -70,10 +71,12 @@ def _open(
     keeper = Keeper(kept, options.resume, origin() if state.block else None)
     before = reporter.ensure_newline if reporter else lambda: None
     live = None if rank() or state.cluster is None else live_progress(state.cluster, terminal)
-    progress = Progress(terminal, before) if live is None else live
+    ahead = state.ahead = Ahead(cells)
+    progress = Progress(terminal, before, ahead.text) if live is None else live
+    models = tuple(dict.fromkeys(cell.model for cell in cells))
     setup = Setup(
         config=options.run,
-        models=tuple(models),
+        models=models,
         world_size=options.world_size,
         progress=progress,
         terminal=None if terminal is None else os.ttyname(terminal.fileno()),
@@ -91,6 +94,8 @@ def _open(
     prepared = run.prepare(models)
     if state.cluster is not None:
         check_data(state.cluster, prepared)
+    expected = {cell: run.forecast(cell) for cell in cells}
+    ahead.forecasts = {cell: one for cell, one in expected.items() if one is not None}
     state.run = run
 
 

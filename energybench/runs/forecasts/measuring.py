@@ -43,6 +43,8 @@ ROUNDS = 5
 _FIRST_STEPS = 2
 """Steps before the rounds: the first allocates gradients and momenta, the second is timed."""
 
+_BUSY = "other programs used the machine while it was measured; on a quiet one it takes less"
+
 
 class _TooLong(EnergybenchError):
     """A search was cut short."""
@@ -114,6 +116,8 @@ class _Cell:
         everyone = session.group.all_gather((found.epochs_s, found.memory))
         rounds = [max(seconds) for seconds in zip(*(one for one, _ in everyone), strict=True)]
         reading = found.reading
+        if "contaminated" in reading.flags:
+            self._notes.append(_BUSY)
         return Cost(
             rounds=rounds,
             watts=reading.watts,
