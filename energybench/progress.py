@@ -11,6 +11,8 @@ from typing import Any, TextIO
 Step = Callable[[str], None]
 """Advance the bar by one and show this text behind it."""
 
+_BAR = 20
+"""Characters of a bar."""
 _LATEST = 5
 """Steps whose mean duration is the pace of a bar."""
 
@@ -109,17 +111,16 @@ class Progress:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
         from rich.progress import Progress as RichProgress
-        from rich.table import Column
 
         self._before()
-        count = Column(no_wrap=True, min_width=2 * len(str(total)) + 1)
         columns = (
             TextColumn("{task.description}"),
-            BarColumn(table_column=Column(max_width=20)),
-            MofNCompleteColumn(table_column=count),
-            TextColumn("{task.fields[text]}"),  # a narrow terminal cuts its end off
+            BarColumn(_BAR),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[text]}", markup=False),
         )
         console = Console(file=self._terminal)
+        room = max(0, console.width - len(title) - _BAR - 2 * len(str(total)) - len(" / / "))
         self._open = True
         try:
             with RichProgress(
@@ -137,8 +138,13 @@ class Progress:
                 def step(text: str) -> None:
                     pace.step()
                     parts = filter(None, (pace.left(), self._ending(), text))
-                    drawn.update(task, advance=1, text=", ".join(parts), refresh=True)
+                    drawn.update(task, advance=1, text=_cut(", ".join(parts), room), refresh=True)
 
                 yield step
         finally:
             self._open = False
+
+
+def _cut(text: str, room: int) -> str:
+    """Return `text` in at most `room` characters: a narrow terminal loses its end."""
+    return text if len(text) <= room else text[: max(0, room - 1)] + "…"
