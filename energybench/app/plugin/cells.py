@@ -151,7 +151,7 @@ def _time(result: "Result", benchmark: "BenchmarkFixture") -> bool:
     """Give the seconds and the record of a cell to pytest-benchmark; return whether it has any."""
     if result.outcome.seconds is None:
         return False
-    _play(benchmark, result.outcome.seconds)
+    play(benchmark, result.outcome.seconds)
     if result.entry is not None:
         benchmark.extra_info["resumed"] = result.entry.written_at
     benchmark.extra_info.update(result.record.headline(), energybench=result.record.to_json())
@@ -166,7 +166,7 @@ def _forget_early(item: pytest.Item, state: PytestRun) -> None:
         timings[:] = [one for one in timings if one is not stats]
 
 
-def _play(benchmark: "BenchmarkFixture", seconds: float) -> None:
+def play(benchmark: "BenchmarkFixture", seconds: float) -> None:
     """Let pytest-benchmark record one call that took `seconds`.
 
     The cell itself runs outside the benchmarked call, because an exception inside would lose the
