@@ -88,7 +88,7 @@ def _plan(options: argparse.Namespace) -> None:
         plan.write(output)
         _say(f"wrote {output}; pytest ... --energy-plan={output} says how good it was")
     if not plan.known:
-        raise UsageError("no cell could be measured; the column `epochs from` has the reasons")
+        raise UsageError("no cell could be measured, for the reasons above")
 
 
 def _like(names: Sequence[str], journal: Path) -> "list[RunRecord]":

@@ -1,6 +1,6 @@
 """The tables of a plan: what each cell takes, the memory of each rank, and how good it was."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from energybench.energy.units import format_kwh, format_seconds
 from energybench.errors import printable
@@ -39,7 +39,7 @@ def _row(one: CellForecast, plan: MatrixForecast, own: bool) -> list[str]:
         row.append("-" if one.tolerance is None else f"{one.tolerance:g}")
     found = one.forecast
     if found is None:
-        missing = ["-", "-", one.error or "not measured", "-", "-", "-"]
+        missing = ["-", "-", "not measured", "-", "-", "-"]
         return [*row, *missing, *(["-"] if plan.price_per_kwh is not None else [])]
     energy = None if found.joules is None else plan.facility(found.joules)
     row += [
@@ -78,9 +78,11 @@ def _sizes(use: MemoryUse) -> list[str]:
 
 def plan_lines(plan: MatrixForecast) -> list[str]:
     """Return the totals of a plan, its critical path and its notes, a line each."""
+    lines = _said((one, [one.error or ""]) for one in plan.cells if one.forecast is None)
     if not plan.known:
-        return []
-    lines = [f"all {len(plan.known)} cells, one after the other: {_totals(plan)}"]
+        return lines
+    whole = "all" if len(plan.known) == len(plan.cells) else "the measured"
+    lines.append(f"{whole} {len(plan.known)} cells, one after the other: {_totals(plan)}")
     if plan.peak_bytes is not None:
         lines.append(f"largest memory of one rank: {size(plan.peak_bytes)}")
     longest = plan.longest_block
@@ -92,7 +94,7 @@ def plan_lines(plan: MatrixForecast) -> list[str]:
         )
     if plan.kwh is None:
         lines.append("no energy: no meter read the measured steps")
-    return [*lines, *_notes(plan.known), *plan.notes]
+    return [*lines, *_said((one, found.notes) for one, found in plan.known), *plan.notes]
 
 
 def _totals(plan: MatrixForecast) -> str:
@@ -107,11 +109,11 @@ def _totals(plan: MatrixForecast) -> str:
     return "; ".join(parts)
 
 
-def _notes(known: Sequence[tuple[CellForecast, Forecast]]) -> list[str]:
-    """Return each note once, with the models and methods that it is on."""
+def _said(notes: Iterable[tuple[CellForecast, Sequence[str]]]) -> list[str]:
+    """Return each note once, behind the models and methods that it is on."""
     found: dict[str, list[str]] = {}
-    for one, forecast in known:
-        for note in forecast.notes:
+    for one, texts in notes:
+        for note in texts:
             name = f"{one.cell.model} {one.cell.method}"
             if name not in found.setdefault(note, []):
                 found[note].append(name)

@@ -64,7 +64,18 @@ class Planner:
             pue=self._config.measure.pue,
             cells=cells,
             idle_s=self._config.measure.idle_s,
+            notes=self._notes(asked),
         )
+
+    def _notes(self, asked: Sequence[Asked]) -> list[str]:
+        """Say what the session does before its cells, and the plan leaves out."""
+        seeds = {cell.seed for cell, _ in asked}
+        if self._executor.facts.vary != "all" or len(seeds) < 2:
+            return []
+        return [
+            "each seed has networks of its own; pretraining those that the cache lacks is not in "
+            "the plan (energybench pretrain makes them)"
+        ]
 
     def _of_cell(
         self, cell: Cell, tolerance: float | None, prepared: Prepared, like: Sequence[RunRecord]

@@ -167,7 +167,8 @@ class _Cell:
         training, validation = _endless(run.train), _endless(run.validation)
         steps, batches = (len(self._batches(split)) for split in ("train", "validation"))
         optimizer = sgd(network, run.config)
-        kept = [value.clone() for value in network.state_dict().values()]  # the best epoch's
+        copies = 2 if run.device.type == "cpu" else 1  # the best epoch's, and on a CPU epoch 0's
+        kept = [[one.clone() for one in network.state_dict().values()] for _ in range(copies)]
 
         def train(count: int) -> float:
             few = replace(run, train=itertools.islice(training, count))

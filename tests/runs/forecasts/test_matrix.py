@@ -66,10 +66,11 @@ def test_the_table_has_a_row_per_cell_and_the_reason_of_one_without_a_forecast()
     assert "2 [1, 3]" in rows[0]
     assert "10 [4, 20]" in rows[0]
     assert "25.0 s [9.0 s, 65.0 s]" in rows[0]
-    assert "diverged" in rows[1]
+    assert "not measured" in rows[1]
     assert "4 to 20" in rows[2]
     lines = plan_lines(plan)
-    assert lines[0].startswith("all 2 cells, one after the other: 22.0 s to 3 min 10 s")
+    assert lines[0] == "a prune: diverged"
+    assert lines[1].startswith("the measured 2 cells, one after the other: 22.0 s to 3 min 10 s")
     assert "a baseline, b baseline: a note" in lines
     assert "2 MB" in memory_table(plan)
 
