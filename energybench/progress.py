@@ -11,8 +11,9 @@ from typing import Any, TextIO
 Step = Callable[[str], None]
 """Advance the bar by one and show this text behind it."""
 
-_BAR = 20
-"""Characters of a bar."""
+_BARS = (8, 20)
+"""Characters of a bar in a terminal of fewer than `_WIDE` columns, and in another one."""
+_WIDE = 110
 _LATEST = 5
 """Steps whose mean duration is the pace of a bar."""
 
@@ -113,14 +114,16 @@ class Progress:
         from rich.progress import Progress as RichProgress
 
         self._before()
+        console = Console(file=self._terminal)
+        length = _BARS[console.width >= _WIDE]
         columns = (
             TextColumn("{task.description}"),
-            BarColumn(_BAR),
+            BarColumn(length),
             MofNCompleteColumn(),
             TextColumn("{task.fields[text]}", markup=False),
         )
-        console = Console(file=self._terminal)
-        room = max(0, console.width - len(title) - _BAR - 2 * len(str(total)) - len(" / / "))
+        taken = len(title) + length + 2 * len(str(total)) + len("   /")  # "title bar 10/50 text"
+        room = max(0, console.width - taken)
         self._open = True
         try:
             with RichProgress(
