@@ -239,9 +239,7 @@ class RunConfig:
         "for networks whose training does not fit one GPU",
     )
     allow_power_limit: bool = option(
-        False,
-        "let the study of operating points change the power limit of the GPU, which is restored "
-        "at the end, also after a crash; setting it needs the permission of root",
+        False, "let the study of operating points change the GPU's power limit, and restore it"
     )
     tolerance: float = option(
         1.0,

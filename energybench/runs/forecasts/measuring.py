@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from energybench.compression.base import Compression, Judged, Score
 from energybench.compression.compose import build
@@ -20,9 +19,9 @@ from energybench.errors import EnergybenchError
 from energybench.records.forecast import MemoryUse
 from energybench.records.record import RunRecord
 from energybench.registry import BASELINE
-from energybench.runs import host_memory
 from energybench.runs.fine_tuning import FineTuning
 from energybench.runs.forecasts.cost import Cost, Costed, Effort
+from energybench.runs.forecasts.memory import MemoryWatch
 from energybench.runs.jobs import Job
 from energybench.runs.measured import Measured
 from energybench.runs.phases import Phases
@@ -188,7 +187,7 @@ class _Cell:
         share = min(1.0, self._share(step_s * steps + batch_s * batches))
         some, few = max(1, round(share * steps)), max(1, round(share * batches))
         found = _Rounds()
-        memory = _Memory(network, optimizer, run.device)
+        memory = MemoryWatch(network, optimizer, run.device)
         end = time.perf_counter() + MARGIN * session.meters.min_window_s
         with session.window() as window:
             while len(found.epochs_s) < ROUNDS or group.broadcast(time.perf_counter() < end):
@@ -233,47 +232,6 @@ class _Cell:
     def _batches(self, split: Split) -> Batches:
         cell = self._job.cell
         return self._session.batches(split, cell.model, cell.seed)
-
-
-class _Memory:
-    """The memory of this rank in the steps after its construction."""
-
-    def __init__(
-        self, network: nn.Module, optimizer: torch.optim.Optimizer, device: torch.device
-    ) -> None:
-        """Begin after the first step, which has allocated gradients and momenta."""
-        self._device = device
-        parameters = list(network.parameters())
-        self._parameters = sum(map(_own_bytes, parameters))
-        gradients = (one.grad for one in parameters if one.grad is not None)
-        self._gradients = sum(map(_own_bytes, gradients))
-        state = (value for values in optimizer.state.values() for value in values.values())
-        self._momentum = sum(_own_bytes(value) for value in state if isinstance(value, Tensor))
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
-            self._before = torch.cuda.memory_allocated(device)
-        else:
-            host_memory.forget_peak()
-            self._before = host_memory.resident_bytes()
-
-    def use(self) -> MemoryUse:
-        """Return what was used until now."""
-        cuda = self._device.type == "cuda"
-        peak = torch.cuda.max_memory_allocated(self._device) if cuda else host_memory.peak_bytes()
-        return MemoryUse(
-            parameters=self._parameters,
-            gradients=self._gradients,
-            momentum=self._momentum,
-            activations=max(0, peak - self._before),
-            peak=peak,
-        )
-
-
-def _own_bytes(tensor: Tensor) -> int:
-    """The bytes of `tensor` on this rank; of one that is divided among ranks, of its share."""
-    own = getattr(tensor, "to_local", None)
-    local: Tensor = tensor if own is None else own()
-    return local.numel() * local.element_size()
 
 
 @contextmanager

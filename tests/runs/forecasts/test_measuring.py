@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 from support.tiny_cells import Failing, tiny_run, tiny_session
 from torch import nn
 
@@ -53,15 +52,6 @@ def test_memory_has_parameters_gradients_momentum_and_the_peak(session: Session)
     (use,) = cost(session).memory
     assert use.parameters == use.gradients == use.momentum == PARAMETERS
     assert use.peak > use.activations >= 0
-
-
-def test_a_tensor_that_is_divided_among_ranks_counts_with_its_share() -> None:
-    class Divided(torch.Tensor):
-        def to_local(self) -> torch.Tensor:
-            return torch.zeros(5)
-
-    assert measuring._own_bytes(Divided(torch.zeros(10))) == 20
-    assert measuring._own_bytes(torch.zeros(10)) == 40
 
 
 class Searching(Baseline):
