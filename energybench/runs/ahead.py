@@ -41,6 +41,11 @@ class Ahead:
             if measured:
                 self._took.setdefault(cell.model, []).append(self._clock() - since)
 
+    def drop(self, cell: Cell) -> None:
+        """Note that `cell` does not run here."""
+        if cell in self._cells:
+            self._cells.remove(cell)
+
     @property
     def left_s(self) -> float | None:
         """Seconds until the last cell ends; None where the time of any cell is not known."""

@@ -57,3 +57,12 @@ def test_cells_of_the_journal_take_no_time_and_a_waiting_cell_ends_once() -> Non
     ahead.begin(STEGO)
     ahead.end(measured=True)
     assert ahead.left_s == 30.0
+
+
+def test_a_cell_that_does_not_run_here_takes_no_time() -> None:
+    ahead = Ahead([BASELINE, STEGO], Clock(), lambda: NOON)
+    ahead.forecasts = {BASELINE: planned(6.0)}
+    assert ahead.left_s is None
+    ahead.drop(STEGO)
+    ahead.drop(OTHER)
+    assert ahead.left_s == 60.0

@@ -3,7 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,14 +62,20 @@ def add_command(commands: "argparse._SubParsersAction[Any]") -> argparse.Argumen
 
 
 def _amount(text: str) -> float:
-    number = float(text)
-    if not 0 <= number <= 1e6:
-        raise argparse.ArgumentTypeError(f"{text} is not a number from 0 to 1,000,000")
-    return number
+    with suppress(ValueError):
+        number = float(text)
+        if 0 <= number <= 1e6:
+            return number
+    raise argparse.ArgumentTypeError(f"{text} is not a number from 0 to 1,000,000")
 
 
 def _plan(options: argparse.Namespace) -> None:
-    output = output_path(options.output, JSON) if options.output else None
+    from energybench.app.plugin.torchrun import rank
+
+    runs = [Path(name) for name in options.like]
+    output = output_path(options.output, JSON, runs) if options.output else None
+    if rank() is not None:
+        raise UsageError("plan in one process, without torchrun; --energy-world-size starts ranks")
     collected = collect(options.arguments, "plan", _OF_A_CLUSTER)
     like = _like(options.like, Path(collected.options.journal))
 

@@ -106,6 +106,8 @@ def _cell_runner(
             follows = baseline_follows(request.node)
             result = run.result(cell, tolerance, budget, baseline_follows=follows)
         except EnergybenchError as error:
+            if state.ahead is not None:
+                state.ahead.end(measured=False)
             pytest.fail(str(error), pytrace=False)
         if state.ahead is not None:
             state.ahead.end(measured=result.entry is None)

@@ -126,6 +126,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if reason is not None:
         from energybench.records.event import SKIPPED
 
+        ahead = item.config.stash[RUN].ahead
+        if ahead is not None:
+            ahead.drop(cell)
+
         run.keeper.note(SKIPPED, cell, reason)
         pytest.skip(reason)
 

@@ -37,6 +37,7 @@ def test_a_plan_is_kept_by_the_records_and_judged_afterwards(session: pytest.Pyt
         (("--", "-k", "nothing"), "pytest finds no cell to plan: "),
         (("--", "--energy-pue=0"), "--energy-pue is 0"),
         (("-o", "plan.txt", "--"), "plan.txt does not end in .json"),
+        (("--price", "much", "--"), "much is not a number from 0 to 1,000,000"),
     ],
 )
 def test_bad_input_is_one_line(session: pytest.Pytester, asked: tuple[str, ...], says: str) -> None:
