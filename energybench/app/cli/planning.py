@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from energybench.app.cli.arguments import terminal_width
 from energybench.app.cli.collecting import Collected, collect
 from energybench.app.cli.output import JSON, output_path
 from energybench.errors import UsageError, printable
@@ -85,7 +86,7 @@ def _plan(options: argparse.Namespace) -> None:
     effort = Effort(options.seconds, options.search)
     plan = _measured(collected, options, effort, like)
     plan = replace(plan, price_per_kwh=options.price)
-    print(plan_table(plan))
+    print(plan_table(plan, terminal_width()))
     if plan.known:
         print(f"\nmemory per rank\n{memory_table(plan)}\n")
     for line in plan_lines(plan):

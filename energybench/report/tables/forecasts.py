@@ -16,13 +16,20 @@ from energybench.report.forecast_quality import (
 )
 from energybench.report.quoting import text_table
 from energybench.report.sections import Section
+from energybench.report.tables.fitted import fitted, said
 from energybench.report.tables.matrix_rows import Table
 from energybench.report.text import number, size
 from energybench.runs.forecasts.matrix import CellForecast, MatrixForecast
 
+_LEAST = ("epochs from", "memory", "epochs", "s/epoch")
+"""Columns of a plan that a narrow terminal can do without, the least important first."""
 
-def plan_table(plan: MatrixForecast) -> str:
-    """Return a table as text with one row per cell, in the order of the run."""
+
+def plan_table(plan: MatrixForecast, width: int | None = None) -> str:
+    """Return a table as text with one row per cell, in the order of the run.
+
+    It has no more than `width` characters a line where it can do with fewer columns.
+    """
     own = any(one.tolerance is not None for one in plan.cells)
     headers = ["model", "method", "seed", *(["tolerance"] if own else [])]
     headers += ["s/epoch", "epochs", "epochs from", "time", "energy", "memory"]
@@ -30,7 +37,8 @@ def plan_table(plan: MatrixForecast) -> str:
     rows = [_row(one, plan, own) for one in plan.cells]
     sides = ["left", "left", *["right"] * (len(headers) - 2)]
     sides[headers.index("epochs from")] = "left"
-    return text_table(rows, headers, sides=sides)
+    text, left_out = fitted(headers, rows, sides, "simple", width, _LEAST)
+    return "\n".join([text, *said(left_out, width)])
 
 
 def _row(one: CellForecast, plan: MatrixForecast, own: bool) -> list[str]:

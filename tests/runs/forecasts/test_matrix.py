@@ -75,6 +75,13 @@ def test_the_table_has_a_row_per_cell_and_the_reason_of_one_without_a_forecast()
     assert "2 MB" in memory_table(plan)
 
 
+def test_a_narrow_terminal_keeps_time_and_energy() -> None:
+    *lines, last = plan_table(matrix(forecast(1.0)), width=80).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert last.startswith("left out, to fit 80 columns: epochs from")
+    assert {"time", "energy"} <= set(lines[0].split())
+
+
 def test_memory_of_several_ranks_is_a_row_each() -> None:
     shared = replace(forecast(1.0), memory=[USE, replace(USE, activations=9_000)])
     head, _, *rows = memory_table(matrix(shared)).splitlines()
