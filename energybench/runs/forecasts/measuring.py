@@ -39,8 +39,6 @@ from energybench.workloads.base import Batch, Batches, Split, Weights
 
 ROUNDS = 5
 """Rounds of training steps and validation batches; each gives the seconds of an epoch."""
-_FIRST_STEPS = 2
-"""Steps before the rounds: the first allocates gradients and momenta, the second is timed."""
 
 _BUSY = "other programs used the machine while it was measured; on a quiet one it takes less"
 
@@ -180,9 +178,9 @@ class _Cell:
                     lambda: evaluate(network, run.task, few, run.device, run.precision, group)
                 )
 
-        train(1)
+        train(1)  # allocates gradients and momenta
         judge(1)
-        own = train(_FIRST_STEPS - 1), judge(1)
+        own = train(1), judge(1)
         step_s, batch_s = (max(every) for every in zip(*group.all_gather(own), strict=True))
         share = min(1.0, self._share(step_s * steps + batch_s * batches))
         some, few = max(1, round(share * steps)), max(1, round(share * batches))
@@ -249,9 +247,17 @@ def _trainable(
 
 
 def _endless(batches: Iterable[Batch]) -> Iterator[Batch]:
-    """Give one epoch after the other: rounds pay for the start of an epoch as often as it is."""
+    """Give one epoch after the other: rounds pay for the start of an epoch as often as it is.
+
+    A rank may have no batch of a small split.
+    """
     while True:
-        yield from batches
+        served = 0
+        for batch in batches:
+            yield batch
+            served += 1
+        if not served:
+            return
 
 
 def _limited(score: Score, seconds: float, session: Session) -> Score:

@@ -54,6 +54,12 @@ def test_memory_has_parameters_gradients_momentum_and_the_peak(session: Session)
     assert use.peak > use.activations >= 0
 
 
+def test_epochs_follow_each_other_and_a_rank_without_a_batch_does_not_wait_for_one() -> None:
+    endless = measuring._endless([1, 2, 3])
+    assert [next(endless) for _ in range(7)] == [1, 2, 3, 1, 2, 3, 1]
+    assert list(measuring._endless([])) == []
+
+
 class Searching(Baseline):
     """Judges the network as often as it may."""
 
