@@ -162,7 +162,7 @@ class _Cell:
         """Train and evaluate in rounds within one energy window, and watch the memory."""
         session, group = self._session, self._session.group
         training, validation = _endless(run.train), _endless(run.validation)
-        steps, batches = (len(self._batches(split)) for split in ("train", "validation"))
+        steps, batches = (self._whole_batches(split) for split in ("train", "validation"))
         optimizer = sgd(network, run.config)
         copies = 2 if run.device.type == "cpu" else 1  # the best epoch's, and on a CPU epoch 0's
         kept = [[one.clone() for one in network.state_dict().values()] for _ in range(copies)]
@@ -182,8 +182,10 @@ class _Cell:
         judge(1)
         own = train(1), judge(1)
         step_s, batch_s = (max(every) for every in zip(*group.all_gather(own), strict=True))
-        share = min(1.0, self._share(step_s * steps + batch_s * batches))
-        some, few = max(1, round(share * steps)), max(1, round(share * batches))
+        share = self._share(step_s * steps + batch_s * batches)
+        if share >= 1:  # whole epochs, the last batch as small as it is
+            steps, batches = (len(self._batches(split)) for split in ("train", "validation"))
+        some, few = (max(1, round(min(1.0, share) * count)) for count in (steps, batches))
         found = _Rounds()
         memory = MemoryWatch(network, optimizer, run.device)
         end = time.perf_counter() + MARGIN * session.meters.min_window_s
@@ -223,9 +225,17 @@ class _Cell:
         once = sum(reading.duration_s for reading in phases.values()) + phases["load"].duration_s
         cell = self._job.cell
         unchanged = cell == cell.reference and not self._session.config.recalibrate_bn
-        validation, test = (len(self._batches(split)) for split in ("validation", "test"))
+        validation, test = (self._whole_batches(split) for split in ("validation", "test"))
         judged = (1 if unchanged else 2) * validation + 2 * test + 1
         return once + WARM_UP_STEPS * found.step_s + judged * found.validation_batch_s
+
+    def _whole_batches(self, split: Split) -> float:
+        """The batches of an epoch, a smaller last one as the part that it is."""
+        session, cell = self._session, self._job.cell
+        train = split == "train"
+        size = session.config.finetune.batch_size if train else session.evaluation_batch_size
+        items = len(session.task(cell.model).batches(split, 1, cell.seed))
+        return min(float(len(self._batches(split))), items / size)
 
     def _batches(self, split: Split) -> Batches:
         cell = self._job.cell
