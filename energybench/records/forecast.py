@@ -77,6 +77,9 @@ class Forecast:
     """What the forecast leaves out, or measured of another network."""
     energy_source: str = "none"
     """How `watts` were read: the distinct sources, joined by "+"."""
+    cpu_s_per_epoch: float | None = None
+    """CPU seconds of the measured processes per epoch, which other programs hardly change; None
+    where they are not known."""
 
     @property
     def finetune_s(self) -> Range:

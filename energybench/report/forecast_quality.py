@@ -37,6 +37,14 @@ class Outcome:
         return _error(seconds * watts, fmean(known))
 
     @property
+    def cpu_error(self) -> float | None:
+        """The same of the CPU time per epoch of a cell on a CPU, whoever else used the machine."""
+        used = [epoch.cpu.own_s for epoch in self.record.epochs if epoch.cpu is not None]
+        if self.record.protocol.device != "cpu" or len(used) < len(self.record.epochs):
+            return None
+        return _error(self.forecast.cpu_s_per_epoch, median(used))
+
+    @property
     def epochs_inside(self) -> bool:
         """Whether as many epochs were trained as the forecast's interval says."""
         return self.forecast.epochs.holds(len(self.record.epochs))
@@ -89,6 +97,7 @@ def quality_line(found: Sequence[Outcome]) -> str | None:
         return None
     parts = [
         _errors("seconds per epoch", [(one, one.seconds_error) for one in found]),
+        _errors("CPU time per epoch", [(one, one.cpu_error) for one in found]),
         _errors("energy per epoch", [(one, one.energy_error) for one in found]),
     ]
     inside = sum(one.epochs_inside for one in found)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from support.saved_runs import cell, failed, save
 
+from energybench.energy.readings import CpuUse
 from energybench.records.forecast import Forecast, Range
 from energybench.records.record import RunRecord
 from energybench.records.saved import read_runs
@@ -43,6 +44,17 @@ def test_energy_that_nobody_measured_is_left_out() -> None:
     assert line is not None
     assert "energy" not in line
     assert "off by +10.0 %" in line
+
+
+def test_cpu_time_is_compared_where_both_are_known() -> None:
+    used = [replace(one, cpu=CpuUse(0.4, 1.0, 0.0, 2.0)) for one in RECORDS[0].epochs]
+    assert RECORDS[0].forecast is not None
+    forecast = replace(RECORDS[0].forecast, cpu_s_per_epoch=0.5)
+    (found,) = outcomes([replace(RECORDS[0], epochs=used, forecast=forecast)])
+    assert round(found.cpu_error or 0.0, 3) == 0.25
+    assert "CPU time per epoch off by +25.0 %" in (quality_line([found]) or "")
+    (unknown,) = outcomes([replace(RECORDS[0], forecast=forecast)])
+    assert unknown.cpu_error is None
 
 
 def test_failed_and_unplanned_cells_have_no_outcome() -> None:

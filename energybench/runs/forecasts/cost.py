@@ -23,6 +23,8 @@ class Cost:
     notes: list[str] = field(default_factory=list)
     """What was left out, or measured of another network."""
     energy_source: str = "none"
+    cpu_s_per_epoch: float | None = None
+    """CPU seconds of all ranks per epoch; None where they are not known."""
 
 
 @dataclass(frozen=True)

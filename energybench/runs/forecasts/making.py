@@ -113,6 +113,7 @@ def forecast_of(cost: Cost, epochs: Range, epochs_from: str) -> Forecast:
         memory=list(cost.memory),
         notes=list(cost.notes),
         energy_source=cost.energy_source,
+        cpu_s_per_epoch=cost.cpu_s_per_epoch,
     )
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from statistics import fmean
 
 from torch import nn
 
@@ -123,6 +124,7 @@ class _Cell:
             memory=[memory for _, memory in everyone if memory is not None],
             notes=self._notes,
             energy_source="+".join(sorted(set(reading.sources.values()))) or "none",
+            cpu_s_per_epoch=_cpu_s(reading, fmean(rounds)),
         )
 
     def _compressed(self, weights: Weights) -> tuple[nn.Module, Compression]:
@@ -240,6 +242,13 @@ class _Cell:
     def _batches(self, split: Split) -> Batches:
         cell = self._job.cell
         return self._session.batches(split, cell.model, cell.seed)
+
+
+def _cpu_s(reading: EnergyReading, epoch_s: float) -> float | None:
+    """The CPU seconds of an epoch of `epoch_s` seconds, at the rate of the whole window."""
+    if reading.cpu is None or reading.duration_s <= 0:
+        return None
+    return epoch_s * reading.cpu.own_s / reading.duration_s
 
 
 @contextmanager
