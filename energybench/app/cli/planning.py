@@ -28,7 +28,7 @@ _OF_A_CLUSTER = {
 
 def add_command(commands: "argparse._SubParsersAction[Any]") -> argparse.ArgumentParser:
     """Add `plan` to the commands."""
-    plan = commands.add_parser(
+    plan: argparse.ArgumentParser = commands.add_parser(
         "plan",
         help="say what a matrix takes here: time, energy, memory, price",
         usage="energybench plan [OPTIONS] -- PYTEST-ARGUMENTS",
