@@ -19,10 +19,23 @@ ON_REQUEST = (
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Declare the size of what is measured step by step."""
+    """Declare the size of what is measured step by step, and the points of a study."""
     group = parser.getgroup("single steps")
     group.addoption("--step-batch", type=int, help="images per step (default: the benchmark's own)")
     group.addoption("--step-window", type=float, help="least seconds of an energy window")
+    points = parser.getgroup("operating points")
+    for name, text in (
+        ("batches", "batch sizes of the points"),
+        ("precisions", "arithmetics of the points: fp32, tf32, bf16"),
+        ("limits", "power limits of the points: own, 250W, or 80%% of the GPU's default"),
+    ):
+        points.addoption(
+            f"--point-{name}", type=_listed, metavar="X", help=f"{text}, comma-separated"
+        )
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 @dataclass(frozen=True)

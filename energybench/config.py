@@ -282,6 +282,9 @@ class RunConfig:
         "divide weights, gradients and momenta among the ranks while they train (PyTorch's FSDP2), "
         "for networks whose training does not fit one GPU",
     )
+    allow_power_limit: bool = option(
+        False, "let the study of operating points change the GPU's power limit, and restore it"
+    )
     tolerance: float = option(
         1.0,
         "largest drop against the baseline, in the unit of the metric: percentage points of "

@@ -60,6 +60,11 @@ class Options:
         "whose 95 % interval is beyond it; the rest is reported as undecided",
         choices=GATES,
     )
+    plan: str | None = option(
+        None,
+        "plan that `energybench plan -o FILE.json` made: records keep the forecast of their cell, "
+        "and the summary says how good it was",
+    )
     no_wait: bool = option(
         False, "fail at once while another measurement runs on this machine, instead of waiting"
     )

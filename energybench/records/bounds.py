@@ -65,12 +65,12 @@ def check_record(record: "RunRecord") -> None:
 _RATES = (
     *("seconds_per_step", "bytes_per_step", "seconds_per_1000_images", "images_per_s"),
     *("ceiling_flops_per_s", "ceiling_bytes_per_s", "seconds_per_answer"),
-    *("prefill_seconds_per_1000_tokens", "decode_seconds_per_1000_tokens"),
+    *("prefill_seconds_per_1000_tokens", "decode_seconds_per_1000_tokens", "seconds"),
 )
 """Fields of studies that others are divided by."""
 _ENERGIES = (
     *("joules_per_step", "joules_per_1000_images", "joules_per_image", "joules_per_answer"),
-    *("prefill_joules_per_1000_tokens", "decode_joules_per_1000_tokens"),
+    *("prefill_joules_per_1000_tokens", "decode_joules_per_1000_tokens", "joules"),
 )
 
 

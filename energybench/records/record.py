@@ -22,6 +22,7 @@ from energybench.records.attempt import Attempt
 from energybench.records.bounds import check_record
 from energybench.records.compression_report import CompressionReport
 from energybench.records.epoch import EpochRecord
+from energybench.records.forecast import Forecast
 from energybench.records.inputs import Dataset, Weights
 from energybench.records.metric import ACCURACY, Metric
 from energybench.records.migrations import MIGRATIONS
@@ -43,6 +44,7 @@ __all__ = [
     "Dataset",
     "EpochRecord",
     "Evaluation",
+    "Forecast",
     "Placement",
     "Protocol",
     "RunRecord",
@@ -142,6 +144,8 @@ class RunRecord:
     """Where several ranks ran the cell together; None for one process."""
     script: Script | None = None
     """What a script says of itself; None of a cell."""
+    forecast: Forecast | None = None
+    """What `energybench plan` expected of the cell; None where no plan was given."""
     schema_version: int = SCHEMA_VERSION
 
     @cached_property

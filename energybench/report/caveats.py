@@ -141,7 +141,10 @@ def _of_studies(section: Section) -> list[str]:
         return []
     lines = []
     if any(one.estimated for one in studies):
-        lines.append("estimated: joules of steps and answers are a formula of load and time")
+        lines.append(
+            "estimated: joules of steps, answers and operating points are a formula of load and "
+            "time"
+        )
     if section.intensities:
         lines.append("estimated: bytes per step, as if no cache held anything")
     lines += [
@@ -151,7 +154,7 @@ def _of_studies(section: Section) -> list[str]:
         if one.held is False
     ]
     flags = sorted({flag for one in studies for flag in one.flags})
-    lines += [f"{flag.replace('_', ' ')}: in steps or answers" for flag in flags]
+    lines += [f"{flag.replace('_', ' ')}: in steps, answers or operating points" for flag in flags]
     return [*lines, *_disagreeing(section)]
 
 

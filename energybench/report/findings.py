@@ -13,6 +13,7 @@ from energybench.report.figures.study_curves import (
     equalized,
 )
 from energybench.report.headline import change, clause, listed
+from energybench.report.operating_points import operating_finding
 from energybench.report.savings import CONTROL, Saving, energy_ratios
 from energybench.report.scores import mean_drop
 from energybench.report.sections import Section
@@ -164,6 +165,10 @@ def _roofline(section: Section) -> list[str]:
     return lines
 
 
+def _operating(section: Section) -> list[str]:
+    return operating_finding(section.operating_points)
+
+
 _FINDINGS: dict[str, Callable[[Section], list[str]]] = {
     "tolerance": _tolerance,
     "compositions": _compositions,
@@ -172,4 +177,5 @@ _FINDINGS: dict[str, Callable[[Section], list[str]]] = {
     "roofline": _roofline,
     "inference": inference_finding,
     "generation": generation_finding,
+    "operating-point": _operating,
 }

@@ -23,6 +23,8 @@ def headline(section: Section) -> str:
         return _of_checks(section)
     if not section.rows and section.studies:
         text = "What single steps and answers cost, without any fine-tuning."
+        if section.operating_points:
+            text = "What a fine-tuning costs by batch size, arithmetic and power limit."
         return f"{text} {_ESTIMATE}" if section.estimated else text
     if not savings and section.rows and all(one.script for one in section.finished):
         text = "What scripts took. None has a baseline beside it, so no saving is known."

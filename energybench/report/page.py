@@ -21,6 +21,7 @@ from energybench.report.tables.answers import generation_tables, paid_back_table
 from energybench.report.tables.before_after import before_after_table
 from energybench.report.tables.bits_or_arithmetic import arithmetic_table
 from energybench.report.tables.compared import comparison_rows
+from energybench.report.tables.forecasts import outcome_table
 from energybench.report.tables.laid_out import lay_out
 from energybench.report.tables.matrix_rows import (
     Table,
@@ -168,6 +169,7 @@ def _tables(section: Section) -> list[tuple[str, Table]]:
         ("Tokens", token_table(section)),
         ("Before and after fine-tuning", before_after_table(section)),
         ("The method's gain or the arithmetic's", arithmetic_table(section)),
+        ("The plan and what came", outcome_table(section)),
     ]
     own = [(title, table) for title, table in found if table.rows]
     answers = [*generation_tables(section), *paid_back_tables(section)]

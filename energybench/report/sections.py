@@ -13,6 +13,7 @@ from energybench.records.studies import (
     Generation,
     Inference,
     Intensity,
+    OperatingPoint,
     Study,
     Throughput,
     read_studies,
@@ -126,6 +127,11 @@ class Section:
     def checks(self) -> list[Check]:
         """The questions that the machine was asked beside its cells and studies."""
         return [one for one in self.studies if isinstance(one, Check)]
+
+    @property
+    def operating_points(self) -> list[OperatingPoint]:
+        """The fine-tunings at several batch sizes, arithmetics and power limits."""
+        return [one for one in self.studies if isinstance(one, OperatingPoint)]
 
     @property
     def finished(self) -> list[RunRecord]:

@@ -1,21 +1,16 @@
 """The largest batch that fits the device's memory, found before any measurement."""
 
-import ctypes
 import gc
 import itertools
-import sys
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
-from typing import Any
 
-import psutil
 import torch
 
 from energybench.compression.base import Baseline
 from energybench.errors import CellError
+from energybench.runs import host_memory
 from energybench.runs.session import Session
 from energybench.training.evaluate import evaluate, evaluated_at_once
 from energybench.training.failures import is_out_of_memory
@@ -33,9 +28,6 @@ SPARE_COPIES = 2
 A CPU's memory also holds those of epoch 0, see `runs.epoch_zero`."""
 STEPS = 2
 """Training steps per trial; the first one allocates the optimizer's buffers."""
-
-_CGROUP = Path("/sys/fs/cgroup")
-_PROCESS = Path("/proc/self")
 
 
 def largest_batch(session: Session, model: str) -> int:
@@ -128,61 +120,17 @@ class _HostMemory:
     """
 
     def __init__(self) -> None:
-        _return_free_memory()
-        self._available = _available_bytes()
-        self._before = psutil.Process().memory_info().rss
+        host_memory.give_back()
+        self._available = host_memory.available_bytes()
+        self._before = host_memory.resident_bytes()
         self._taken = 0
 
     def fits(self, trial: Callable[[], None]) -> bool:
         """Run `trial` if twice the memory of the previous one is within `SHARE`."""
         if 2 * self._taken > SHARE * self._available:
             return False
-        _forget_peak()
+        host_memory.forget_peak()
         if not _has_room(trial):
             return False
-        self._taken = max(_peak_bytes() - self._before, 0)
+        self._taken = max(host_memory.peak_bytes() - self._before, 0)
         return self._taken <= SHARE * self._available
-
-
-def _available_bytes() -> int:
-    """Return the bytes that this process can still take, in the machine and its control group."""
-    free = [psutil.virtual_memory().available]
-    with suppress(OSError, ValueError):  # no control group, or no limit ("max")
-        limit = int((_CGROUP / "memory.max").read_text())
-        free.append(limit - int((_CGROUP / "memory.current").read_text()))
-    return min(free)
-
-
-def _return_free_memory() -> None:
-    """Return the allocator's freed memory to the system, so that a batch shows in the peak."""
-    with suppress(AttributeError, TypeError):  # the C library is not glibc
-        ctypes.CDLL(None).malloc_trim(0)
-
-
-def _forget_peak() -> None:
-    _return_free_memory()
-    with suppress(OSError):  # not Linux
-        (_PROCESS / "clear_refs").write_text("5")
-
-
-def _peak_bytes() -> int:
-    """Return the largest resident size since `_forget_peak`, in bytes.
-
-    Systems other than Linux tell the largest since the process started, which is no less.
-    """
-    try:
-        lines = (_PROCESS / "status").read_text().splitlines()
-    except OSError:
-        return _largest_ever()
-    (peak,) = (line.split()[1] for line in lines if line.startswith("VmHWM:"))
-    return int(peak) * 1024
-
-
-def _largest_ever() -> int:
-    try:
-        import resource
-    except ImportError:  # Windows
-        usage: Any = psutil.Process().memory_info()
-        return int(usage.peak_wset)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

@@ -73,7 +73,13 @@ class _RunningCell:
             job, session, self.measured, self.phases, self.resuming, self.record
         )
         self._context = Context(
-            job.cell, job.config, facts, prepared.dataset, session.idle_watts, session.carbon
+            job.cell,
+            job.config,
+            facts,
+            prepared.dataset,
+            session.idle_watts,
+            session.carbon,
+            job.forecast,
         )
 
     def attempt(self) -> BaseException | None:

@@ -86,6 +86,25 @@ class Prepared:
     """Reason why no cell of the model can run; None if cells can run."""
 
 
+def cell_config(
+    config: RunConfig,
+    prepared: Prepared,
+    tolerance: float | None = None,
+    budget: str | None = None,
+) -> RunConfig:
+    """Return the configuration of one cell: with its own tolerance and budget, and a batch size.
+
+    The batch size is the largest that fits, where `config` asks for it.
+    """
+    finetune = config.finetune
+    if budget is not None:
+        finetune = replace(finetune, budget=budget)
+    if config.largest_batch and prepared.batch_size is not None:
+        finetune = replace(finetune, batch_size=prepared.batch_size)
+    config = replace(config, finetune=finetune, largest_batch=False)
+    return config if tolerance is None else replace(config, tolerance=tolerance)
+
+
 def cell_key(cell: Cell, config: RunConfig, facts: Facts, prepared: Prepared) -> str:
     """Return the cache key of a cell's result: 16 hexadecimal digits.
 

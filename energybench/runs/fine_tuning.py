@@ -84,8 +84,10 @@ class FineTuning:
         cell, measured = self._job.cell, self._measured
         epochs = self._equal_epochs()
         most = epochs or self._session.config.finetune.max_epochs
+        forecast, title = self._job.forecast, f"{cell.model} {cell.method}"
+        likely = None if forecast is None or epochs else forecast.epochs.likely
         with (
-            self._session.progress.bar(f"{cell.model} {cell.method}", most) as step,
+            self._session.progress.bar(title, most, likely, at_most=epochs is None) as step,
             ExitStack() as phase,
         ):
 

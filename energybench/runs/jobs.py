@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from energybench.config import Cell, RunConfig
+from energybench.records.forecast import Forecast
 from energybench.records.record import RunRecord, from_json
 from energybench.records.schema import read_versioned
 
@@ -33,6 +34,8 @@ class Job:
     """Folder for a checkpoint after each epoch; None saves none."""
     resume: bool = False
     """Whether to continue from a checkpoint in `checkpoints`; if False, an old one is deleted."""
+    forecast: Forecast | None = None
+    """What was expected of the cell, for its record; None where nobody planned it."""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain dicts, lists and numbers for `json.dump`."""
@@ -73,6 +76,7 @@ class _JobData:
     checkpoints: str | None
     resume: bool
     schema_version: int
+    forecast: Forecast | None = None
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,15 @@ def job_from_json(data: Any) -> Job:
     reference = None
     if found.reference is not None:
         reference = _reference(found.reference)
-    return Job(found.cell, found.config, found.key, reference, found.checkpoints, found.resume)
+    return Job(
+        found.cell,
+        found.config,
+        found.key,
+        reference,
+        found.checkpoints,
+        found.resume,
+        found.forecast,
+    )
 
 
 def outcome_from_json(data: Any) -> Outcome:

@@ -17,6 +17,7 @@ from energybench.records.record import (
     CompressionReport,
     Dataset,
     EpochRecord,
+    Forecast,
     RunRecord,
     Start,
     TestResult,
@@ -79,6 +80,7 @@ class Context:
     dataset: Dataset
     idle_watts: Mapping[str, float] = field(default_factory=dict)
     carbon: Grid | None = None
+    forecast: Forecast | None = None
 
 
 def record_of(context: Context, measured: Measured, reference: Reference | None) -> RunRecord:
@@ -116,6 +118,7 @@ def record_of(context: Context, measured: Measured, reference: Reference | None)
         embodied_g_per_hour=context.config.measure.embodied_g_per_hour,
         trace=measured.trace,
         placement=context.facts.placement,
+        forecast=context.forecast,
     )
     own = cell == cell.reference
     record = with_grid(_with_epoch_flags(_with_data_flag(record)), context.carbon)

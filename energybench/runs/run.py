@@ -1,6 +1,6 @@
 """One run of a matrix: plan jobs, look into journal and cache, and keep every outcome."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,12 @@ from energybench.compression.compose import build
 from energybench.config import Cell, RunConfig
 from energybench.energy.readings import Preparation
 from energybench.records.event import STARTED
+from energybench.records.forecast import Forecast
 from energybench.records.keeper import Keeper
 from energybench.records.record import RunRecord
 from energybench.runs.attempts import Attempts
 from energybench.runs.executors.base import Agreeing, Executor
-from energybench.runs.facts import Prepared, baseline_file, cell_key
+from energybench.runs.facts import Prepared, baseline_file, cell_config, cell_key
 from energybench.runs.jobs import Job, Outcome, Reference
 from energybench.runs.matrix import needs
 from energybench.runs.measured import Context, Measured, compared, record_of
@@ -45,16 +46,19 @@ class Run:
         writes: bool = True,
         say: Callable[[str], None] = lambda line: None,
         any_of_kind: bool = False,
+        forecasts: Mapping[str, Forecast] | None = None,
     ) -> None:
         """Take the run's parts; `writes` is False on launched ranks other than the first.
 
         `say` is called with a line on every wait for a quiet machine and every further attempt.
+        `forecasts` are by the keys of their cells, whose records keep them.
         """
         self.config = config
         self.executor = executor
         self.keeper = keeper
         self._facts = executor.facts.of_kind() if any_of_kind else executor.facts
         self._unclaimed: dict[str, Result] = {}
+        self._forecasts = forecasts or {}
         self._resume = resume
         self._checkpoints = checkpoints
         self._writes = writes
@@ -91,6 +95,11 @@ class Run:
         found = self.executor.prepare(models)
         self._prepared.update({prepared.model: prepared for prepared in found})
         return found
+
+    def forecast(self, cell: Cell) -> Forecast | None:
+        """Return what was expected of `cell` with the run's own options; None where nothing was."""
+        prepared, config = self._configured(cell.model, None, None)
+        return self._forecasts.get(cell_key(cell, config, self._facts, prepared))
 
     def why_not(self, cell: Cell) -> str | None:
         """Say why this run's device cannot run `cell`; None if it can."""
@@ -144,14 +153,8 @@ class Run:
     ) -> tuple[Prepared, RunConfig]:
         if model not in self._prepared:
             self.prepare([model])
-        prepared, config = self._prepared[model], self.config
-        finetune = config.finetune
-        if budget is not None:
-            finetune = replace(finetune, budget=budget)
-        if config.largest_batch and prepared.batch_size is not None:
-            finetune = replace(finetune, batch_size=prepared.batch_size)
-        config = replace(config, finetune=finetune, largest_batch=False)
-        return prepared, config if tolerance is None else replace(config, tolerance=tolerance)
+        prepared = self._prepared[model]
+        return prepared, cell_config(self.config, prepared, tolerance, budget)
 
     def _resumed(self, cell: Cell, key: str) -> Result | None:
         """Return the journal's result of `cell` if this run resumes and the journal has one."""
@@ -212,7 +215,8 @@ class Run:
     ) -> Outcome:
         self.keeper.note(STARTED, cell)
         folder = None if self._checkpoints is None else str(self._checkpoints)
-        job = Job(cell, config, key, reference, folder, self._resume)
+        forecast = self._forecasts.get(key)
+        job = Job(cell, config, key, reference, folder, self._resume, forecast)
         outcome = self._attempts.run(lambda: self.executor.submit(job).result())
         for line in outcome.complaints:
             self.keeper.complain(line)

@@ -25,7 +25,7 @@ def finetune(model: nn.Module, compression: Compression, run: Finetuning) -> lis
     step where `run.shard` divides them.
     """
     if run.shard:
-        _require_free(compression)
+        require_free(compression)
         with run.group.sharded(model) as parts:
             return _finetune(parts, compression, run)
     with run.group.data_parallel(model) as network:
@@ -83,7 +83,7 @@ def _one_epoch(
     )
 
 
-def _require_free(compression: Compression) -> None:
+def require_free(compression: Compression) -> None:
     """Raise `CellError` unless training is free: what holds weights needs them whole."""
     if not trains_freely(compression):
         raise CellError(

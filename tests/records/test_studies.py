@@ -9,6 +9,7 @@ from support.saved_runs import cell, save
 
 from energybench.app.cli.main import main
 from energybench.errors import UsageError
+from energybench.records.metric import ACCURACY
 from energybench.records.saved import read_runs
 from energybench.records.studies import (
     KEY,
@@ -16,6 +17,7 @@ from energybench.records.studies import (
     Inference,
     InferencePoint,
     Intensity,
+    OperatingPoint,
     Throughput,
     read_studies,
     to_extra_info,
@@ -68,6 +70,24 @@ def throughput(**changes: Any) -> Throughput:
     return Throughput(**(fields | changes))
 
 
+def point(**changes: Any) -> OperatingPoint:
+    fields: dict[str, Any] = {
+        "model": "resnet18",
+        "method": "baseline",
+        "seed": 0,
+        "batch_size": 64,
+        "precision": "fp32",
+        "power_limit_w": None,
+        "device_name": "a processor",
+        "epochs": 10,
+        "seconds": 20.0,
+        "joules": 400.0,
+        "metric": ACCURACY,
+        "value": 0.95,
+    }
+    return OperatingPoint(**(fields | changes))
+
+
 def check(name: str = "Zeus over energybench", **changes: Any) -> Check:
     fields: dict[str, Any] = {"found": "1.002", "expected": "0.99 to 1.01", "held": True}
     return Check(name, "a processor", **(fields | changes))
@@ -106,9 +126,11 @@ def test_derived_figures() -> None:
 def test_there_and_back_through_json() -> None:
     written = [to_extra_info(intensity()), {"other": 1}, to_extra_info(inference(joules=None))]
     written += [to_extra_info(throughput()), to_extra_info(check(figures={"joules": None}))]
+    written.append(to_extra_info(point(power_limit_w=250.0, joules=None)))
     found = read_studies(json.loads(json.dumps(written)))
     asked = check(figures={"joules": None})
-    assert found == [intensity(), inference(joules=None), throughput(), asked]
+    limited = point(power_limit_w=250.0, joules=None)
+    assert found == [intensity(), inference(joules=None), throughput(), asked, limited]
 
 
 @pytest.mark.parametrize(
@@ -123,6 +145,8 @@ def test_there_and_back_through_json() -> None:
         (asdict(intensity()) | {"bytes_per_step": 1e300}, "bytes_per_step is larger than any"),
         (asdict(intensity()) | {"joules_per_step": -1.0}, "joules_per_step is -1.0, not a number"),
         (asdict(throughput()) | {"ceiling_flops_per_s": True}, "ceiling_flops_per_s: Input should"),
+        (asdict(point()) | {"seconds": 0.0}, "seconds is 0.0, not a number above 0"),
+        (asdict(point()) | {"joules": -1.0}, "joules is -1.0, not a number"),
         (asdict(inference()) | {"points": [asdict(InferencePoint(1, 0.0, 1.0))]}, "is 0.0, not"),
     ],
 )

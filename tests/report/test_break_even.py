@@ -253,4 +253,4 @@ def test_disturbed_answers_are_told(tmp_path: Path, capsys: pytest.CaptureFixtur
         "- noise in answers: prefill and decoding apart took 0.50 times as much as together "
         "(resnet18 prune seed 0 at batch 16)" in text
     )
-    assert "contaminated: in steps or answers" in text
+    assert "contaminated: in steps, answers or operating points" in text

@@ -1,10 +1,8 @@
 """The largest batch that fits."""
 
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -13,16 +11,13 @@ from support.tiny_cells import tiny_run, tiny_session
 
 from energybench.config import Cell
 from energybench.errors import CellError
-from energybench.runs import batch_size
+from energybench.runs import batch_size, host_memory
 from energybench.runs.batch_size import largest_batch
 from energybench.runs.session import Session
 from energybench.workloads.images.weights.lookup import PretrainedModel
 
 MIB = 1 << 20
 NEVER = 1 << 30
-ON_LINUX = pytest.mark.skipif(
-    not hasattr(os, "fdatasync"), reason="only Linux forgets the peak of a process"
-)
 
 
 @pytest.fixture
@@ -62,7 +57,7 @@ def test_a_number_that_was_given_stays(session: Session) -> None:
 def test_a_model_that_does_not_fit_fails_its_cells_and_no_others(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch_size, "_available_bytes", lambda: -1)
+    monkeypatch.setattr(host_memory, "available_bytes", lambda: -1)
     record = tiny_run(session).result(Cell("resnet18", "baseline")).record
     assert record.status == "failed"
     assert record.error is not None
@@ -76,42 +71,18 @@ def test_the_host_is_never_asked_for_more_than_it_has(
     """Each image takes a mebibyte, of which `free` are there; 9 of 10 may be taken."""
     tried: list[int] = []
     before = 1000 * MIB
-    process = SimpleNamespace(memory_info=lambda: SimpleNamespace(rss=before))
-    monkeypatch.setattr(psutil, "Process", lambda: process)
-    monkeypatch.setattr(batch_size, "_available_bytes", lambda: free * MIB)
+    monkeypatch.setattr(host_memory, "resident_bytes", lambda: before)
+    monkeypatch.setattr(host_memory, "available_bytes", lambda: free * MIB)
     monkeypatch.setattr(batch_size, "_train", lambda session, weights, size: tried.append(size))
-    monkeypatch.setattr(batch_size, "_peak_bytes", lambda: before + tried[-1] * MIB)
+    monkeypatch.setattr(host_memory, "peak_bytes", lambda: before + tried[-1] * MIB)
     assert largest(session) == largest_size
     assert max(tried) <= 0.9 * free
-
-
-@ON_LINUX
-def test_the_peak_is_that_of_this_process_since_it_was_forgotten() -> None:
-    batch_size._forget_peak()
-    before = batch_size._peak_bytes()
-    torch.ones(128 * MIB // 4).sum()
-    assert batch_size._peak_bytes() >= before + 100 * MIB
-    batch_size._forget_peak()
-    assert batch_size._peak_bytes() <= before + 50 * MIB
-
-
-@ON_LINUX
-def test_memory_that_the_allocator_kept_does_not_hide_what_a_batch_takes() -> None:
-    torch.ones(31 * MIB // 4).sum()  # from here on, glibc takes such sizes from its heap
-    freed = [torch.ones(30 * MIB // 4) for _ in range(6)]
-    on_top = [torch.ones(MIB // 4) for _ in range(40)]
-    del freed  # stays with the allocator, below what is on top
-    batch_size._forget_peak()
-    before = batch_size._peak_bytes()
-    torch.ones(128 * MIB // 4).sum()
-    assert batch_size._peak_bytes() >= before + 100 * MIB
-    del on_top
 
 
 def test_without_room_for_two_images_it_says_what_to_do(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch_size, "_available_bytes", lambda: -1)
+    monkeypatch.setattr(host_memory, "available_bytes", lambda: -1)
     with pytest.raises(
         CellError, match=r"resnet18: not even a batch of 2 fits .* end other programs"
     ):
@@ -133,22 +104,9 @@ def test_without_linux_the_peak_of_the_whole_process_bounds_that_of_a_batch(
     session: Session, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     on_linux = largest(session)
-    monkeypatch.setattr(batch_size, "_PROCESS", tmp_path / "no such folder")
-    assert batch_size._peak_bytes() >= 0.9 * psutil.Process().memory_info().rss
+    monkeypatch.setattr(host_memory, "_PROCESS", tmp_path / "no such folder")
+    assert host_memory.peak_bytes() >= 0.9 * psutil.Process().memory_info().rss
     assert 2 <= largest(session) <= on_linux
-
-
-def test_a_limit_of_the_control_group_counts(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(batch_size, "_CGROUP", tmp_path)
-    free = batch_size._available_bytes()
-    assert free > 0
-    (tmp_path / "memory.max").write_text("max\n")
-    (tmp_path / "memory.current").write_text("5000\n")
-    assert batch_size._available_bytes() > 5000
-    (tmp_path / "memory.max").write_text("9000\n")
-    assert batch_size._available_bytes() == 4000
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from support.saved_runs import cell
 
 from energybench.config import Cell, DataConfig, FinetuneConfig, MeasureConfig, RunConfig
 from energybench.errors import UsageError
+from energybench.records.forecast import Forecast, MemoryUse, Range
 from energybench.runs.jobs import Job, Outcome, Reference, job_from_json, outcome_from_json
 
 CONFIG = RunConfig(
@@ -24,6 +25,17 @@ METHOD = Job(
     Reference(cell("baseline", seed=3), "journal"),
     checkpoints="/runs/checkpoints",
     resume=True,
+    forecast=Forecast(
+        Range(1.0, 2.0, 1.5),
+        40.0,
+        Range(4, 50),
+        "the protocol",
+        3.0,
+        35,
+        [MemoryUse(1, 2, 3, 4, 10)],
+        ["a note"],
+        "rapl",
+    ),
 )
 BASELINE = Job(Cell("resnet18", "baseline"), RunConfig(), "00")
 

@@ -17,6 +17,7 @@ from energybench.app.cli import (
     emissions,
     init,
     journals,
+    planning,
     reports,
 )
 from energybench.app.cli.arguments import add_options, given_value, run_config
@@ -69,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     clusters.add_commands(commands)
 
     _add_no_wait(doctor.add_command(commands))
+    _add_no_wait(planning.add_command(commands))
 
     capacity = commands.add_parser(
         "capacity", help="find how many low-order bits of its weights a network does not need"

@@ -101,11 +101,17 @@ def _cell_runner(
         from energybench.records.verdict import failure_text, without_energy
 
         benchmark.group = cell.model
+        if state.ahead is not None:
+            state.ahead.begin(cell)
         try:
             follows = baseline_follows(request.node)
             result = run.result(cell, tolerance, budget, baseline_follows=follows)
         except EnergybenchError as error:
+            if state.ahead is not None:
+                state.ahead.end(measured=False)
             pytest.fail(str(error), pytrace=False)
+        if state.ahead is not None:
+            state.ahead.end(measured=result.entry is None)
         _forget_early(request.node, state)
         if result.waits:
             _time(result, benchmark)
@@ -149,7 +155,7 @@ def _time(result: "Result", benchmark: "BenchmarkFixture") -> bool:
     """Give the seconds and the record of a cell to pytest-benchmark; return whether it has any."""
     if result.outcome.seconds is None:
         return False
-    _play(benchmark, result.outcome.seconds)
+    play(benchmark, result.outcome.seconds)
     if result.entry is not None:
         benchmark.extra_info["resumed"] = result.entry.written_at
     benchmark.extra_info.update(result.record.headline(), energybench=result.record.to_json())
@@ -164,7 +170,7 @@ def _forget_early(item: pytest.Item, state: PytestRun) -> None:
         timings[:] = [one for one in timings if one is not stats]
 
 
-def _play(benchmark: "BenchmarkFixture", seconds: float) -> None:
+def play(benchmark: "BenchmarkFixture", seconds: float) -> None:
     """Let pytest-benchmark record one call that took `seconds`.
 
     The cell itself runs outside the benchmarked call, because an exception inside would lose the
@@ -219,6 +225,7 @@ def _write_table(terminalreporter: pytest.TerminalReporter, state: PytestRun) ->
     from energybench.report.floor import floor, wide_floor_line
     from energybench.report.missing import cells_without_energy
     from energybench.report.sensitivity import estimate_line
+    from energybench.report.tables.forecasts import forecast_lines
     from energybench.report.tables.results import result_table
 
     terminalreporter.write_sep("-", "energybench: energy of fine-tuning")
@@ -235,6 +242,8 @@ def _write_table(terminalreporter: pytest.TerminalReporter, state: PytestRun) ->
     )
     for note in filter(None, notes):
         terminalreporter.write_line(note)
+    for line in forecast_lines(state.measured, state.options.plan):
+        terminalreporter.write_line(line)
     for done in run.preparations:
         terminalreporter.write_line(f"before the cells: {done}")
     for model, size in run.batch_sizes.items():

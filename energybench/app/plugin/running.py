@@ -20,6 +20,7 @@ from energybench.app.plugin.torchrun import (
     leave_to_rank_0,
     rank,
 )
+from energybench.config import Cell
 from energybench.errors import EnergybenchError
 
 if TYPE_CHECKING:
@@ -31,8 +32,7 @@ def pytest_runtestloop(session: pytest.Session) -> None:
     """Open the run before any cell; wrong input ends the session here."""
     config = session.config
     found = [cell for item in session.items if (cell := cell_of(item)) is not None]
-    models = tuple(dict.fromkeys(cell.model for cell in found))
-    if not models or session.testsfailed or any(config.getoption(name, 0) for name in NOT_RUNNING):
+    if not found or session.testsfailed or any(config.getoption(name, 0) for name in NOT_RUNNING):
         return
     if not config.pluginmanager.hasplugin("benchmark"):
         raise pytest.UsageError(
@@ -46,32 +46,37 @@ def pytest_runtestloop(session: pytest.Session) -> None:
             run.run = attached(config, run.attached, _sayer(config))
             return
         leave_to_rank_0(config)
-        _open(config, run, models, run.resources)
+        _open(config, run, found, run.resources)
     except EnergybenchError as error:
         raise pytest.UsageError(with_flag(error)) from error
 
 
 def _open(
-    config: pytest.Config, state: PytestRun, models: Sequence[str], resources: ExitStack
+    config: pytest.Config, state: PytestRun, cells: Sequence[Cell], resources: ExitStack
 ) -> None:
     kept = journal(Path(state.options.journal))
     kept.check()
     from energybench.progress import Progress
     from energybench.records.keeper import Keeper
     from energybench.registry import EXECUTORS
+    from energybench.runs.ahead import Ahead
     from energybench.runs.executors.base import Executor, Locking, Setup
+    from energybench.runs.forecasts.matrix import read_forecast
     from energybench.runs.run import Run
 
     options, terminal = state.options, state.terminal
+    forecasts = {} if options.plan is None else read_forecast(options.plan).by_key()
     reporter = config.pluginmanager.getplugin("terminalreporter")
     say = _sayer(config)
     keeper = Keeper(kept, options.resume, origin() if state.block else None)
     before = reporter.ensure_newline if reporter else lambda: None
     live = None if rank() or state.cluster is None else live_progress(state.cluster, terminal)
-    progress = Progress(terminal, before) if live is None else live
+    ahead = state.ahead = Ahead(cells)
+    progress = Progress(terminal, before, ahead.text) if live is None else live
+    models = tuple(dict.fromkeys(cell.model for cell in cells))
     setup = Setup(
         config=options.run,
-        models=tuple(models),
+        models=models,
         world_size=options.world_size,
         progress=progress,
         terminal=None if terminal is None else os.ttyname(terminal.fileno()),
@@ -84,10 +89,13 @@ def _open(
     resources.enter_context(interruptible())
     checkpoints = keeper.path.parent / "checkpoints" if options.checkpoint else None
     writes, of_kind = not rank(), state.block is not None
-    run = Run(options.run, executor, keeper, options.resume, checkpoints, writes, say, of_kind)
+    resume = options.resume
+    run = Run(options.run, executor, keeper, resume, checkpoints, writes, say, of_kind, forecasts)
     prepared = run.prepare(models)
     if state.cluster is not None:
         check_data(state.cluster, prepared)
+    expected = {cell: run.forecast(cell) for cell in cells}
+    ahead.forecasts = {cell: one for cell, one in expected.items() if one is not None}
     state.run = run
 
 
@@ -117,6 +125,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.fail(str(error), pytrace=False)
     if reason is not None:
         from energybench.records.event import SKIPPED
+
+        ahead = item.config.stash[RUN].ahead
+        if ahead is not None:
+            ahead.drop(cell)
 
         run.keeper.note(SKIPPED, cell, reason)
         pytest.skip(reason)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from contextlib import ExitStack
 
     from energybench.records.record import RunRecord
+    from energybench.runs.ahead import Ahead
     from energybench.runs.clusters.attached import Attached
     from energybench.runs.clusters.plan import ArrayTask, Plan, RunFolder
     from energybench.runs.run import Run as MatrixRun
@@ -55,6 +56,8 @@ class PytestRun:
     """The run of the cells; None before the first cell."""
     cluster: OnCluster | None = None
     """The run on a cluster that the session shows or runs a block of; None for most."""
+    ahead: "Ahead | None" = None
+    """The cells that are still to come; None before the first, and where another one measures."""
     records: "list[RunRecord]" = field(default_factory=list)
     timed: set[int] = field(default_factory=set)
     """Indices of the records for which pytest-benchmark has a timing."""
@@ -177,6 +180,12 @@ def cell_of(item: pytest.Item) -> Cell | None:
         return None
     cell: Cell = item.callspec.params["cell"]
     return cell
+
+
+def tolerance_of(item: pytest.Item) -> float | None:
+    """Return the own tolerance of a test's cell, see `mark.Matrix`; None for the run's."""
+    params: Mapping[str, Any] = getattr(getattr(item, "callspec", None), "params", {})
+    return params.get("tolerance")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -17,6 +17,7 @@ from energybench.report.figures.hardware import (
     inference_figure,
     roofline_figure,
 )
+from energybench.report.figures.operating import operating_figure
 from energybench.report.figures.saved_energy import factor_figure, saving_figure
 from energybench.report.figures.study_curves import (
     budget_figure,
@@ -132,5 +133,12 @@ FIGURES: dict[str, FigureKind] = {
         "Energy of 1,000 tokens read (prefill) and written (decoding) by the finalized model, each "
         "measured in a window of its own.",
         generation_figure,
+    ),
+    "operating-point": FigureKind(
+        "Operating points",
+        "Each point is a fine-tuning at one batch size, arithmetic and power limit. Filled: no "
+        "other point beats it in time, energy and {metric}. Down and left is better on the left, "
+        "up and left on the right.",
+        operating_figure,
     ),
 }

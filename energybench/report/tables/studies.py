@@ -1,9 +1,11 @@
-"""The tables of a report for studies of hardware: steps, throughput, answers, checks."""
+"""The tables of a report for studies of hardware: steps, throughput, answers, points, checks."""
 
 from collections.abc import Sequence
 
+from energybench.energy.units import format_joules, format_seconds
 from energybench.records.studies import Check, Intensity
 from energybench.registry import BASELINE, base_name
+from energybench.report.operating_points import front, mean_points
 from energybench.report.sections import Section
 from energybench.report.tables.matrix_rows import Table
 from energybench.report.text import number, percent
@@ -26,6 +28,8 @@ def study_tables(section: Section) -> list[tuple[str, Table]]:
         found.append(("Steps against the device's ceilings", _intensity_table(section)))
     if section.inferences:
         found.append(("Answers, in numbers", _inference_table(section)))
+    if section.operating_points:
+        found.append(("Operating points", _operating_table(section)))
     return found
 
 
@@ -94,6 +98,36 @@ def _inference_table(section: Section) -> Table:
         for point in one.points
     )
     return Table(headers, rows, frozenset(range(3, len(headers))))
+
+
+def _operating_table(section: Section) -> Table:
+    points = mean_points(section.operating_points)
+    best = front(points)
+    headers = (
+        *("model", "method", "batch", "arithmetic", "power limit", "seeds", "epochs"),
+        *("time", "energy (IT)", points[0].metric.name, "on the front"),
+    )
+    rows = tuple(
+        (
+            one.model,
+            one.method,
+            str(one.batch_size),
+            one.precision,
+            "-" if one.power_limit_w is None else f"{one.power_limit_w:g} W",
+            str(one.seeds),
+            number(one.epochs),
+            format_seconds(one.seconds),
+            format_joules(one.joules),
+            one.score,
+            "yes" if one in best else "no",
+        )
+        for one in points
+    )
+    caption = (
+        "A point is on the front where no other one is as good in time, energy and metric, and "
+        "better in one of them. Points closer than the noise of a run may change places."
+    )
+    return Table(headers, rows, frozenset((2, *range(4, len(headers) - 1))), caption)
 
 
 def _arithmetic_table(found: Sequence[Intensity]) -> Table | None:

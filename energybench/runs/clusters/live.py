@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from energybench.errors import printable
-from energybench.progress import Progress, Step
+from energybench.progress import Pace, Progress, Step
 
 
 class LiveProgress(Progress):
@@ -24,16 +24,20 @@ class LiveProgress(Progress):
         self._file, self._node = file, node
 
     @contextmanager
-    def bar(self, title: str, total: int) -> Iterator[Step]:
+    def bar(
+        self, title: str, total: int, likely: float | None = None, at_most: bool = False
+    ) -> Iterator[Step]:
         """See `Progress.bar`."""
-        done = 0
+        done, pace = 0, Pace(total, likely, at_most)
         self._write(title=title, done=done, total=total, text="")
-        with super().bar(title, total) as drawn:
+        with super().bar(title, total, likely, at_most) as drawn:
 
             def step(text: str) -> None:
                 nonlocal done
                 done += 1
-                self._write(title=title, done=done, total=total, text=text)
+                pace.step()
+                whole = ", ".join(filter(None, (text, pace.left())))
+                self._write(title=title, done=done, total=total, text=whole)
                 drawn(text)
 
             yield step
@@ -46,7 +50,7 @@ class LiveProgress(Progress):
 
 
 def live_line(file: Path) -> str | None:
-    """One line of a live file: "node7: resnet18 stego 3/50, loss 0.210, 212 W"; None without."""
+    """One line of a live file: "node7: resnet18 stego 3/50, loss 0.210, 0:01:05 to go"; or None."""
     try:
         data: Any = json.loads(file.read_text())
         done = f"{data['node']}: {data['title']} {data['done']}/{data['total']}"

@@ -13,9 +13,20 @@ from typing import Protocol, TypeVar, runtime_checkable
 from energybench.config import RunConfig
 from energybench.progress import Progress
 from energybench.runs.facts import Facts, Prepared
+from energybench.runs.forecasts.cost import Costed, Effort
 from energybench.runs.jobs import Job, Outcome
 
-__all__ = ["Agreeing", "Executor", "Facts", "Job", "Locking", "Outcome", "Prepared", "Setup"]
+__all__ = [
+    "Agreeing",
+    "Costing",
+    "Executor",
+    "Facts",
+    "Job",
+    "Locking",
+    "Outcome",
+    "Prepared",
+    "Setup",
+]
 
 T = TypeVar("T")
 
@@ -82,4 +93,13 @@ class Agreeing(Protocol):
 
     def agree(self, value: T) -> T:
         """Return rank 0's value on every rank; a collective call."""
+        ...
+
+
+@runtime_checkable
+class Costing(Protocol):
+    """Optional: an executor that can say what a job costs without running it to its end."""
+
+    def cost(self, job: Job, effort: Effort) -> Costed:
+        """Measure a few steps of a job whose model is prepared; a failure is in the answer."""
         ...

@@ -13,6 +13,8 @@ from energybench.runs.batch_size import largest_batch
 from energybench.runs.cell import run_job
 from energybench.runs.executors.base import Setup
 from energybench.runs.facts import Facts, Prepared
+from energybench.runs.forecasts.cost import Costed, Effort
+from energybench.runs.forecasts.measuring import measure_cost
 from energybench.runs.jobs import Job, Outcome
 from energybench.runs.session import Session
 from energybench.runs.startup import open_rank, open_session
@@ -58,6 +60,11 @@ class InProcess:
         (prepared,) = self.prepare([job.cell.model])
         future.set_result(run_job(job, self.session, self.facts, prepared))
         return future
+
+    def cost(self, job: Job, effort: Effort) -> Costed:
+        """Measure a few steps of `job` now, see `Costing.cost`."""
+        self.prepare([job.cell.model])
+        return measure_cost(job, self.session, effort)
 
     def agree(self, value: T) -> T:
         """Return rank 0's value on every rank."""

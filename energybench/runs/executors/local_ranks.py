@@ -19,6 +19,7 @@ from energybench.runs.executors import worker
 from energybench.runs.executors.base import Setup
 from energybench.runs.executors.processes import RankDied, Workers
 from energybench.runs.facts import Facts, Prepared
+from energybench.runs.forecasts.cost import Costed, Effort
 from energybench.runs.jobs import Job, Outcome
 from energybench.runs.measured import Context, Measured, record_of
 from energybench.training.device import find_device
@@ -87,6 +88,14 @@ class LocalRanks:
         future.set_result(self._run(job))
         return future
 
+    def cost(self, job: Job, effort: Effort) -> Costed:
+        """Measure a few steps of `job` on the ranks, see `Costing.cost`."""
+        try:
+            found: Costed = self._ranks.ask(partial(worker.cost, job, effort))
+        except RankDied as error:
+            return Costed(None, one_line(error))
+        return found
+
     def exclusive_use(self, wait: bool, say: Callable[[str], None]) -> AbstractContextManager[None]:
         """Hold the measured devices in the leading process, see `lock.exclusive_use`."""
         return exclusive_use(self.facts.resources, wait, say)
@@ -117,7 +126,8 @@ class LocalRanks:
             return replace(found, record=record, broken=False)
         (prepared,) = self.prepare([job.cell.model])
         idle, carbon = self._ranks.idle_watts, self._carbon
-        context = Context(job.cell, job.config, self.facts, prepared.dataset, idle, carbon)
+        dataset, forecast = prepared.dataset, job.forecast
+        context = Context(job.cell, job.config, self.facts, dataset, idle, carbon, forecast)
         measured = Measured(status=status, error=error, precision=job.config.precision)
         return Outcome(record_of(context, measured, job.reference), None)
 

@@ -16,6 +16,7 @@ from energybench.interruption import interrupt
 from energybench.progress import Progress
 from energybench.runs.executors.in_process import InProcess
 from energybench.runs.facts import Facts, Prepared
+from energybench.runs.forecasts.cost import Costed, Effort
 from energybench.runs.jobs import Job, Outcome
 from energybench.runs.startup import open_rank
 from energybench.training.failures import one_line
@@ -55,6 +56,11 @@ def run(job: Job, rank: InProcess) -> Outcome:
         rank.session.group.broken = True
         return replace(outcome, interruption=None, broken=True)
     return outcome
+
+
+def cost(job: Job, effort: Effort, rank: InProcess) -> Costed:
+    """Measure a few steps of `job`, an order."""
+    return rank.cost(job, effort)
 
 
 def main() -> None:
@@ -113,5 +119,6 @@ def _obey(order: Order, rank: InProcess, connection: Connection) -> None:
     connection.send(("answer", answer))
     group = rank.session.group
     if group.broken and group.rank > 0:
-        connection.send(("failed", answer.record.error))
+        error = answer.error if isinstance(answer, Costed) else answer.record.error
+        connection.send(("failed", error))
         os._exit(1)  # the waiting ranks notice the death

@@ -95,3 +95,30 @@ def test_studies_run_by_path_only(
     result = suite.runpytest_subprocess("--collect-only", "-q", *arguments)
     found = [line.split("::")[-1] for line in result.stdout.lines if "::" in line]
     assert sorted(found) == tests
+
+
+def test_operating_points_are_fine_tunings_and_a_cpu_has_one_power_limit(
+    suite: pytest.Pytester, pytestconfig: pytest.Config
+) -> None:
+    study = pytestconfig.rootpath / "benchmarks" / "studies" / "test_operating_point.py"
+    place = Path(suite.path, "benchmarks", "studies", study.name)
+    place.write_text(study.read_text())
+    result = suite.runpytest_subprocess(
+        str(place.relative_to(suite.path)),
+        "--energy-models=tiny",
+        "--energy-max-epochs=1",
+        "--point-batches=32,64",
+        "--point-precisions=fp32,tf32",
+        "--point-limits=own,80%",
+        "--benchmark-json=points.json",
+    )
+    result.assert_outcomes(passed=2, skipped=6)
+    data = json.loads(Path(suite.path, "points.json").read_text())
+    found = [one["extra_info"]["energybench_study"] for one in data["benchmarks"]]
+    assert [(one["batch_size"], one["precision"], one["epochs"]) for one in found] == [
+        (32, "fp32", 1),
+        (64, "fp32", 1),
+    ]
+    assert [one["stats"]["total"] for one in data["benchmarks"]] == [
+        one["seconds"] for one in found
+    ]

@@ -11,7 +11,7 @@ import sys
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
-from energybench.app.cli.clusters.collecting import QUIET
+from energybench.app.cli.collecting import QUIET
 from energybench.errors import UsageError
 
 if TYPE_CHECKING:

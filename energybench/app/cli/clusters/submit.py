@@ -14,7 +14,7 @@ from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 from energybench import __version__
-from energybench.app.cli.clusters.collecting import Collected, collect
+from energybench.app.cli.collecting import Collected, collect
 from energybench.errors import UsageError, printable
 
 if TYPE_CHECKING:
@@ -26,6 +26,15 @@ RUNS = Path(".energybench", "runs")
 """Folder of the runs that got no name, relative to the folder of the command."""
 _OF_ONE_SUBMISSION = ("id", "made_at", "commit")
 """Parts of a plan in which two submissions of one run may differ."""
+_OF_THE_SESSION = {
+    "energy_journal": "each block has a journal of its own in the run's folder",
+    "energy_compare": "compare where you attach by --energy-run",
+    "energy_run": "it attaches to a run that is there already",
+    "energy_block": "`energybench run-block` gives it",
+    "benchmark_compare": "compare where you attach by --energy-run",
+    "numprocesses": "cells are measured one at a time on each node",
+}
+"""Option of pytest -> why a submission does not take it."""
 
 
 def add_command(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -97,10 +106,12 @@ def _submit(options: argparse.Namespace) -> None:
     pod = _pod(options)
     if pod is None:
         slurm.check_kinds(kinds)
-    collected = collect(options.arguments)
+    collected = collect(options.arguments, "submit", _OF_THE_SESSION)
+    if collected.options.run.measure.wall_meter is not None:
+        raise UsageError("--energy-wall-meter is on one machine, and jobs run on any; leave it out")
     if options.nodes * options.ranks > 1:
-        collected.config.check_ranks(options.nodes * options.ranks)
-    inputs = inputs_of(collected.config, collected.cells)
+        collected.options.run.check_ranks(options.nodes * options.ranks)
+    inputs = inputs_of(collected.options.run, collected.cells)
     folder = RunFolder(options.folder or _default_folder(options, kinds))
     note = None if pod is not None else check_shared(folder.path, slurm.hosts())
     plan = _planned(folder, _plan(options, kinds, collected, inputs))
@@ -170,7 +181,7 @@ def _plan(
         python=sys.executable,
         energybench=__version__,
         commit=_commit(),
-        config=json.loads(json.dumps(asdict(collected.config))),
+        config=json.loads(json.dumps(asdict(collected.options.run))),
         data=inputs.fingerprint,
         kinds=kinds,
         blocks=tuple(longest_first(blocks_of(collected.cells), inputs.sizes)),

@@ -1,12 +1,13 @@
 """The cells that a command line of pytest collects, without running them."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from energybench.config import Cell, RunConfig
+from energybench.app.session_options import Options
+from energybench.config import Cell
 from energybench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -14,15 +15,6 @@ if TYPE_CHECKING:
 
 QUIET = "-Wignore:Module already imported:pytest.PytestAssertRewriteWarning"
 """pytest would have the assertions of this command's own modules rewritten, which are loaded."""
-_OF_THE_SESSION = {
-    "energy_journal": "each block has a journal of its own in the run's folder",
-    "energy_compare": "compare where you attach by --energy-run",
-    "energy_run": "it attaches to a run that is there already",
-    "energy_block": "`energybench run-block` gives it",
-    "benchmark_compare": "compare where you attach by --energy-run",
-    "numprocesses": "cells are measured one at a time on each node",
-}
-"""Option of pytest -> why a submission does not take it."""
 
 
 @dataclass
@@ -31,42 +23,50 @@ class Collected:
 
     cells: list[Cell] = field(default_factory=list)
     """In their order; one is there once per test."""
+    tolerances: list[float | None] = field(default_factory=list)
+    """Of each of `cells`, its own tolerance; None for that of the run."""
     others: int = 0
     """Tests that are no cells."""
-    config: RunConfig = field(default_factory=RunConfig)
+    options: Options = field(default_factory=Options)
+    without: Mapping[str, str] = field(default_factory=dict)
+    """Option of pytest -> why the command does not take it."""
     refused: str | None = None
-    """Why the command cannot be submitted."""
+    """Why the command cannot be taken."""
 
     def pytest_collection_finish(self, session: "pytest.Session") -> None:
         """Take over the cells of the session."""
-        from energybench.app.plugin.state import RUN, cell_of
+        from energybench.app.plugin.state import RUN, cell_of, tolerance_of
 
-        found = [cell_of(item) for item in session.items]
-        self.cells = [cell for cell in found if cell is not None]
-        self.others = len(found) - len(self.cells)
-        self.config = session.config.stash[RUN].options.run
-        for name, why in _OF_THE_SESSION.items():
+        for item in session.items:
+            cell = cell_of(item)
+            if cell is not None:
+                self.cells.append(cell)
+                self.tolerances.append(tolerance_of(item))
+        self.others = len(session.items) - len(self.cells)
+        self.options = session.config.stash[RUN].options
+        for name, why in self.without.items():
             if session.config.getoption(name, None):
                 flag = "-n" if name == "numprocesses" else f"--{name.replace('_', '-')}"
-                self.refused = f"{flag}: leave it out of the submission; {why}"
+                self.refused = f"{flag}: leave it out; {why}"
 
 
-def collect(arguments: Sequence[str]) -> Collected:
+def collect(
+    arguments: Sequence[str], purpose: str, without: Mapping[str, str] | None = None
+) -> Collected:
     """Return what `pytest ARGUMENTS` would run.
 
-    Raises `UsageError` with pytest's own reason where it collects no cell.
+    Raises `UsageError` for an option in `without`, and with pytest's own reason where it collects
+    no cell; `purpose` is a verb, such as "submit".
     """
     import pytest
 
-    found, said = Collected(), io.StringIO()
+    found, said = Collected(without=without or {}), io.StringIO()
     with redirect_stdout(said), redirect_stderr(said):
         status = pytest.main([*arguments, "--collect-only", "-q", QUIET], plugins=[found])
     if found.refused is not None:
         raise UsageError(found.refused)
     if status != pytest.ExitCode.OK or not found.cells:
-        raise UsageError(f"pytest finds no cell to submit: {_reason(said.getvalue())}")
-    if found.config.measure.wall_meter is not None:
-        raise UsageError("--energy-wall-meter is on one machine, and jobs run on any; leave it out")
+        raise UsageError(f"pytest finds no cell to {purpose}: {_reason(said.getvalue())}")
     return found
 
 

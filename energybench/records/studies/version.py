@@ -1,0 +1,3 @@
+"""The schema version of all studies."""
+
+SCHEMA_VERSION = 1

@@ -1,0 +1,1 @@
+"""Forecasts: what the cells of a matrix will take, before they run."""
