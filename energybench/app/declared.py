@@ -6,6 +6,7 @@ from functools import cache
 from types import NoneType
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_hints
 
+from energybench.app.exporting.targets import check_target
 from energybench.errors import UsageError
 from energybench.registry import DATASETS, EXECUTORS, METERS, MODELS, method_parts
 from energybench.rules import Rule, shown
@@ -32,6 +33,7 @@ REGISTERED: Mapping[str, Callable[[str], str]] = {
     "methods": lambda name: "+".join(method_parts(name)),
     "meters": lambda name: name if name == "auto" else METERS.check(name),
     "dataset": _dataset,
+    "exports": check_target,
     "executor": lambda name: name if name == "auto" else EXECUTORS.check(name),
 }
 """Field -> check of one name; returns the name, raises `UsageError` for an unknown name."""

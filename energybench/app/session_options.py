@@ -60,6 +60,13 @@ class Options:
         "whose 95 % interval is beyond it; the rest is reported as undecided",
         choices=GATES,
     )
+    exports: tuple[str, ...] = option(
+        (),
+        "where to send each cell as soon as it is finished, for a dashboard: "
+        "`prometheus:FILE.prom`, which node_exporter reads, or `otlp`; may be given several times",
+        name="export",
+        repeats=True,
+    )
     no_wait: bool = option(
         False, "fail at once while another measurement runs on this machine, instead of waiting"
     )

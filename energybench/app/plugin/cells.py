@@ -11,6 +11,7 @@ import pytest
 
 from energybench import interruption
 from energybench.app.plugin.block import baseline_follows, wait_for_baseline
+from energybench.app.plugin.exporting import export_cells
 from energybench.app.plugin.mark import MATRIX_MARK
 from energybench.app.plugin.state import RUN, PytestRun
 from energybench.config import Cell
@@ -111,6 +112,7 @@ def _cell_runner(
             state.early[request.node.nodeid] = result.record, benchmark.stats
             wait_for_baseline(request.node)
         _keep(result, run, benchmark, state)
+        export_cells(config, [*run.unclaimed, result.record])
         state.resulted.add(request.node.nodeid)
         record = result.record
         if result.outcome.broken:
