@@ -2,6 +2,7 @@
 
 import gc
 import glob
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from energybench.errors import UsageError, printable
+from energybench.records.contribution import Contribution, contribution_of
 from energybench.records.encoding import decoded
 from energybench.records.journal import Contents
 from energybench.records.record import RunRecord, from_json
 from energybench.records.run_folder import is_run_folder, read_contents
 from energybench.records.studies import KEY as STUDY
 
+_COMMIT = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 STORAGE = Path(".benchmarks")
 """Where pytest-benchmark keeps runs, unless it is told another place."""
 
@@ -37,6 +40,10 @@ class Run:
     """Commit of the code that measured it; None where the file does not say."""
     measured_on: str | None = None
     """Day on which it was measured, as 2026-11-24; None where the file does not say."""
+    commit_id: str | None = None
+    """The whole id of a commit without changes; None elsewhere."""
+    contribution: Contribution | None = None
+    """Who signed the file off; None for most."""
 
 
 def read_runs(names: Sequence[str], need_records: bool = True) -> list[Run]:
@@ -109,6 +116,7 @@ def _read(path: Path, label: str, need_records: bool) -> Run:
     if journal or is_run_folder(path):
         return _read_journal(path, label)
     data = _json(path)
+    contribution = contribution_of(data, path)
     try:
         extras = [benchmark.get("extra_info", {}) for benchmark in data["benchmarks"]]
         found = [extra["energybench"] for extra in extras if "energybench" in extra]
@@ -124,7 +132,8 @@ def _read(path: Path, label: str, need_records: bool) -> Run:
         records = tuple(from_json(record) for record in found)
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from error
-    return Run(label, path, records, others, _notes(path, data), _commit(data), _day(data))
+    facts = _commit(data), _day(data), _commit_id(data), contribution
+    return Run(label, path, records, others, _notes(path, data), *facts)
 
 
 def _notes(path: Path, data: dict[str, Any]) -> tuple[str, ...]:
@@ -141,6 +150,12 @@ def _commit(data: dict[str, Any]) -> str | None:
     if not isinstance(found, str) or not isinstance(info, dict):
         return None
     return f"{found[:7]} with changes" if info.get("dirty") else found[:7]
+
+
+def _commit_id(data: dict[str, Any]) -> str | None:
+    info = data.get("commit_info")
+    found = info.get("id") if isinstance(info, dict) and not info.get("dirty") else None
+    return found if isinstance(found, str) and _COMMIT.fullmatch(found) else None
 
 
 def _day(data: dict[str, Any]) -> str | None:

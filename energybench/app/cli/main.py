@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from energybench import __version__
-from energybench.app.cli import clusters, comparing, doctor, init, journals, reports
+from energybench.app.cli import clusters, comparing, contributing, doctor, init, journals, reports
 from energybench.app.cli.arguments import add_options, given_value, run_config
 from energybench.app.cli.streams import standard_output
 from energybench.energy.lock import InUse
@@ -54,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
 
     reports.add_commands(commands)
     comparing.add_command(commands)
+    contributing.add_command(commands)
     journals.add_commands(commands)
     clusters.add_commands(commands)
 
