@@ -5,7 +5,6 @@ timestamp in it, see `collector/textfile.go` in github.com/prometheus/node_expor
 """
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from energybench.app.exporting.measurements import QUANTITIES, Measurement
@@ -23,7 +22,7 @@ class TextFile:
 
     def __init__(self, path: str) -> None:
         """`path` ends in `.prom`; nothing is written before the first measurement."""
-        self._path = Path(expanded(path))
+        self._path = expanded(path).absolute()  # a test may change the folder
         self._latest: dict[object, Measurement] = {}
 
     def send(self, measurements: Iterable[Measurement]) -> None:

@@ -72,7 +72,7 @@ def export(config: pytest.Config, measurements: "Iterable[Measurement]") -> None
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Send what waits, unless the user wants to leave."""
+    """Send what waits, unless the user has interrupted the session."""
     exports = session.config.stash.get(EXPORTS, None)
     if exports is not None and exitstatus != pytest.ExitCode.INTERRUPTED:
         exports.close()

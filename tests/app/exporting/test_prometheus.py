@@ -72,6 +72,16 @@ def test_each_cell_adds_to_the_file_and_a_second_result_replaces_the_first(tmp_p
     assert [one.name for one in tmp_path.iterdir()] == ["cells.prom"]
 
 
+def test_a_test_that_changes_the_folder_does_not_move_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = TextFile("cells.prom")
+    monkeypatch.chdir("/")
+    file.send(of_record(cell()))
+    assert (tmp_path / "cells.prom").exists()
+
+
 def test_a_folder_that_comes_later_gets_everything(tmp_path: Path) -> None:
     path = tmp_path / "later" / "cells.prom"
     file = TextFile(str(path))
