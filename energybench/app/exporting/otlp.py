@@ -36,24 +36,26 @@ class Otlp:
         self._waiting: dict[object, tuple[Measurement, int]] = {}
         self._next_attempt = 0.0
 
-    def send(self, measurements: Iterable[Measurement]) -> None:
+    def send(self, measurements: Iterable[Measurement]) -> bool:
         """Send these measurements and those that no attempt has brought to the collector.
 
-        Raises `UsageError` where the collector does not take them. They go with a later call, which
-        makes no attempt within `PAUSE_S`.
+        Returns whether the collector has them all. Raises `UsageError` where it does not take
+        them. They go with a later call; within `PAUSE_S` of a failure none makes an attempt.
         """
         now = time.time_ns()
         self._waiting |= {one.key: (one, now) for one in measurements}
         if time.monotonic() >= self._next_attempt:
             self._attempt()
+        return not self._waiting
 
-    def close(self) -> None:
-        """Make a last attempt if something waits; raises `UsageError` as `send` does."""
+    def close(self) -> bool:
+        """Make a last attempt if something waits; otherwise as `send`."""
         try:
             if self._waiting:
                 self._attempt()
         finally:
             self._exporter.shutdown()
+        return not self._waiting
 
     def _attempt(self) -> None:
         from opentelemetry.sdk.metrics.export import MetricExportResult
@@ -95,6 +97,8 @@ def _exporter() -> "MetricExporter":
         raise UsageError(
             f"otlp needs OpenTelemetry's SDK ({error}); pip install 'energybench[otlp]'"
         ) from error
+    except UsageError:
+        raise
     except Exception as error:  # wrong variables, as the exporter reads them
         raise UsageError(f"otlp cannot start ({error}); look at OTEL_EXPORTER_OTLP_*") from error
     raise UsageError(f"the OTLP protocol {protocol} is not known; use http/protobuf or grpc")

@@ -25,17 +25,19 @@ class TextFile:
         self._path = expanded(path).absolute()  # a test may change the folder
         self._latest: dict[object, Measurement] = {}
 
-    def send(self, measurements: Iterable[Measurement]) -> None:
-        """Write the file anew with these measurements, in one step.
+    def send(self, measurements: Iterable[Measurement]) -> bool:
+        """Write the file anew with these measurements, in one step; return True.
 
         Raises `UsageError` where it cannot be written. The next call then writes them too.
         """
         self._latest |= {one.key: one for one in measurements}
         text = exposition(self._latest.values())
         publish(self._path, lambda file: file.write_bytes(text), _ADVICE)
+        return True
 
-    def close(self) -> None:
-        """Leave the file for the collector."""
+    def close(self) -> bool:
+        """Leave the file as it is; return True."""
+        return True
 
 
 def exposition(measurements: Iterable[Measurement]) -> bytes:

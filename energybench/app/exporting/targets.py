@@ -14,11 +14,14 @@ _KNOWN = "use prometheus:FILE.prom or otlp"
 class Target(Protocol):
     """A place that takes measurements."""
 
-    def send(self, measurements: "Iterable[Measurement]") -> None:
-        """Take measurements; raises `UsageError` where that fails, and takes them later."""
+    def send(self, measurements: "Iterable[Measurement]") -> bool:
+        """Take measurements now, or later; return whether all has arrived.
 
-    def close(self) -> None:
-        """Take what waits, at the end of the session; raises `UsageError` where that fails."""
+        Raises `UsageError` where that fails.
+        """
+
+    def close(self) -> bool:
+        """Take what waits, at the end of the session; otherwise as `send`."""
 
 
 def check_target(text: str) -> str:
@@ -58,16 +61,17 @@ class Exports:
         for name, target in self._targets.items():
             self._try(name, target.close)
 
-    def _try(self, name: str, act: Callable[[], None]) -> None:
+    def _try(self, name: str, act: Callable[[], bool]) -> None:
         """Act on a target; its first failure, and the first after a success, is a line."""
         try:
-            act()
+            arrived = act()
         except UsageError as error:
             if name not in self._failing:
                 self._say(f"energybench: --energy-export={name}: {error}")
             self._failing.add(name)
         else:
-            self._failing.discard(name)
+            if arrived:
+                self._failing.discard(name)
 
 
 def _opened(name: str) -> Target:

@@ -147,6 +147,12 @@ def test_a_collector_that_is_not_there_is_one_line(
         port = unused.getsockname()[1]
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://me:secret@127.0.0.1:{port}")
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
+        lines: list[str] = []
+        exports = Exports(["otlp"], lines.append)
+        exports.add(of_record(cell("baseline")))
+        exports.add(of_record(cell("prune")))
+        exports.close()
+        assert len(lines) == 1, "no attempt is no success, and the last one is no news"
         with pytest.raises(
             UsageError, match=f"at http://127.0.0.1:{port} did not take.*; start it, or"
         ):
@@ -165,7 +171,7 @@ def test_a_library_that_is_missing_is_named_with_its_extra(monkeypatch: pytest.M
     with pytest.raises(UsageError, match=r"pip install 'energybench\[otlp\]'"):
         Exports(["otlp"], print)
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
-    with pytest.raises(UsageError, match=r"opentelemetry-exporter-otlp-proto-grpc"):
+    with pytest.raises(UsageError, match=r"\AOTLP over grpc needs a library more"):
         Exports(["otlp"], print)
 
 
