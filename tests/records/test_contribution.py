@@ -83,7 +83,8 @@ def test_another_statement_and_a_broken_signature_are_refused(tmp_path: Path) ->
     path.write_text(json.dumps(data))
     with pytest.raises(UsageError, match="another statement than the one to sign"):
         read_runs([str(path)])
-    for broken in ({"schema_version": 1}, {"schema_version": 2}, [], None, "Ada"):
+    wrong: list[Any] = [{"schema_version": 1}, {"schema_version": 2}, [], None, "Ada"]
+    for broken in wrong:
         path.write_text(json.dumps(data | {"contribution": broken}))
         with pytest.raises(UsageError, match=r"ada\.json: .*contribution"):
             read_runs([str(path)])

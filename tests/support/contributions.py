@@ -20,9 +20,12 @@ MACHINE: dict[str, Any] = {
 PUE = 1.58
 
 
-def own(method: str = "baseline", seed: int = 0, joules: float = 1000.0, **rest: Any) -> RunRecord:
+def own(
+    method: str = "baseline", seed: int = 0, joules: float | None = 1000.0, **rest: Any
+) -> RunRecord:
     """A cell of a machine that says all about itself, under the default protocol."""
-    return cell(method, seed, joules, **({"machine": MACHINE, "pue": PUE} | rest))
+    fields: dict[str, Any] = {"machine": MACHINE, "pue": PUE}
+    return cell(method, seed, joules, **(fields | rest))
 
 
 def complete(**rest: Any) -> list[RunRecord]:

@@ -85,7 +85,8 @@ def test_a_metric_that_is_no_share_keeps_its_unit() -> None:
     (score,) = found(SCORE_IN_UNITS, measured)
     assert score.value == pytest.approx(0.55)
     (drop,) = found(DROP_IN_UNITS, measured)
-    assert (drop.value, drop.labels["unit"]) == (pytest.approx(0.05), "m")
+    assert drop.value == pytest.approx(0.05)
+    assert drop.labels["unit"] == "m"
     assert not found(SCORE, measured)
 
 
