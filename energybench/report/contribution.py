@@ -16,6 +16,7 @@ from energybench.report.rows import Row, RowKey, rows
 from energybench.report.savings import core
 from energybench.report.stats import MIN_PAIRS
 
+_OURS = "energybench"
 _CONTAMINATED = "contaminated"
 _COUNTED = ("compress", "compile", "calibrate", "finetune")
 """The phases whose energy makes savings, see `RunRecord.kwh_total`."""
@@ -185,8 +186,14 @@ def _versions(offer: Offer) -> Verdict:
 
 
 def _versions_of(record: RunRecord) -> tuple[str | None, str | None, str | None]:
-    versions = record.machine.get("versions") or {}
-    return record.machine.get("python"), versions.get("torch"), versions.get("energybench")
+    given = record.machine.get("versions")
+    versions = given if isinstance(given, dict) else {}  # a file may hold anything there
+    python, torch, ours = record.machine.get("python"), versions.get("torch"), versions.get(_OURS)
+    return _text(python), _text(torch), _text(ours)
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
 
 
 def _commit(offer: Offer) -> Verdict:

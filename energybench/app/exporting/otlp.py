@@ -112,8 +112,7 @@ def _grpc() -> "MetricExporter":
             f"OTLP over grpc needs a library more ({error}); pip install "
             "opentelemetry-exporter-otlp-proto-grpc, or use http/protobuf"
         ) from error
-    made: MetricExporter = OTLPMetricExporter()
-    return made
+    return OTLPMetricExporter()
 
 
 def _data(measured: Iterable[tuple[Measurement, int]]) -> "MetricsData":
@@ -134,7 +133,7 @@ def _metrics(measured: Iterable[tuple[Measurement, int]]) -> "Iterator[Metric]":
 
     points: dict[Quantity, list[NumberDataPoint]] = {}
     for one, at in measured:
-        point = NumberDataPoint(dict(one.labels), None, at, one.value)  # type: ignore[arg-type]
+        point = NumberDataPoint(dict(one.labels), None, at, one.value)
         points.setdefault(one.quantity, []).append(point)
     for quantity, found in points.items():
         yield Metric(quantity.name, quantity.help, quantity.unit, Gauge(found))
