@@ -67,8 +67,8 @@ def contributed(
     `author` is as `check_author` returns it, `version` that of pytest-benchmark. Folders are left
     out of the names of data and weights. Raises `ValueError` without a record.
     """
-    data = saved_run(map(_without_folders, records), measured_on, version, commit)
-    data = json.loads(json.dumps(data))
+    run = saved_run(map(_without_folders, records), measured_on, version, commit)
+    data: dict[str, Any] = json.loads(json.dumps(run))  # as it will be read
     data[KEY] = asdict(Contribution(author, STATEMENT, "", fewer_seeds))
     data[KEY][_HASH] = digest(data)
     return data
