@@ -30,6 +30,8 @@ class Rule:
     """Regular expression that the whole text must match; the help then names the valid texts."""
     word: str | None = None
     """A text that is accepted in place of a number, for instance "auto"."""
+    repeats: bool = False
+    """Whether a flag that is given several times adds up, instead of the last one counting."""
 
     def problem(self, value: object) -> str | None:
         """Why `value` is refused, as "it must be at least 2"; None for a valid one."""

@@ -6,6 +6,7 @@ from functools import cache
 from types import NoneType
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_hints
 
+from energybench.app.exporting.targets import check_target
 from energybench.errors import UsageError
 from energybench.registry import DATASETS, EXECUTORS, METERS, MODELS, method_parts
 from energybench.rules import Rule, shown
@@ -48,6 +49,7 @@ REGISTERED: Mapping[str, Callable[[str], str]] = {
     "wall_meter": _wall_meter,
     "hwmon": _hwmon,
     "dataset": _dataset,
+    "exports": check_target,
     "executor": lambda name: name if name == "auto" else EXECUTORS.check(name),
 }
 """Field -> check of one value; returns it, raises `UsageError` for an unknown or wrong one."""

@@ -65,6 +65,13 @@ class Options:
         "plan that `energybench plan -o FILE.json` made: records keep the forecast of their cell, "
         "and the summary says how good it was",
     )
+    exports: tuple[str, ...] = option(
+        (),
+        "where to send each cell as soon as it is finished, for a dashboard: "
+        "`prometheus:FILE.prom`, which node_exporter reads, or `otlp`; may be given several times",
+        name="export",
+        repeats=True,
+    )
     no_wait: bool = option(
         False, "fail at once while another measurement runs on this machine, instead of waiting"
     )

@@ -28,6 +28,22 @@ def benchmark_json(entries: Iterable[Entry], version: str) -> dict[str, Any]:
     return found
 
 
+def saved_run(
+    records: Iterable[RunRecord], written_at: str, version: str, commit: str
+) -> dict[str, Any]:
+    """A saved run of records that no benchmark carries, of the code at `commit` without changes.
+
+    Raises ValueError without any record.
+    """
+    found = [record.to_json() for record in records]
+    if not found:
+        raise ValueError("a run has at least one cell")
+    data = _run(found[-1]["machine"], written_at, version)
+    data["commit_info"]["id"] = commit
+    data["energybench"]["records"] = found
+    return data
+
+
 def without_cells(version: str) -> dict[str, Any]:
     """A saved run of this machine and moment that has no cell yet, as in `benchmark_json`."""
     now = datetime.now(UTC).isoformat(timespec="seconds")

@@ -2,6 +2,7 @@
 
 import gc
 import glob
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from energybench.errors import UsageError, printable
+from energybench.records.contribution import Contribution, contribution_of
 from energybench.records.encoding import decoded
 from energybench.records.journal import Contents
 from energybench.records.record import RunRecord, from_json
 from energybench.records.run_folder import is_run_folder, read_contents
 from energybench.records.studies import KEY as STUDY
 
+_COMMIT = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 STORAGE = Path(".benchmarks")
 """Where pytest-benchmark keeps runs, unless it is told another place."""
 
@@ -39,6 +42,10 @@ class Run:
     """Day on which it was measured, as 2026-11-24; None where the file does not say."""
     measured_at: str | None = None
     """When it was written, in ISO 8601, to order runs by; None where the file does not say."""
+    commit_id: str | None = None
+    """The whole id of a commit without changes; None elsewhere."""
+    contribution: Contribution | None = None
+    """Who signed the file off; None for most."""
 
 
 def read_runs(names: Sequence[str], need_records: bool = True) -> list[Run]:
@@ -111,6 +118,7 @@ def _read(path: Path, label: str, need_records: bool) -> Run:
     if journal or is_run_folder(path):
         return _read_journal(path, label)
     data = _json(path)
+    contribution = contribution_of(data, path)
     try:
         extras = [benchmark.get("extra_info", {}) for benchmark in data["benchmarks"]]
         found = [extra["energybench"] for extra in extras if "energybench" in extra]
@@ -127,8 +135,18 @@ def _read(path: Path, label: str, need_records: bool) -> Run:
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from error
     when = _when(data)
-    day = None if when is None else when[:10]
-    return Run(label, path, records, others, _notes(path, data), _commit(data), day, when)
+    return Run(
+        label,
+        path,
+        records,
+        others,
+        _notes(path, data),
+        _commit(data),
+        None if when is None else when[:10],
+        when,
+        _commit_id(data),
+        contribution,
+    )
 
 
 def written_at(path: Path) -> str | None:
@@ -153,6 +171,12 @@ def _commit(data: dict[str, Any]) -> str | None:
     if not isinstance(found, str) or not isinstance(info, dict):
         return None
     return f"{found[:7]} with changes" if info.get("dirty") else found[:7]
+
+
+def _commit_id(data: dict[str, Any]) -> str | None:
+    info = data.get("commit_info")
+    found = info.get("id") if isinstance(info, dict) and not info.get("dirty") else None
+    return found if isinstance(found, str) and _COMMIT.fullmatch(found) else None
 
 
 def _when(data: Any) -> str | None:

@@ -23,6 +23,8 @@ from energybench.report.tables.bits_or_arithmetic import arithmetic_table
 from energybench.report.tables.compared import comparison_rows
 from energybench.report.tables.forecasts import outcome_table
 from energybench.report.tables.laid_out import lay_out
+from energybench.report.tables.machines import TITLE as MACHINES
+from energybench.report.tables.machines import machine_table
 from energybench.report.tables.matrix_rows import (
     Table,
     claim_table,
@@ -58,10 +60,14 @@ def page(runs: Sequence[Run]) -> str:
     found = sections(runs)
     judged, claims = judged_claims(found)
     comparison, notes = _side_by_side(runs)
+    machines = machine_table(found)
     return template.render(
         sections=[_section(number, section) for number, section in enumerate(found)],
         comparison=None if comparison is None else lay_out(comparison),
         notes=notes,
+        machines_title=MACHINES,
+        machines=None if machines is None else lay_out(machines),
+        machines_caption="" if machines is None else machines.caption,
         paper=paper(),
         judged=judged,
         claims=lay_out(claim_table(claims)),
@@ -92,6 +98,10 @@ def markdown(runs: Sequence[Run]) -> str:
         ]
         parts += [markdown_text(f"{title}. {text}") for title, text in found_by if text]
         parts += ["\n".join(f"- {markdown_text(line)}" for line in caveats(section))]
+    machines = machine_table(found)
+    if machines is not None:
+        legend = BEYOND_LEGEND if lay_out(machines).marked else ""
+        parts += [f"## {MACHINES}", machines.markdown(), legend, markdown_text(machines.caption)]
     comparison, _ = _side_by_side(runs)
     if comparison is not None:
         parts += ["## The runs side by side", comparison.markdown()]

@@ -39,6 +39,8 @@ class Section:
     """Commit of the code that measured it; None where that is not known."""
     measured_on: str | None = None
     """Day on which it was measured, as 2026-11-24; None where that is not known."""
+    contributed_by: str | None = None
+    """Who signed the run off as a contribution, without an address; None for most."""
     answered: tuple[Answered, ...] = ()
     """What answers take on this machine, of all runs of the report."""
 
@@ -166,6 +168,7 @@ def _of_run(run: Run) -> list[Section]:
             tuple(one for one in studies if one.device_name == machine),
             run.commit,
             run.measured_on,
+            None if run.contribution is None else run.contribution.name,
         )
         for machine in machines
     ]

@@ -13,6 +13,7 @@ from energybench.app.cli import (
     checking,
     clusters,
     comparing,
+    contributing,
     doctor,
     emissions,
     init,
@@ -64,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
 
     reports.add_commands(commands)
     comparing.add_command(commands)
+    contributing.add_command(commands)
     journals.add_commands(commands)
     emissions.add_command(commands)
     checking.add_command(commands)

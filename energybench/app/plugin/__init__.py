@@ -11,6 +11,7 @@ pytest_plugins = [
     "energybench.app.plugin.together",
     "energybench.app.plugin.on_cluster",
     "energybench.app.plugin.running",
+    "energybench.app.plugin.exporting",
     "energybench.app.plugin.block",
     "energybench.app.plugin.cells",
     "energybench.app.plugin.energy",

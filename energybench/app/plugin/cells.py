@@ -11,6 +11,7 @@ import pytest
 
 from energybench import interruption
 from energybench.app.plugin.block import baseline_follows, wait_for_baseline
+from energybench.app.plugin.exporting import export_cells
 from energybench.app.plugin.junit import note_properties
 from energybench.app.plugin.mark import MATRIX_MARK
 from energybench.app.plugin.state import RUN, PytestRun
@@ -118,6 +119,7 @@ def _cell_runner(
             state.early[request.node.nodeid] = result.record, benchmark.stats
             wait_for_baseline(request.node)
         _keep(result, run, benchmark, state)
+        export_cells(config, [*run.unclaimed, result.record])
         state.resulted.add(request.node.nodeid)
         record = result.record
         note_properties(request.node, record, [*run.cached_baselines.values(), *state.measured])

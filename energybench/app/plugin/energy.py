@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from energybench.app.plugin.exporting import export_call
 from energybench.app.plugin.options import with_flag
 from energybench.app.plugin.running import open_session
 from energybench.app.plugin.state import RUN, PytestRun
@@ -67,6 +68,15 @@ def energy(pytestconfig: pytest.Config) -> Callable[..., Any]:
             "unavailable": found.reading.unavailable,
         }
         session.results[benchmark.fullname] = found
+        reading = found.reading
+        export_call(
+            pytestconfig,
+            benchmark.fullname,
+            found.it_joules,
+            mean_s,
+            reading.watts,
+            reading.source,
+        )
         why = found.reading.why_missing
         if why is not None and pytestconfig.stash[RUN].options.run.measure.requires_energy:
             pytest.fail(f"no energy: {why}", pytrace=False)

@@ -37,7 +37,8 @@ def add_options(parser: pytest.Parser) -> None:
                 flag(one), dest=key(one), action="store_const", const="true", help=escaped
             )
         else:
-            group.addoption(flag(one), dest=key(one), metavar="X", help=escaped)
+            action = "append" if one.rule.repeats else "store"
+            group.addoption(flag(one), dest=key(one), action=action, metavar="X", help=escaped)
         parser.addini(key(one), one.help, default=None)
 
 

@@ -1,0 +1,1 @@
+"""Measurements for a dashboard: a file that Prometheus' node_exporter reads, and OTLP."""
