@@ -5,7 +5,7 @@ MkDocs calls the functions that begin with `on_`:
 - A link that leaves `docs/` leads to the file on GitHub, and a picture outside comes along.
 - A fenced block of the language `math` becomes MathML, which browsers show without a script.
 - `<!-- api: NAME -->` becomes the documentation of `energybench.NAME`, out of its docstrings.
-- The runs of `RUNS` become report pages by the report's own code, and `<!-- reports -->` their list.
+- The runs of `RUNS` become pages by the report's own code, and `<!-- reports -->` their list.
 
 Whatever cannot be found is a warning, which ends a strict build.
 """
@@ -55,7 +55,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Turn what GitHub shows of a page into what the site shows."""
     place = PurePosixPath(page.file.src_uri)
-    markdown = _API.sub(r"::: energybench.\1", markdown)
+    markdown = _API.sub(r"\n::: energybench.\1\n", markdown)
     markdown = markdown.replace(_REPORTS, _list_of_reports(place))
     markdown = _MATH.sub(lambda found: formula(found[1]), markdown)
     return outside_fences(markdown, lambda text: _LINK.sub(_linker(place, config, files), text))
