@@ -100,10 +100,9 @@ def _linker(
             log.warning(f"{page} links to {path}, which does not exist")
             return found[0]
         if picture:
-            copied = f"repository/{path}"
-            if files.get_file_from_path(copied) is None:
-                files.append(File.generated(config, copied, abs_src_path=str(ROOT / path)))
-            return f"![{text}]({'../' * (len(page.parts) - 1)}{copied})"
+            if files.get_file_from_path(str(path)) is None:
+                files.append(File(str(path), str(ROOT), config.site_dir, False))
+            return f"![{text}]({'../' * (len(page.parts) - 1)}{path})"
         kind = "tree" if (ROOT / path).is_dir() else "blob"
         return f"[{text}]({config.repo_url}/{kind}/main/{path}{anchor})"
 
