@@ -45,6 +45,7 @@ def main():
         save_strategy="no",
         logging_strategy="epoch",
         report_to="none",
+        dataloader_pin_memory=torch.cuda.is_available(),
         disable_tqdm=True,
     )
     trainer = Trainer(model=model, args=arguments, train_dataset=Blocks())
