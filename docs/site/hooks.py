@@ -27,7 +27,7 @@ from energybench.report.page import page as report_page
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNS = {
-    "results/handwriting-cpu-2core.json": "three networks on handwriting, up to five seeds, as a page",
+    "results/handwriting-cpu-2core.json": "three networks on handwriting, as a page",
 }
 """Saved run -> what its report page is about."""
 
