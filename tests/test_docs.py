@@ -20,10 +20,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from support.packages import install
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-ALL_PAGES = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", ROOT / "tests/README.md"]
+ALL_PAGES = [
+    *PAGES,
+    *(ROOT / name for name in ("CONTRIBUTING.md", "SECURITY.md", "examples/README.md")),
+    ROOT / "tests/README.md",
+]
 FENCE = re.compile(
     r"(?:^<!-- (?P<rule>file|no-run): (?P<argument>.+?) -->\n)?"
     r"^```(?P<language>\w*)\n(?P<text>.*?)^```$",
@@ -78,22 +83,8 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Path]:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(block.text, encoding="utf-8")
         if (folder / "pyproject.toml").exists():
-            install(folder)
+            install(folder, folder)
     return made
-
-
-def install(folder: Path) -> None:
-    """Write the metadata that `pip install -e` would, with the entry points."""
-    project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    info = folder / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(
-        f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
-    )
-    lines = []
-    for group, points in project["entry-points"].items():
-        lines += [f"[{group}]", *(f"{name} = {target}" for name, target in points.items())]
-    (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
 
 
 @pytest.fixture

@@ -32,21 +32,22 @@ def compress(
     `compression.after_step(model)` after each optimizer step, and `compression.finalize(model)` at
     the end; the report says what was found.
 
-    >>> import torch
-    >>> from torch import nn
-    >>> from energybench.compression.base import Score
-    >>> from energybench.records.metric import Metric
-    >>> _ = torch.manual_seed(0)
-    >>> model, inputs = nn.Linear(64, 1), torch.randn(256, 64)
-    >>> with torch.no_grad():
-    ...     targets = model(inputs)
-    >>> def rmse(model):
-    ...     with torch.no_grad():
-    ...         return (model(inputs) - targets).square().mean().sqrt().item()
-    >>> score = Score(rmse, Metric("rmse", higher_is_better=False, unit="", scale=1.0))
-    >>> compression, report = compress(model, "prune", score, tolerance=0.05)
-    >>> report.method, report.reference_score, report.score <= 0.05, report.no_effect
-    ('prune', 0.0, True, False)
+    Examples:
+        >>> import torch
+        >>> from torch import nn
+        >>> from energybench.compression.base import Score
+        >>> from energybench.records.metric import Metric
+        >>> _ = torch.manual_seed(0)
+        >>> model, inputs = nn.Linear(64, 1), torch.randn(256, 64)
+        >>> with torch.no_grad():
+        ...     targets = model(inputs)
+        >>> def rmse(model):
+        ...     with torch.no_grad():
+        ...         return (model(inputs) - targets).square().mean().sqrt().item()
+        >>> score = Score(rmse, Metric("rmse", higher_is_better=False, unit="", scale=1.0))
+        >>> compression, report = compress(model, "prune", score, tolerance=0.05)
+        >>> report.method, report.reference_score, report.score <= 0.05, report.no_effect
+        ('prune', 0.0, True, False)
 
     Raises `UsageError` for an unknown method, `TypeError` for a score without a metric, and
     `CellError` for a model that the method cannot compress; the model is then as it was.
