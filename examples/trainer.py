@@ -3,19 +3,18 @@
     pip install -e '.[language]'
     python examples/trainer.py
 
-Nothing is downloaded: the network starts from random weights.
+Nothing is downloaded: the network starts from random weights. `energybench show trainer.json` has
+the run, epoch by epoch.
 """
 
 import tempfile
 
 import torch
 
-import energybench
-from energybench.operators import declare_operators
+# First: it lets transformers import a torchvision that was built for another torch.
+from energybench.app.callbacks.trainer import EnergyCallback  # isort: skip
 
-declare_operators()  # lets transformers import a torchvision that was built for another torch
-
-from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainingArguments  # noqa: E402
+from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainingArguments
 
 LENGTH, BLOCKS = 32, 64
 TEXT = b"Measure first; then decide. " * 100
@@ -48,12 +47,10 @@ def main():
         dataloader_pin_memory=torch.cuda.is_available(),
         disable_tqdm=True,
     )
-    trainer = Trainer(model=model, args=arguments, train_dataset=Blocks())
-    with energybench.measure() as window:
-        done = trainer.train()
-    print(f"loss {done.training_loss:.2f} after {done.global_step} steps: {window}")
-    if window.it_joules is not None:
-        print(f"{1000 * window.it_joules / (2 * BLOCKS * LENGTH):.3g} J per 1,000 tokens")
+    energy = EnergyCallback("tiny-gpt2", save="trainer.json")
+    trainer = Trainer(model=model, args=arguments, train_dataset=Blocks(), callbacks=[energy])
+    done = trainer.train()
+    print(f"loss {done.training_loss:.2f} after {done.global_step} steps: {energy.run}")
 
 
 if __name__ == "__main__":
