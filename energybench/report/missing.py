@@ -3,13 +3,14 @@
 from collections.abc import Iterable, Mapping
 
 from energybench.energy.readings import EnergyReading
+from energybench.records.calls import CallEnergy
 from energybench.records.record import RunRecord
 
 _NAMED = 3
 """The most benchmarks that one line names."""
 
 
-def missing_energy(readings: Mapping[str, EnergyReading]) -> list[str]:
+def missing_energy(readings: Mapping[str, EnergyReading | CallEnergy]) -> list[str]:
     """Return one line for each reason why readings have no energy; `readings` go by name."""
     named: dict[str, list[str]] = {}
     for name, reading in readings.items():

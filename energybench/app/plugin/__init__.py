@@ -14,6 +14,7 @@ pytest_plugins = [
     "energybench.app.plugin.block",
     "energybench.app.plugin.cells",
     "energybench.app.plugin.energy",
+    "energybench.app.plugin.flag",
     "energybench.app.plugin.gating",
     "energybench.app.plugin.machine_info",
     "energybench.app.plugin.going_on",

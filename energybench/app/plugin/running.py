@@ -43,7 +43,7 @@ def pytest_runtestloop(session: pytest.Session) -> None:
     run.resources = ExitStack()
     try:
         if run.attached is not None:
-            run.run = attached(config, run.attached, _sayer(config))
+            run.run = attached(config, run.attached, sayer(config))
             return
         leave_to_rank_0(config)
         _open(config, run, models, run.resources)
@@ -64,7 +64,7 @@ def _open(
 
     options, terminal = state.options, state.terminal
     reporter = config.pluginmanager.getplugin("terminalreporter")
-    say = _sayer(config)
+    say = sayer(config)
     keeper = Keeper(kept, options.resume, origin() if state.block else None)
     before = reporter.ensure_newline if reporter else lambda: None
     live = None if rank() or state.cluster is None else live_progress(state.cluster, terminal)
@@ -91,7 +91,7 @@ def _open(
     state.run = run
 
 
-def _sayer(config: pytest.Config) -> Callable[[str], None]:
+def sayer(config: pytest.Config) -> Callable[[str], None]:
     """Return a function that writes a line to the terminal, also from within a test."""
     reporter = config.pluginmanager.getplugin("terminalreporter")
     capture = config.pluginmanager.getplugin("capturemanager")
