@@ -20,9 +20,7 @@ BUDGETS = ("early-stopping", "equal")
 OBSERVED, CONFIDENT = "observed", "confident"
 GATES = (OBSERVED, CONFIDENT)
 """What fails a cell: its drop as observed, or only one whose interval is beyond the tolerance."""
-CALL_COLUMNS = (
-    *("joules", "interval", "watts", "calls", "window", "repeats", "source", "notes"),
-)
+CALL_COLUMNS = (*("joules", "interval", "watts", "calls", "window", "repeats", "source", "notes"),)
 """Columns of the table of energies per call, beside the test's name."""
 CALL_ORDERS = ("name", *(one for one in CALL_COLUMNS if one != "notes"))
 """Columns that the table can be sorted by."""

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from energybench.energy.per_call import PerCall, joules_of_one
 from energybench.energy.readings import EnergyReading, added
@@ -22,9 +23,37 @@ def repeat_s(meters: MeterSet) -> float:
     return MARGIN * max(LEAST_S, meters.min_window_s)
 
 
-def needed_s(meters: MeterSet, repeats: int) -> float:
-    """Return the least seconds of the windows of one test that is to have `repeats` repeats."""
-    return repeats * repeat_s(meters) if repeats > 1 else MARGIN * meters.min_window_s
+@dataclass(frozen=True)
+class Length:
+    """How long the windows of one test must be: so long that the meters resolve each repeat."""
+
+    meters: MeterSet
+    repeats: int
+
+    @property
+    def repeat_s(self) -> float:
+        """The least seconds of one repeat."""
+        return repeat_s(self.meters)
+
+    @property
+    def needed_s(self) -> float:
+        """The least seconds of all repeats; a single one is never longer than the meters need."""
+        several = self.repeats > 1
+        return self.repeats * self.repeat_s if several else MARGIN * self.meters.min_window_s
+
+    def left_s(self, elapsed_s: float, repeats: int, repeat_left_s: float) -> float:
+        """Return the seconds to go on for, at most to the end of the present repeat; 0 for none.
+
+        `repeats` have ended so far; the present one is to take `repeat_left_s` more.
+        """
+        if self.repeats == 1:
+            return max(0.0, self.needed_s - elapsed_s)
+        return max(1e-9, repeat_left_s) if repeats < self.repeats else 0.0
+
+    def is_reached_by(self, found: PerCall) -> bool:
+        """Whether a measurement is long enough."""
+        long_enough = found.reading.duration_s >= self.needed_s
+        return long_enough and (self.repeats == 1 or len(found.repeats) >= self.repeats)
 
 
 @dataclass(frozen=True)
@@ -61,10 +90,10 @@ class CallWindow:
         """Whether the window has begun and not ended."""
         return self._window is not None
 
-    @property
-    def elapsed_s(self) -> float:
-        """Seconds since `open`."""
-        return time.perf_counter() - self._start
+    def left_s(self, length: Length) -> float:
+        """Return the seconds to go on for, so that the window gets `length`; 0 for none."""
+        now = time.perf_counter()
+        return length.left_s(now - self._start, len(self._marks), self.due - now)
 
     def open(self) -> None:
         """Begin the window."""
@@ -91,7 +120,7 @@ class CallWindow:
         ends = [start, *marks, end]
         values = [
             _joules_between(one, other, self._wait_s if other is end else 0.0)
-            for one, other in zip(ends[:-1], ends[1:], strict=True)
+            for one, other in pairwise(ends)
         ]
         known = [value for value in values if value is not None]
         repeats = tuple(known) if len(known) == len(values) else ()
@@ -128,27 +157,48 @@ def _joules_between(start: _Mark, end: _Mark, wait_s: float) -> float | None:
     return joules_of_one(after - (before or 0.0), duration_s, _between_s(start, end, wait_s), calls)
 
 
-def joined(windows: Sequence[PerCall], least_s: float) -> PerCall:
-    """Return the joules per call of several windows, at least one.
+class Windows:
+    """Several windows of one test, each around a few calls.
 
-    A repeat is as many windows that follow each other as take `least_s` seconds together.
+    A repeat is as many windows that follow each other as take `Length.repeat_s` together.
     """
-    groups: list[list[PerCall]] = [[]]
-    for one in windows:
-        if _seconds(groups[-1]) >= least_s:
-            groups.append([])
-        groups[-1].append(one)
-    if len(groups) > 1 and _seconds(groups[-1]) < least_s:
-        last = groups.pop()
-        groups[-1] += last
-    means = [_pooled(group).it_joules for group in groups]
-    known = [value for value in means if value is not None]
-    repeats = tuple(known) if len(known) == len(means) else ()
-    return replace(_pooled(windows), repeats=repeats)
 
+    def __init__(self, length: Length, windows: Sequence[PerCall] = ()) -> None:
+        self._length = length
+        self._groups: list[list[PerCall]] = [[]]
+        self._last_s = 0.0
+        for one in windows:
+            self.add(one)
 
-def _seconds(windows: Sequence[PerCall]) -> float:
-    return sum(one.reading.duration_s for one in windows)
+    @property
+    def all(self) -> list[PerCall]:
+        """The windows in their order."""
+        return [one for group in self._groups for one in group]
+
+    @property
+    def are_enough(self) -> bool:
+        """Whether the windows are long enough."""
+        length, whole = self._length, len(self._groups) - 1
+        elapsed_s = whole * length.repeat_s + self._last_s
+        return length.left_s(elapsed_s, whole, length.repeat_s) <= 0.0
+
+    def add(self, one: PerCall) -> None:
+        """Add a window."""
+        self._groups[-1].append(one)
+        self._last_s += one.reading.duration_s
+        if self._last_s >= self._length.repeat_s:
+            self._groups.append([])
+            self._last_s = 0.0
+
+    def joined(self) -> PerCall:
+        """Return the joules per call of all windows, at least one, with their repeats."""
+        groups = [group for group in self._groups if group]
+        if len(groups) > 1 and self._groups[-1]:  # too short: it belongs to the repeat before
+            groups[-2:] = [[*groups[-2], *groups[-1]]]
+        means = [_pooled(group).it_joules for group in groups]
+        known = [value for value in means if value is not None]
+        repeats = tuple(known) if len(known) == len(means) else ()
+        return replace(_pooled(self.all), repeats=repeats)
 
 
 def _pooled(windows: Sequence[PerCall]) -> PerCall:

@@ -127,6 +127,14 @@ def test_one_process_may_hold_a_lock_twice_and_frees_it_at_the_outer_end(
     hold()
 
 
+def test_a_process_that_the_holder_started_enters_at_once(folder: Path) -> None:
+    with exclusive_use(["cpu"], wait=False, say=pytest.fail, folder=folder):
+        started = start_holder("cpu", folder)
+        end(started)
+    outsider = start_holder("cpu", folder)  # and it has left nothing behind
+    end(outsider)
+
+
 def test_two_names_of_one_folder_are_one_lock(tmp_path: Path) -> None:
     (tmp_path / "locks").mkdir()
     (tmp_path / "link").symlink_to("locks")

@@ -16,6 +16,7 @@ pytest_plugins = [
     "energybench.app.plugin.energy",
     "energybench.app.plugin.flag",
     "energybench.app.plugin.gating",
+    "energybench.app.plugin.call_gating",
     "energybench.app.plugin.machine_info",
     "energybench.app.plugin.going_on",
     "energybench.app.plugin.xdist",

@@ -16,7 +16,7 @@ from energybench.errors import EnergybenchError
 if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture
 
-    from energybench.app.plugin.rounds import Means, Rounds
+    from energybench.app.plugin.rounds import Means
     from energybench.records.calls import CallEnergy
 
 
@@ -102,12 +102,13 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
 
 def _means(config: pytest.Config, run: PytestRun) -> "Means":
     from energybench.app.plugin.rounds import Means
+    from energybench.energy.call_window import Length
     from energybench.energy.measurement import synchronize_torch
 
     repeats = run.options.repeats
     if run.run is not None:
         session = open_session(config)
-        return Means(session.meters, session.synchronize, repeats)
+        return Means(Length(session.meters, repeats), session.synchronize)
     from dataclasses import replace
 
     from energybench.energy.measurement import gpus
@@ -119,7 +120,7 @@ def _means(config: pytest.Config, run: PytestRun) -> "Means":
         opened = open_for_use(measure.meters, context, run.options.wait, sayer(config))
         meters = stack.enter_context(opened)
         config.add_cleanup(stack.pop_all().close)
-    return Means(meters, synchronize_torch, repeats)
+    return Means(Length(meters, repeats), synchronize_torch)
 
 
 @pytest.hookimpl(trylast=True)

@@ -73,4 +73,6 @@ class _EveryBenchmark:
         """Say in one line why nothing was measured."""
         why = self._why_nothing()
         if why is not None:
-            terminalreporter.write_line(f"energybench: {_FLAG} measured nothing: {why}", yellow=True)
+            terminalreporter.write_line(
+                f"energybench: {_FLAG} measured nothing: {why}", yellow=True
+            )
