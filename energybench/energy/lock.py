@@ -50,11 +50,12 @@ def exclusive_use(
 ) -> Iterator[None]:
     """Hold the resources called `names` for one measurement, across processes and users.
 
-    A process that already holds a resource enters at once, and so does one that such a process has
-    started: measurements may be nested. While another process holds one, this process sleeps until it is free if `wait` is true, after one
-    line to `say`; otherwise `InUse` is raised. `folder` has the lock files. The default is the
-    folder that `ENERGYBENCH_LOCKS` names, or one that is the same for all users and jobs of this
-    machine. Raises `UsageError` for a folder or a lock file that cannot be used.
+    A process that already holds a resource enters at once: measurements may be nested. While
+    another process holds one, this process sleeps until it is free if `wait` is true, after one
+    line to `say`; it does not wait for a process that has started it. Without `wait`, `InUse` is
+    raised. `folder` has the lock files. The default is the folder that `ENERGYBENCH_LOCKS` names,
+    or one that is the same for all users and jobs of this machine. Raises `UsageError` for a folder
+    or a lock file that cannot be used.
     """
     folder = folder or lock_folder()
     with ExitStack() as held:
@@ -81,12 +82,12 @@ def _one(name: str, path: Path, wait: bool, say: Callable[[str], None]) -> Itera
     path = Path(os.path.realpath(path.parent)) / path.name
     announced = False
     while not _enter(path):
-        if _is_held_above(path):  # who waits for this process would wait for ever
-            yield
-            return
         holder = f"another measurement runs on this machine's {name} ({_holder(path)})"
         if not wait:
             raise InUse(f"{holder}; let it end first, or wait for it")
+        if _is_held_above(path):  # it may be waiting for this process: both would wait for ever
+            yield
+            return
         if not announced:
             say(f"{holder}; waiting until it ends")
             announced = True

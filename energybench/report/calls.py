@@ -1,6 +1,5 @@
 """Energies per call of several runs, test by test, and limits on how much worse one may be."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -8,7 +7,7 @@ from energybench.records.calls import CallEnergy
 from energybench.report.comparison import letters
 from energybench.report.gate import Limit, Verdict
 from energybench.report.missing import listed
-from energybench.report.stats import TAIL, holm
+from energybench.report.stats import MIN_PAIRS, TAIL, holm
 from energybench.report.text import interval
 from energybench.report.unpaired import UnpairedRatio, unpaired_ratio
 
@@ -22,6 +21,12 @@ class ComparedTest:
     """Run -> energy."""
     ratios: dict[str, UnpairedRatio]
     """Later run -> its joules over the first run's; only where both are known in one way."""
+    first: str
+    """The run that the others are compared with."""
+
+    def is_short(self, run: str) -> bool:
+        """Whether a window of either run is shorter than its meter resolves."""
+        return any("short_window" in self.energies[one].flags for one in (self.first, run))
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,7 @@ def compare_calls(runs: Mapping[str, Mapping[str, CallEnergy]]) -> CallCompariso
             elif ours.joules_per_call and base.joules_per_call:
                 value = ours.joules_per_call / base.joules_per_call
                 ratios[run] = unpaired_ratio(value, ours.repeats, base.repeats)
-        tests.append(ComparedTest(name, energies, ratios))
+        tests.append(ComparedTest(name, energies, ratios, first))
     refusals = tuple(
         f"not compared: {listed(found)} ({first} is {theirs}, {run} is {ours}); measure both in "
         "one way"
@@ -88,8 +93,9 @@ def judge_calls(comparison: CallComparison, limits: Sequence[Limit]) -> Verdict:
     """Apply `limits` on `joules` to every run but the first.
 
     With five or more repeats on both sides a limit is exceeded when its p-value, one-sided and by
-    Welch's t, is at most 0.025 after Holm's correction for all tests and limits that have one; with
-    fewer when the ratio is beyond it.
+    Welch's t, is at most 0.025 after Holm's correction for all tests and limits that have one. With
+    fewer it is exceeded when the ratio is, unless a window is shorter than its meter resolves: such
+    a ratio says nothing alone.
     """
     places = [
         (limit, test, run, ratio)
@@ -98,27 +104,32 @@ def judge_calls(comparison: CallComparison, limits: Sequence[Limit]) -> Verdict:
         for run, ratio in test.ratios.items()
     ]
     found = [ratio.p_beyond(1.0 + limit.allowed / 100.0) for limit, _, _, ratio in places]
-    family = [p for p in found if p is not None]
-    adjusted = iter(holm(family))
-    offences = []
-    for (limit, test, run, ratio), p in zip(places, found, strict=True):
-        judged = None if p is None else next(adjusted)
-        beyond = 100.0 * (ratio.value - 1.0) > limit.allowed if judged is None else judged <= TAIL
-        if beyond:
-            offences.append(_line(limit, test, run, ratio, judged))
-    missing = sum(run not in test.ratios for test in comparison.tests for run in _later(comparison))
-    unknown = [f"{limit} not applied to {missing} tests: not known" for limit in limits if missing]
+    adjusted = iter(holm([p for p in found if p is not None]))
+    offences, short = [], dict[Limit, list[str]]()
+    for (limit, test, run, ratio), single in zip(places, found, strict=True):
+        p = None if single is None else next(adjusted)
+        if p is None and test.is_short(run):
+            short.setdefault(limit, []).append(test.name)
+        elif p <= TAIL if p is not None else 100.0 * (ratio.value - 1.0) > limit.allowed:
+            offences.append(_line(limit, test, run, ratio, p))
+    unknown = [
+        f"{limit} not applied to {listed(names)}: windows shorter than the meters resolve; "
+        f"--energy-repeats={MIN_PAIRS} decides"
+        for limit, names in short.items()
+    ]
+    unjudged = [
+        test.name for test in comparison.tests if set(comparison.runs[1:]) - set(test.ratios)
+    ]
+    unknown += [
+        f"{limit} not applied to {listed(unjudged)}: not known" for limit in limits if unjudged
+    ]
     return Verdict(tuple(offences), tuple(unknown))
-
-
-def _later(comparison: CallComparison) -> Sequence[str]:
-    return comparison.runs[1:]
 
 
 def _line(limit: Limit, test: ComparedTest, run: str, ratio: UnpairedRatio, p: float | None) -> str:
     ends = interval(ratio.estimate, lambda end: f"{100.0 * (end - 1.0):+.2f}")
     change = f"{100.0 * (ratio.value - 1.0):+.2f} %{ends if p is not None else ''}"
-    basis = f"{ratio.repeats} repeat{'s' if ratio.repeats != 1 else ''}"
-    if p is not None and math.isfinite(p):
+    basis = f"{ratio.repeats} repeats" if ratio.repeats > 1 else "no repeats"
+    if p is not None:
         basis += f", p {'< 0.001' if p < 0.001 else f'= {p:.2g}'} by Holm's correction"
     return f"{test.name} in {run}: joules {change}, limit {limit.allowed:g} % ({basis})"

@@ -21,7 +21,7 @@ _FREE_S = 1.0
 as many as the rounds themselves."""
 _LONGEST = 10
 """Further calls end after this many times the seconds that they should take, setups included."""
-_ALIKE = 2.0
+_ALIKE = 3.0
 """Calls after a test that differ more than this from those within it, as a factor, are others."""
 _CLOCK_S = 1e-6
 """Seconds that reading a clock may add to a round."""
