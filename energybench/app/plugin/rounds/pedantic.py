@@ -16,15 +16,15 @@ from energybench.app.plugin.rounds.hooked import (
 from energybench.energy.call_window import Windows
 from energybench.records.calls import call_energy
 
-_FREE_S = 1.0
-"""Seconds that opening and closing the windows of rounds may always take; beyond it they may take
-as many as the rounds themselves."""
+_LONG_S = 0.01
+"""Seconds of a round that a window of its own changes by less than 1 %: reading a meter takes up to
+a millisecond, and leaves colder caches to what follows."""
 _LONGEST = 10
 """Further calls end after this many times the seconds that they should take, setups included."""
 _ALIKE = 3.0
 """Calls after a test that differ more than this from those within it, as a factor, are others."""
-_CLOCK_S = 1e-6
-"""Seconds that reading a clock may add to a round."""
+_COLD_S = 5e-5
+"""Seconds that a first call may take beyond others."""
 _OTHER = "after its test it takes another time"
 _ONCE = "called once, as its test asks"
 
@@ -32,9 +32,10 @@ _ONCE = "called once, as its test asks"
 class Pedantic(Hooked):
     """Without setup and teardown, one window lasts from the first round to the last.
 
-    With one of them each round has a window of its own, so that neither is in it. Further calls are
-    made by `later`, after the test's function has ended, so that the test finds as many calls as it
-    asked for. A target that was called only once, without a setup, is not called again.
+    With one of them rounds have windows of their own, so that neither is in one: the first round,
+    and those after one that was long enough not to be disturbed. Further calls are made by `later`,
+    after the test's function has ended, so that the test finds as many calls as it asked for. A
+    target that was called only once, without a setup, is not called again.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class Pedantic(Hooked):
         self._apart = self._setup is not None or self._teardown is not None
         self._windows = Windows(means.length)
         self._made = 0
-        self._spent_s = self._rounds_s = 0.0
+        self._disturbs = False
         self.later: Callable[[], None] | None = None
         """Calls the target again; None where the meters do not need it, or the test forbids it."""
 
@@ -71,35 +72,26 @@ class Pedantic(Hooked):
         """Make the runner of one round, which follows at once."""
         runner = self._their_runner(function, args, kwargs)
         self._made += 1
-        if (
-            self._made > self._asked.get("warmup_rounds", 0)
-            and not self._window.is_open
-            and self._spent_s <= max(_FREE_S, self._rounds_s)
-        ):
-            self._open()
+        warm = self._made > self._asked.get("warmup_rounds", 0)
+        if warm and not self._window.is_open and not self._disturbs:
+            self._window = self._means.window()
+            self._window.open()
         return runner
 
     def _after_round(self, duration: float) -> None:
-        self._rounds_s += duration
+        self._disturbs = self._apart and duration < _LONG_S
         if not self._window.is_open:
             return
         if self._apart:
-            self._close(self._iterations, duration if self._wall_clock else None)
+            self._close_one(duration)
         elif len(self._stats.stats.data) >= self._asked.get("rounds", 1):
-            self._close(*self._tally())
+            self._windows.add(self._window.close(*self._tally()))
         elif time.perf_counter() >= self._window.due:
             self._window.mark(*self._tally())
 
-    def _open(self) -> None:
-        before = time.perf_counter()
-        self._window = self._means.window()
-        self._window.open()
-        self._spent_s += time.perf_counter() - before
-
-    def _close(self, calls: int, timed_s: float | None) -> None:
-        before = time.perf_counter()
-        self._windows.add(self._window.close(calls, timed_s))
-        self._spent_s += time.perf_counter() - before
+    def _close_one(self, duration: float) -> None:
+        timed_s = duration if self._wall_clock else None
+        self._windows.add(self._window.close(self._iterations, timed_s))
 
     def _again(self) -> None:
         """Measure further calls in one window; they replace the rounds, which were too few."""
@@ -145,10 +137,11 @@ class Pedantic(Hooked):
         if self._setup is not None:
             args, kwargs = self._setup() or (args, kwargs)
         runner = self._their_runner(self._target, args, kwargs)
-        self._open()
+        self._window = self._means.window()
+        self._window.open()
         with PauseInstrumentation():
             duration = float(runner(range(self._iterations)))
-        self._close(self._iterations, duration if self._wall_clock else None)
+        self._close_one(duration)
         if self._teardown is not None:
             self._teardown(*args, **kwargs)
         return duration
@@ -158,5 +151,5 @@ class Pedantic(Hooked):
         if seconds is None or not calls:
             return True
         data: Sequence[float] = self._stats.stats.data
-        shortest, longest = min(data) / _ALIKE - _CLOCK_S, max(data) * _ALIKE + _CLOCK_S
+        shortest, longest = min(data) / _ALIKE - _COLD_S, max(data) * _ALIKE + _COLD_S
         return shortest <= seconds / calls <= longest
