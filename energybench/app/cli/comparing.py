@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from energybench.app.cli.arguments import terminal_width
-from energybench.app.cli.comparing_calls import compare_calls, said
+from energybench.app.cli.comparing_calls import compared, said, show
 from energybench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -63,13 +63,12 @@ def _compare(options: argparse.Namespace) -> int:
     with_calls = [run for run in runs if run.calls]
     if limits and len(runs) < 2 and options.by == "run":
         raise UsageError("--fail-on needs two runs to compare; name another RUN")
+    calls = compared(with_calls, on_calls) if with_calls or on_calls else None
     status = 0
     if with_cells or on_cells:
         status = _compare_cells(options, with_cells, across, on_cells)
-    if with_calls or on_calls:
-        if with_cells:
-            print()
-        status = max(status, compare_calls(options.format, with_calls, on_calls))
+    if calls is not None:
+        status = max(status, show(calls, options.format, on_calls, after_cells=bool(with_cells)))
     return status
 
 

@@ -9,33 +9,44 @@ from energybench.errors import UsageError
 
 if TYPE_CHECKING:
     from energybench.records.saved import Run
+    from energybench.report.calls import CallComparison
     from energybench.report.gate import Limit, Verdict
 
 
-def compare_calls(layout: str, runs: "Sequence[Run]", limits: "Sequence[Limit]") -> int:
-    """Print the energies per call of `runs` side by side; return 1 where a limit is exceeded.
+def compared(runs: "Sequence[Run]", limits: "Sequence[Limit]") -> "CallComparison":
+    """Return the energies per call of `runs` side by side.
 
-    Raises `UsageError` where nothing can be compared though it is asked for.
+    Raises `UsageError` where they may not be compared, or there is nothing that `limits` can judge.
     """
-    from energybench.report.calls import compare_calls as line_up
-    from energybench.report.calls import judge_calls
-    from energybench.report.tables.compared_calls import calls_json, calls_text
+    from energybench.report.calls import compare_calls
 
     if limits and len(runs) < 2:
         raise UsageError("--fail-on=joules has nothing to judge: fewer than two runs have any")
-    found = line_up({run.label: run.calls for run in runs})
-    if len(runs) > 1 and not found.comparable and found.refusals:
-        raise UsageError(found.refusals[0])
-    if layout == "json":
+    found = compare_calls({run.label: run.calls for run in runs})
+    if len(runs) > 1 and not found.comparable:
+        if found.refusals:
+            raise UsageError(found.refusals[0])
+        if limits:
+            raise UsageError(
+                "--fail-on has nothing to judge: no test is in the first run and in another"
+            )
+    return found
+
+
+def show(found: "CallComparison", layout: str, limits: "Sequence[Limit]", after_cells: bool) -> int:
+    """Print a comparison; return 1 where a limit is exceeded.
+
+    The JSON is a document of its own, so it is left out after that of cells.
+    """
+    from energybench.report.calls import judge_calls
+    from energybench.report.tables.compared_calls import calls_json, calls_text
+
+    if layout != "json":
+        print("\n" * after_cells + calls_text(found, layout))
+    elif not after_cells:
         print(json.dumps(calls_json(found), indent=1))
     else:
-        print(calls_text(found, layout))
-    if not limits:
-        return 0
-    if not found.comparable:
-        raise UsageError(
-            "--fail-on has nothing to judge: no test is in the first run and in another"
-        )
+        print("energybench: the JSON has no energies per call, only cells", file=sys.stderr)
     return said(judge_calls(found, limits))
 
 

@@ -12,6 +12,8 @@ from energybench.app.plugin.state import RUN
 from energybench.errors import EnergybenchError
 
 _FLAG = "--energy"
+_WITHOUT = pytest.StashKey[str]()
+"""Why a benchmark of a test has no energy."""
 
 
 @pytest.hookimpl(trylast=True)
@@ -42,19 +44,27 @@ class _EveryBenchmark:
     ) -> Generator[None, Any, Any]:
         """Let the rounds of the test's benchmark have energy windows."""
         value = yield
-        if fixturedef.argname == "benchmark" and self._why_not is None:
+        if fixturedef.argname == "benchmark" and _is_measured(value, request.node):
             self._measure(value, request.node)
         return value
 
-    def _measure(self, benchmark: Any, item: Any) -> None:
-        if getattr(benchmark, "disabled", True) or item.get_closest_marker(MATRIX_MARK):
-            return
-        try:
-            measure_rounds(benchmark, item)
-        except EnergybenchError as error:
-            self._why_not = with_flag(error)
-            if self._config.stash[RUN].options.run.measure.requires_energy:
-                raise
+    def _measure(self, benchmark: Any, item: pytest.Item) -> None:
+        if self._why_not is None:
+            try:
+                measure_rounds(benchmark, item)
+            except EnergybenchError as error:
+                self._why_not = with_flag(error)
+        if self._why_not is not None:
+            item.stash[_WITHOUT] = self._why_not
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None]:
+        """Fail a test that must have energy where the meters cannot be opened."""
+        result = yield
+        requires = self._config.stash[RUN].options.run.measure.requires_energy
+        if requires and _WITHOUT in item.stash:
+            pytest.fail(f"no energy: {item.stash[_WITHOUT]}", pytrace=False)
+        return result
 
     def _why_nothing(self) -> str | None:
         """Return why nothing is measured in this session; None where benchmarks are."""
@@ -76,3 +86,8 @@ class _EveryBenchmark:
             terminalreporter.write_line(
                 f"energybench: {_FLAG} measured nothing: {why}", yellow=True
             )
+
+
+def _is_measured(benchmark: Any, item: Any) -> bool:
+    """Whether a benchmark runs, and is none of a cell: those are measured by themselves."""
+    return not getattr(benchmark, "disabled", True) and not item.get_closest_marker(MATRIX_MARK)
