@@ -89,8 +89,8 @@ def test_a_limit_is_exceeded_beyond_the_noise_only() -> None:
 
 
 def test_a_window_too_short_for_the_meter_is_judged_by_its_repeats_alone() -> None:
-    flags = {"flags": ["short_window"]}
-    runs = {"old": {"a": energy(1.0, **flags)}, "new": {"a": energy(9.0, **flags)}}
+    flags = ["short_window"]
+    runs = {"old": {"a": energy(1.0, flags=flags)}, "new": {"a": energy(9.0, flags=flags)}}
     verdict = judge_calls(compare_calls(runs), parse_limits("joules:10%"))
     assert verdict.offences == ()
     assert verdict.unknown == (

@@ -16,7 +16,8 @@ from energybench.errors import EnergybenchError
 if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture
 
-    from energybench.app.plugin.rounds import Means
+    from energybench.app.plugin.rounds import Rounds
+    from energybench.app.plugin.rounds.hooked import Means
     from energybench.records.calls import CallEnergy
 
 
@@ -31,7 +32,7 @@ class Calls:
 
 
 CALLS = pytest.StashKey[Calls]()
-_ROUNDS = pytest.StashKey["Rounds"]()
+_ROUNDS: "pytest.StashKey[Rounds]" = pytest.StashKey()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -101,7 +102,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
 
 
 def _means(config: pytest.Config, run: PytestRun) -> "Means":
-    from energybench.app.plugin.rounds import Means
+    from energybench.app.plugin.rounds.hooked import Means
     from energybench.energy.call_window import Length
     from energybench.energy.measurement import synchronize_torch
 

@@ -80,5 +80,6 @@ _KEYS: Mapping[str, Callable[[CallEnergy], float | str | None]] = {
 
 
 def _last_if_none(value: float | str | None) -> tuple[bool, float, str]:
-    text = isinstance(value, str)
-    return value is None, 0.0 if text or value is None else value, value if text else ""
+    if isinstance(value, str):
+        return False, 0.0, value
+    return value is None, value or 0.0, ""

@@ -49,7 +49,8 @@ class Watched:
     def __init__(self, min_window_s: float = 0.0, repeats: int = 1, **options: Any) -> None:
         self.benchmark = fixture_of(**options)
         self.kept: list[CallEnergy] = []
-        meters = MeterSet({"clock": ClockMeter(WATTS, min_window_s)})
+        self.meter = ClockMeter(WATTS, min_window_s)
+        meters = MeterSet({"clock": self.meter})
         means = Means(Length(meters, repeats), lambda: None)
         self.rounds = Rounds(self.benchmark, means, self.kept.append)
 
@@ -76,6 +77,16 @@ def spin(seconds: float = 0.001) -> str:
     return "done"
 
 
+def counting(calls: list[int]) -> Callable[..., None]:
+    """A function of 1 ms that notes its calls."""
+
+    def call(value: int = 1) -> None:
+        calls.append(value)
+        spin()
+
+    return call
+
+
 def short(value: int = 0) -> int:
     return value
 
@@ -100,7 +111,7 @@ def test_the_loop_around_a_short_call_is_not_charged_to_it() -> None:
 def test_a_short_window_goes_on_with_further_calls_that_no_statistics_see() -> None:
     watched = Watched(min_window_s=0.2)
     calls: list[int] = []
-    watched.benchmark(lambda: (calls.append(1), spin()))
+    watched.benchmark(counting(calls))
     found = watched.found
     assert found.window_s >= 0.2
     assert found.further_calls > 0
@@ -138,14 +149,11 @@ def test_a_timer_of_other_time_leaves_the_whole_window_to_the_calls() -> None:
 
 def test_pytest_benchmark_times_the_tests_own_function_and_finds_its_fixture_as_before() -> None:
     watched = Watched()
-    benchmark, timed = watched.benchmark, []
-    theirs = benchmark._make_runner
-    benchmark._make_runner = lambda function, *rest: (
-        timed.append(function),
-        theirs(function, *rest),
-    )[1]
+    benchmark = watched.benchmark
+    benchmark._make_runner = theirs = Mock(wraps=benchmark._make_runner)
     benchmark(short)
-    assert timed == [short]
+    theirs.assert_called_once_with(short, (), {})
+    assert benchmark._make_runner is theirs
     assert "update" not in vars(benchmark.stats)
 
 
@@ -183,9 +191,7 @@ def test_a_profile_shows_the_tests_own_function() -> None:
 def test_a_pedantic_benchmark_makes_its_own_calls_within_its_test_and_others_after_it() -> None:
     watched = Watched(min_window_s=0.2)
     runs: list[int] = []
-    watched.benchmark.pedantic(
-        lambda x: (runs.append(x), spin()), args=(5,), rounds=4, iterations=3, warmup_rounds=2
-    )
+    watched.benchmark.pedantic(counting(runs), args=(5,), rounds=4, iterations=3, warmup_rounds=2)
     assert runs == [5] * (6 * 3 + 1)
     assert watched.found.calls == 12
     assert watched.found.flags == ["short_window"]
@@ -200,7 +206,7 @@ def test_a_pedantic_benchmark_makes_its_own_calls_within_its_test_and_others_aft
 def test_a_pedantic_benchmark_that_is_long_enough_is_left_alone() -> None:
     watched = Watched(min_window_s=0.01)
     runs: list[int] = []
-    watched.benchmark.pedantic(lambda: (runs.append(1), spin()), rounds=20)
+    watched.benchmark.pedantic(counting(runs), rounds=20)
     watched.rounds.finish()
     assert len(runs) == watched.found.calls == 20
     assert watched.found.joules_per_call == pytest.approx(WATTS * watched.stats.mean, rel=0.2)
@@ -256,12 +262,8 @@ def test_long_rounds_with_a_setup_have_windows_of_their_own() -> None:
 
 def test_short_rounds_with_a_setup_are_not_disturbed() -> None:
     watched = Watched()
-    opened = []
-    windows = watched.benchmark._raw_pedantic.__self__._means.length.meters
-    before = windows.window
-    windows.window = lambda *args, **named: (opened.append(1), before(*args, **named))[1]
     watched.benchmark.pedantic(spin, setup=lambda: None, rounds=10)
-    assert opened == [1]  # the first
+    assert watched.meter.reads == 2  # around the first
     assert watched.found.calls == 1
 
 
