@@ -22,6 +22,10 @@ BUDGETS = ("early-stopping", "equal")
 OBSERVED, CONFIDENT = "observed", "confident"
 GATES = (OBSERVED, CONFIDENT)
 """What fails a cell: its drop as observed, or only one whose interval is beyond the tolerance."""
+CALL_COLUMNS = (*("joules", "interval", "watts", "calls", "window", "repeats", "source", "notes"),)
+"""Columns of the table of energies per call, beside the test's name."""
+CALL_ORDERS = ("name", *(one for one in CALL_COLUMNS if one != "notes"))
+"""Columns that the table can be sorted by."""
 BAD_IMAGES = ("refuse", "skip")
 """Answers to files that are no images: end the run with their names, or record their names."""
 LINKS = ("refuse", "follow")

@@ -32,6 +32,8 @@ class Rule:
     """A text that is accepted in place of a number, for instance "auto"."""
     repeats: bool = False
     """Whether a flag that is given several times adds up, instead of the last one counting."""
+    bare: str | None = None
+    """The value of a flag that is given without one; None where a flag needs a value."""
 
     def problem(self, value: object) -> str | None:
         """Why `value` is refused, as "it must be at least 2"; None for a valid one."""
@@ -39,6 +41,8 @@ class Rule:
             return self._problem_of_text(value)
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             return self._problem_of_number(value)
+        if isinstance(value, tuple) and self.choices:
+            return next(filter(None, map(self._problem_of_text, value)), None)
         return None
 
     def _problem_of_text(self, text: str) -> str | None:

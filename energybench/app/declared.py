@@ -68,8 +68,8 @@ class Option:
 
     @property
     def name(self) -> str:
-        """The option's name without any prefix: "batch-size"."""
-        return self.rule.name or self.path[-1].replace("_", "-")
+        """The option's name without any prefix: "batch-size"; "" for `--energy` itself."""
+        return self.path[-1].replace("_", "-") if self.rule.name is None else self.rule.name
 
     @property
     def text(self) -> str:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from energybench.config import GATES, OBSERVED, RunConfig
+from energybench.config import CALL_COLUMNS, CALL_ORDERS, GATES, OBSERVED, RunConfig
 from energybench.rules import check, option
 
 DEFAULT_JOURNAL = ".energybench/journal.jsonl"
@@ -49,10 +49,15 @@ class Options:
         False, "save each cell after every epoch, so that `--energy-resume` continues within it"
     )
     compare: str | None = option(
-        None, "saved run to compare this one with: a file, or an id in `.benchmarks/`"
+        None,
+        "saved run to compare this one with: a file, or an id in `.benchmarks/`; without a value "
+        "the last one there",
+        bare="latest",
     )
     compare_fail: str | None = option(
-        None, "fail where this run is worse than the saved one by more: `kwh:5%,accuracy:1pp`"
+        None,
+        "fail where this run is worse than the saved one by more: `kwh:5%,accuracy:1pp`, "
+        "`joules:10%` for energies per call",
     )
     gate: str = option(
         OBSERVED,
@@ -74,6 +79,30 @@ class Options:
     )
     no_wait: bool = option(
         False, "fail at once while another measurement runs on this machine, instead of waiting"
+    )
+
+    per_call: bool = option(
+        False,
+        "measure the joules per call of every pytest-benchmark test",
+        name="",
+    )
+    repeats: int = option(
+        1,
+        "least number of windows per test; five or more give an interval",
+        at_least=1,
+        at_most=1000,
+    )
+    columns: tuple[str, ...] = option(
+        CALL_COLUMNS,
+        f"columns of the table of joules per call, of {', '.join(CALL_COLUMNS)}",
+        choices=CALL_COLUMNS,
+        default_text="all",
+    )
+    sort: str | None = option(
+        None,
+        f"order of that table: {', '.join(CALL_ORDERS)}",
+        choices=CALL_ORDERS,
+        default_text="as they ran",
     )
 
     attach: str | None = option(

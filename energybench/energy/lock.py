@@ -11,7 +11,7 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,9 +52,10 @@ def exclusive_use(
 
     A process that already holds a resource enters at once: measurements may be nested. While
     another process holds one, this process sleeps until it is free if `wait` is true, after one
-    line to `say`; otherwise `InUse` is raised. `folder` has the lock files. The default is the
-    folder that `ENERGYBENCH_LOCKS` names, or one that is the same for all users and jobs of this
-    machine. Raises `UsageError` for a folder or a lock file that cannot be used.
+    line to `say`; it does not wait for a process that has started it. Without `wait`, `InUse` is
+    raised. `folder` has the lock files. The default is the folder that `ENERGYBENCH_LOCKS` names,
+    or one that is the same for all users and jobs of this machine. Raises `UsageError` for a folder
+    or a lock file that cannot be used.
     """
     folder = folder or lock_folder()
     with ExitStack() as held:
@@ -84,6 +85,9 @@ def _one(name: str, path: Path, wait: bool, say: Callable[[str], None]) -> Itera
         holder = f"another measurement runs on this machine's {name} ({_holder(path)})"
         if not wait:
             raise InUse(f"{holder}; let it end first, or wait for it")
+        if _is_held_above(path):  # it may be waiting for this process: both would wait for ever
+            yield
+            return
         if not announced:
             say(f"{holder}; waiting until it ends")
             announced = True
@@ -114,6 +118,20 @@ def _enter(path: Path) -> bool:
             return False
         _held[path] = _Held(release)
         return True
+
+
+def _is_held_above(path: Path) -> bool:
+    """Whether a process that started this one, directly or not, has the lock's file open."""
+    import psutil  # here: only who must wait needs it
+
+    above: list[psutil.Process] = []
+    with suppress(psutil.Error, OSError):
+        above = psutil.Process().parents()
+    for process in above:
+        with suppress(psutil.Error, OSError):  # another user's process does not tell
+            if any(one.path == str(path) for one in process.open_files()):
+                return True
+    return False
 
 
 def _leave(path: Path) -> None:

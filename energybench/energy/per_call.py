@@ -19,12 +19,17 @@ class PerCall:
     calls: int
     reading: EnergyReading
     """The energy of all calls together."""
+    between_s: float = 0.0
+    """Seconds of the window that lie between the calls. Their energy, at the window's mean power,
+    belongs to no call."""
+    repeats: tuple[float, ...] = ()
+    """Joules per call of each part of the window, if it was divided."""
 
     @property
     def joules(self) -> dict[str, float | None]:
         """Joules per call and domain; None for one that could not be read."""
         return {
-            domain: None if value is None else value / self.calls
+            domain: None if value is None else self._of_one(value)
             for domain, value in self.reading.joules.items()
         }
 
@@ -32,7 +37,16 @@ class PerCall:
     def it_joules(self) -> float | None:
         """Joules per call over all domains; None if any domain, or every one, could not be read."""
         whole = self.reading.it_joules
-        return None if whole is None else whole / self.calls
+        return None if whole is None else self._of_one(whole)
+
+    def _of_one(self, joules: float) -> float:
+        return joules_of_one(joules, self.reading.duration_s, self.between_s, self.calls)
+
+
+def joules_of_one(joules: float, duration_s: float, between_s: float, calls: int) -> float:
+    """Return the joules of one call out of those of a window, see `PerCall.between_s`."""
+    share = max(0.0, 1.0 - between_s / duration_s) if duration_s > 0.0 else 1.0
+    return joules * share / calls
 
 
 def per_call(

@@ -266,7 +266,7 @@ class RunRecord:
         """Emissions of a kilowatt-hour while it was fine-tuned, kg CO2 equivalent, or None."""
         if self.carbon is None or self.carbon.kg_per_kwh is not None:
             return None if self.carbon is None else self.carbon.kg_per_kwh
-        mean = self.intensities.get("finetune")
+        mean = self.intensities.get(self.main_phase)
         return None if mean is None else mean.kg_per_kwh
 
     @property
@@ -275,7 +275,7 @@ class RunRecord:
 
         It is no part of `kg_co2e`.
         """
-        reading = self.phases.get("finetune")
+        reading = self.main
         if reading is None or self.embodied_g_per_hour is None:
             return None
         return self.embodied_g_per_hour / 1000.0 * reading.duration_s / 3600.0

@@ -6,11 +6,12 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from energybench.errors import UsageError, printable
+from energybench.records.calls import CallEnergy, calls_in
 from energybench.records.contribution import Contribution, contribution_of
 from energybench.records.encoding import decoded
 from energybench.records.journal import Contents
@@ -21,6 +22,8 @@ from energybench.records.studies import KEY as STUDY
 _COMMIT = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 STORAGE = Path(".benchmarks")
 """Where pytest-benchmark keeps runs, unless it is told another place."""
+LATEST = "latest"
+"""The name of the run that was stored last."""
 
 
 @dataclass(frozen=True)
@@ -46,26 +49,45 @@ class Run:
     """The whole id of a commit without changes; None elsewhere."""
     contribution: Contribution | None = None
     """Who signed the file off; None for most."""
+    calls: dict[str, CallEnergy] = field(default_factory=dict)
+    """Test -> energy per call, of the tests that `--energy` measured."""
 
 
-def read_runs(names: Sequence[str], need_records: bool = True) -> list[Run]:
+def read_runs(
+    names: Sequence[str],
+    need_records: bool = True,
+    or_calls: bool = False,
+    storage: Path | None = None,
+) -> list[Run]:
     """Every run that `names` name: JSON files, journals, folders of runs on a cluster, or ids in
-    `.benchmarks/` such as `0001`.
+    `storage` (`.benchmarks/`) such as `0001`; `LATEST` is the last one there.
 
     Control characters in their texts are escaped, see `errors.printable`. Raises `UsageError` for a
-    file that cannot be read and, with `need_records`, for one without records.
+    file that cannot be read and, with `need_records`, for one without records; with `or_calls`
+    energies per call are as good.
     """
-    paths = [path for name in names for path in _paths(name)]
+    paths = [path for name in names for path in _paths(name, storage or STORAGE)]
     paths = list(dict.fromkeys(paths))
     labels = map(printable, _labels(paths))
     with _no_garbage():
         found = zip(paths, labels, strict=True)
-        return [_plain(_read(path, label, need_records)) for path, label in found]
+        runs = [_plain(_read(path, label)) for path, label in found]
+    for run in runs:
+        if need_records and not run.records and not (or_calls and run.calls):
+            raise UsageError(_empty(run.path))
+    return runs
 
 
 def read_run(path: str | Path) -> list[RunRecord]:
     """The records of one file; raises `UsageError` as `read_runs` does."""
-    return list(_read(Path(path), Path(path).stem, True).records)
+    run = _read(Path(path), Path(path).stem)
+    if not run.records:
+        raise UsageError(_empty(run.path))
+    return list(run.records)
+
+
+def _empty(path: Path) -> str:
+    return f"{path} has no energybench records; was it another benchmark's?"
 
 
 def _plain(value: Any) -> Any:
@@ -88,14 +110,21 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _paths(name: str) -> list[Path]:
+def _paths(name: str, storage: Path) -> list[Path]:
     """The file called `name`, or the stored runs whose names begin with that id."""
     path = Path(name)
-    if path.exists() or path.suffix or len(path.parts) > 1 or not STORAGE.is_dir():
+    if path.exists() or path.suffix or len(path.parts) > 1:
         return [path]
-    found = sorted(STORAGE.glob(f"*/{glob.escape(name)}*.json"))
+    if name == LATEST:
+        stored = sorted(storage.glob("*/[0-9][0-9][0-9][0-9]_*.json"), key=lambda one: one.name)
+        if not stored:
+            raise UsageError(f"no run in {storage}/ yet; save one with --benchmark-autosave")
+        return stored[-1:]
+    if not storage.is_dir():
+        return [path]
+    found = sorted(storage.glob(f"*/{glob.escape(name)}*.json"))
     if not found:
-        raise UsageError(f"no run {name!r} in {STORAGE}/; name a file, or an id that is there")
+        raise UsageError(f"no run {name!r} in {storage}/; name a file, or an id that is there")
     return found
 
 
@@ -113,7 +142,7 @@ def _labels(paths: Sequence[Path]) -> list[str]:
     return labels
 
 
-def _read(path: Path, label: str, need_records: bool) -> Run:
+def _read(path: Path, label: str) -> Run:
     journal = ".jsonl" in (path.suffix, Path(path.stem).suffix)  # also journal.jsonl.gz
     if journal or is_run_folder(path):
         return _read_journal(path, label)
@@ -125,10 +154,9 @@ def _read(path: Path, label: str, need_records: bool) -> Run:
         beside = data.get("energybench", {})
         found += beside.get("records", [])
         extras += [{STUDY: study} for study in beside.get("studies", [])]
+        calls, unread = calls_in(data["benchmarks"])
     except (TypeError, KeyError, AttributeError) as error:
         raise UsageError(f"{path} is not a file of pytest-benchmark's") from error
-    if need_records and not found:
-        raise UsageError(f"{path} has no energybench records; was it another benchmark's?")
     others = tuple(extra for extra in extras if extra and "energybench" not in extra)
     try:
         records = tuple(from_json(record) for record in found)
@@ -140,12 +168,13 @@ def _read(path: Path, label: str, need_records: bool) -> Run:
         path,
         records,
         others,
-        _notes(path, data),
+        (*_notes(path, data), *(f"{path}: {line}" for line in unread)),
         _commit(data),
         None if when is None else when[:10],
         when,
         _commit_id(data),
         contribution,
+        calls,
     )
 
 

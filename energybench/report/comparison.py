@@ -88,13 +88,18 @@ class Comparison:
     @property
     def letters(self) -> list[str]:
         """Short names of the runs, for headers: A, B, ... Z, R27, ..."""
-        first = [chr(ord("A") + place) for place in range(min(26, len(self.runs)))]
-        return [*first, *(f"R{place + 1}" for place in range(26, len(self.runs)))]
+        return letters(len(self.runs))
 
     @property
     def comparable(self) -> bool:
         """Whether any cell of the first run has a counterpart."""
         return len(self.runs) == 1 or any(row.pairs for row in self.rows)
+
+
+def letters(count: int) -> list[str]:
+    """Return short names of `count` runs: A, B, ... Z, R27, ..."""
+    first = [chr(ord("A") + place) for place in range(min(26, count))]
+    return [*first, *(f"R{place + 1}" for place in range(26, count))]
 
 
 def compare(runs: Mapping[str, Sequence[RunRecord]], across: Collection[str] = ()) -> Comparison:

@@ -17,7 +17,8 @@ def _missing(records: Sequence[RunRecord]) -> list[str]:
     lacking = [
         (f"{record.model} {record.method} seed {record.seed}", mean.reason)
         for record in records
-        if (mean := record.intensities.get("finetune")) is not None and mean.reason is not None
+        if (mean := record.intensities.get(record.main_phase)) is not None
+        and mean.reason is not None
     ]
     if not lacking:
         return []
@@ -33,7 +34,7 @@ def _hourly(records: Sequence[RunRecord]) -> list[str]:
     """A line per file of hours that gave emissions."""
     estimated: dict[str, bool] = {}
     for record in records:
-        mean = record.intensities.get("finetune")
+        mean = record.intensities.get(record.main_phase)
         if record.carbon is not None and mean is not None and mean.reason is None:
             source = f"{record.carbon.country}, {record.carbon.source}"
             estimated[source] = estimated.get(source, False) or mean.estimated

@@ -22,6 +22,8 @@ COSTS: dict[str, Callable[[RunRecord], float | None]] = {
     "epochs": lambda record: float(record.epoch_count or 0) or None,
 }
 """Quantities that every task has, limited in percent; more is worse. Other names are metrics."""
+CALL_COSTS = ("joules",)
+"""Quantities of energies per call, limited in percent; `report.calls.judge_calls` judges them."""
 _LIMIT = re.compile(r"\s*([^\s:,][^:,]*?)\s*:\s*([0-9.]+)\s*([^\W\d]\w*|%)?\s*")
 
 
@@ -29,8 +31,8 @@ _LIMIT = re.compile(r"\s*([^\s:,][^:,]*?)\s*:\s*([0-9.]+)\s*([^\W\d]\w*|%)?\s*")
 class Limit:
     """The largest change for the worse that a quantity may have against the first run.
 
-    `name` is one of `COSTS`, limited in percent of the first run's value, or the name of a metric,
-    limited in the metric's unit: `accuracy:1pp`, `rmse:0.1`.
+    `name` is one of `COSTS` or `CALL_COSTS`, limited in percent of the first run's value, or the
+    name of a metric, limited in the metric's unit: `accuracy:1pp`, `rmse:0.1`.
     """
 
     name: str
@@ -96,14 +98,21 @@ def _limit(text: str) -> Limit:
             raise ValueError
     except ValueError:
         raise UsageError(f"{shown(value)!r} in {shown(text)!r} is not a number") from None
-    if unit == "%" and name not in COSTS and name != ACCURACY.name:
-        known = ", ".join((*COSTS, ACCURACY.name))
+    if unit == "%" and name not in (*COSTS, *CALL_COSTS, ACCURACY.name):
+        known = ", ".join((*COSTS, ACCURACY.name, *CALL_COSTS))
         raise UsageError(f"no metric {name!r} in {text!r}; known: {known}")
-    needed = "%" if name in COSTS else ACCURACY.unit if name == ACCURACY.name else unit
+    costs = (*COSTS, *CALL_COSTS)
+    needed = "%" if name in costs else ACCURACY.unit if name == ACCURACY.name else unit
     if unit != needed:
         example = Limit(name, limit.allowed, needed)
         raise UsageError(f"{text!r}: a limit of {name} is in {needed}, as in {example}")
     return limit
+
+
+def of_cells_and_calls(limits: Sequence[Limit]) -> tuple[tuple[Limit, ...], tuple[Limit, ...]]:
+    """Return the limits on cells, and those on energies per call."""
+    calls = tuple(limit for limit in limits if limit.name in CALL_COSTS)
+    return tuple(limit for limit in limits if limit not in calls), calls
 
 
 def judge(comparison: Comparison, limits: Sequence[Limit]) -> Verdict:

@@ -27,7 +27,6 @@ LEAST_RUNS = 3
 benchmark."""
 _WALL = "wall"
 """The kind of a domain that is the whole machine."""
-_PHASE = "finetune"
 
 
 @dataclass(frozen=True)
@@ -86,16 +85,16 @@ def check_mlperf(records: Iterable[RunRecord]) -> list[Checked]:
 
 def timed(record: RunRecord) -> Timed | str:
     """The readings over fine-tuning, or why the record does not tell them."""
-    trace, reading = record.trace, record.phases.get(_PHASE)
+    trace, reading = record.trace, record.main
     if reading is None:
         return "the cell never came to its fine-tuning"
     if trace is None:
         return "the record has no samples of power; measure with --energy-trace"
-    if len(record.spans.get(_PHASE, [])) > 1 or _PHASE not in trace.marks:
+    if len(record.spans.get(record.main_phase, [])) > 1 or record.main_phase not in trace.marks:
         return "its fine-tuning was paused or resumed, so its samples are not told apart"
     if not all(earlier < later < math.inf for earlier, later in pairwise([0.0, *trace.time_s])):
         return "the times of its samples do not rise"
-    start = trace.marks[_PHASE]
+    start = trace.marks[record.main_phase]
     end = start + reading.duration_s
     before = [0.0, *trace.time_s]
     places = [
@@ -147,7 +146,7 @@ def _samples(record: RunRecord) -> Finding:
 
 def _node(record: RunRecord) -> Finding:
     rule = "the whole node, at its power supply"
-    reading = record.phases.get(_PHASE)
+    reading = record.main
     domains = [] if reading is None else list(reading.sources)
     if not domains:
         return Finding(rule, "fail", "not met: no domain was read")
@@ -162,7 +161,7 @@ def _node(record: RunRecord) -> Finding:
 def _all_nodes(record: RunRecord) -> Finding:
     rule = "all nodes"
     nodes = _nodes(record)
-    reading = record.phases.get(_PHASE)
+    reading = record.main
     if reading is None or reading.it_joules is None:
         why = "no fine-tuning" if reading is None else reading.why_missing
         return Finding(rule, "fail", f"not met: {why}")
@@ -178,7 +177,7 @@ def _interconnect(record: RunRecord) -> Finding:
 
 def _accuracy(record: RunRecord) -> Finding:
     rule = "a power meter within 5 %"
-    reading = record.phases.get(_PHASE)
+    reading = record.main
     kinds = {} if reading is None else {name: reading.kind(name) for name in reading.sources}
     unmeasured = sorted({kind for kind in kinds.values() if kind != "measured"})
     if not kinds or unmeasured:

@@ -127,6 +127,20 @@ def test_one_process_may_hold_a_lock_twice_and_frees_it_at_the_outer_end(
     hold()
 
 
+def test_a_process_does_not_wait_for_the_one_that_started_it(folder: Path, hold: Hold) -> None:
+    waiting = HOLD.replace("wait=False", "wait=True")
+    with exclusive_use(["cpu"], wait=False, say=pytest.fail, folder=folder):
+        started = subprocess.run(
+            [sys.executable, "-c", waiting, "cpu", str(folder)],
+            input="",
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert started.stdout == "held\n"
+    hold()  # what it left behind keeps nobody out
+
+
 def test_two_names_of_one_folder_are_one_lock(tmp_path: Path) -> None:
     (tmp_path / "locks").mkdir()
     (tmp_path / "link").symlink_to("locks")

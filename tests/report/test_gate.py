@@ -31,7 +31,7 @@ def test_limits_are_read() -> None:
         ("kwh:5%,", "is no limit"),
         ("kwh:-5%", "is no limit"),
         ("kwh:1e3%", "is no limit"),
-        ("joules:5%", "no metric 'joules'"),
+        ("volts:5%", "no metric 'volts'"),
         ("kwh:5pp", "a limit of kwh is in %, as in kwh:5%"),
         ("accuracy:1%", "in pp, as in accuracy:1pp"),
         ("kwh:1.2.3%", "is not a number"),

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from energybench.app.cli import against
 from energybench.app.cli.arguments import parts_of_the_protocol, terminal_width
+from energybench.app.cli.comparing_calls import compared, said, show
 from energybench.errors import UsageError
 
 if TYPE_CHECKING:
     from energybench.records.record import RunRecord
     from energybench.records.saved import Run
     from energybench.report.comparison import Comparison
+    from energybench.report.gate import Limit
 
 
 def add_command(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -47,7 +49,8 @@ def add_command(commands: "argparse._SubParsersAction[Any]") -> None:
     compare.add_argument(
         "--fail-on",
         metavar="LIMITS",
-        help="exit with status 1 if a run is worse by more: kwh:5%%,accuracy:1pp,duration:10%%",
+        help="exit with status 1 if a run is worse by more: kwh:5%%,accuracy:1pp,duration:10%%, "
+        "or joules:10%% for energies per call",
     )
     against.add_arguments(compare)
     compare.set_defaults(run=_compare)
@@ -59,16 +62,38 @@ def _compare(options: argparse.Namespace) -> int:
     if options.history:
         raise UsageError("--history needs --against, as in --against last:20")
     from energybench.records.saved import read_runs
-    from energybench.report.comparison import compare
-    from energybench.report.gate import judge, parse_limits
-    from energybench.report.tables.compared import comparison_text
-    from energybench.report.tables.github import comparison_github
+    from energybench.report.gate import of_cells_and_calls, parse_limits
 
     across = parts_of_the_protocol(options.across)
     limits = parse_limits(options.fail_on) if options.fail_on else ()
-    runs = read_runs(options.runs)
+    on_cells, on_calls = of_cells_and_calls(limits)
+    runs = read_runs(options.runs, or_calls=True)
     for note in (note for run in runs for note in run.notes):
         print(f"energybench: {note}", file=sys.stderr)
+    with_cells = [run for run in runs if run.records]
+    with_calls = [run for run in runs if run.calls]
+    if limits and len(runs) < 2 and options.by == "run":
+        raise UsageError("--fail-on needs two runs to compare; name another RUN")
+    calls = compared(with_calls, on_calls) if with_calls or on_calls else None
+    status = 0
+    if with_cells or on_cells:
+        status = _compare_cells(options, with_cells, across, on_cells)
+    if calls is not None:
+        status = max(status, show(calls, options.format, on_calls, after_cells=bool(with_cells)))
+    return status
+
+
+def _compare_cells(
+    options: argparse.Namespace,
+    runs: "Sequence[Run]",
+    across: frozenset[str],
+    limits: "Sequence[Limit]",
+) -> int:
+    from energybench.report.comparison import compare
+    from energybench.report.gate import judge
+    from energybench.report.tables.compared import comparison_text
+    from energybench.report.tables.github import comparison_github
+
     groups = _groups(runs, options.by)
     if limits and len(groups) < 2:
         noun = "machines" if options.by == "machine" else "runs"
@@ -91,11 +116,7 @@ def _compare(options: argparse.Namespace) -> int:
         )
     if verdict.refused is not None:
         raise UsageError(f"--fail-on: {verdict.refused}")
-    for line in verdict.unknown:
-        print(f"energybench: {line}", file=sys.stderr)
-    for line in verdict.offences:
-        print(f"energybench: worse than allowed: {line}", file=sys.stderr)
-    return 1 if verdict.offences else 0
+    return said(verdict)
 
 
 def _groups(runs: "Sequence[Run]", by: str) -> "dict[str, Sequence[RunRecord]]":

@@ -118,7 +118,7 @@ def of_record(record: RunRecord) -> list[Measurement]:
     Labels are model, method, seed, device (the one that was trained on), source (of the energy),
     dataset, tolerance and budget; phases, flags and scores have one more.
     """
-    labels = {
+    given = {
         "model": record.model,
         "method": record.method,
         "seed": str(record.seed),
@@ -128,13 +128,14 @@ def of_record(record: RunRecord) -> list[Measurement]:
         "tolerance": f"{record.tolerance:g}",
         "budget": record.protocol.budget,
     }
+    labels = {name: text or "" for name, text in given.items()}
     found = [
         *_of_phases(record, labels),
         *_of_metric(record, labels),
         _measurement(FACILITY, _times(record.kwh, JOULES_PER_KWH), labels),
         _measurement(FACILITY_AND_SEARCH, _times(record.kwh_total, JOULES_PER_KWH), labels),
         _measurement(EMISSIONS, _times(record.kg_co2e, 1e3), labels),
-        _measurement(EPOCHS, len(record.epochs), labels),
+        _measurement(EPOCHS, record.epoch_count, labels),
         _measurement(DATA_WAIT, record.data_wait_share, labels),
         _measurement(OK, record.status == "ok", labels),
         *(_measurement(FLAG, 1, labels | {"flag": flag}) for flag in record.flags),
@@ -161,7 +162,7 @@ def _of_phases(record: RunRecord, labels: Mapping[str, str]) -> Iterator[Measure
         own = {**labels, "source": reading.source, "phase": phase}
         yield _measurement(PHASE_ENERGY, reading.it_joules, own)
         yield _measurement(PHASE_DURATION, reading.duration_s, own)
-        if phase == "finetune":
+        if phase == record.main_phase:
             yield _measurement(POWER, reading.watts, labels)
 
 

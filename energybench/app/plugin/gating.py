@@ -2,6 +2,7 @@
 
 from collections.abc import Generator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +11,7 @@ from energybench.app.plugin.state import RUN
 from energybench.errors import UsageError
 
 if TYPE_CHECKING:
+    from energybench.records.calls import CallEnergy
     from energybench.records.record import RunRecord
     from energybench.report.comparison import Comparison
     from energybench.report.gate import Limit, Verdict
@@ -18,17 +20,26 @@ THIS_RUN = "this run"
 
 
 @dataclass
-class _Compare:
+class Compare:
     """The saved run, the limits, and at the end the result of the comparison."""
 
     label: str
     records: "tuple[RunRecord, ...]"
     limits: "tuple[Limit, ...]"
+    """Those on cells."""
+    calls: "dict[str, CallEnergy]"
+    call_limits: "tuple[Limit, ...]"
+    """Those on energies per call, see `call_gating`."""
     found: "Comparison | None" = None
     verdict: "Verdict | None" = None
 
+    @property
+    def name(self) -> str:
+        """The saved run's label, told from `THIS_RUN`."""
+        return self.label if self.label != THIS_RUN else f"{self.label} (saved)"
 
-COMPARE = pytest.StashKey[_Compare]()
+
+COMPARE = pytest.StashKey[Compare]()
 
 
 @pytest.hookimpl(trylast=True)
@@ -40,16 +51,26 @@ def pytest_configure(config: pytest.Config) -> None:
             raise pytest.UsageError("--energy-compare-fail needs --energy-compare=RUN")
         return
     from energybench.records.saved import read_runs
-    from energybench.report.gate import parse_limits
+    from energybench.report.gate import of_cells_and_calls, parse_limits
 
     try:
-        runs = read_runs([options.compare])
+        runs = read_runs([options.compare], or_calls=True, storage=_storage(config))
         if len(runs) != 1:
             raise UsageError(f"{options.compare!r} names {len(runs)} runs; name one file")
         limits = parse_limits(options.compare_fail) if options.compare_fail else ()
     except UsageError as error:
         raise pytest.UsageError(f"--energy-compare: {error}") from error
-    config.stash[COMPARE] = _Compare(runs[0].label, runs[0].records, limits)
+    cells, calls = of_cells_and_calls(limits)
+    saved = runs[0]
+    config.stash[COMPARE] = Compare(saved.label, saved.records, cells, saved.calls, calls)
+
+
+def _storage(config: pytest.Config) -> Path | None:
+    """Return the folder where pytest-benchmark stores runs; None for its usual one."""
+    asked = config.getoption("benchmark_storage", None)
+    if not isinstance(asked, str) or not asked.startswith("file://"):
+        return None
+    return Path(asked.removeprefix("file://"))
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -62,7 +83,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     from energybench.report.comparison import compare as line_up
     from energybench.report.gate import judge
 
-    label = compare.label if compare.label != THIS_RUN else f"{compare.label} (saved)"
+    label = compare.name
     ours = {(record.model, record.method, record.seed) for record in measured}
     saved = [one for one in compare.records if (one.model, one.method, one.seed) in ours]
     compare.found = line_up({label: saved, THIS_RUN: measured})
@@ -87,7 +108,7 @@ def pytest_terminal_summary(
 
 
 def _write(
-    terminal: pytest.TerminalReporter, compare: _Compare, found: "Comparison", verdict: "Verdict"
+    terminal: pytest.TerminalReporter, compare: Compare, found: "Comparison", verdict: "Verdict"
 ) -> None:
     from energybench.report.tables.compared import comparison_text
 

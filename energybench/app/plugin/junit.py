@@ -20,7 +20,7 @@ def note_properties(item: pytest.Item, record: "RunRecord", others: "Iterable[Ru
 
     base = [one for one in others if one.id is not None and one.id == record.reference_id]
     saved = [one.saved for one in savings([*base[:1], record]) if one.method == record.method]
-    fine, metric = record.phases.get("finetune"), record.metric
+    fine, metric = record.main, record.metric
     found: dict[str, Any] = {
         "kwh": record.kwh,
         "kwh_total": record.kwh_total,

@@ -19,12 +19,12 @@ _LARGEST_BATCH = ("run", "largest_batch")
 
 def flag(option: Option) -> str:
     """Return the option's name on the command line: "--energy-batch-size"."""
-    return f"--energy-{option.name}"
+    return f"--energy-{option.name}" if option.name else "--energy"
 
 
 def key(option: Option) -> str:
     """Return the option's name in a configuration file: "energy_batch_size"."""
-    return f"energy_{option.name.replace('-', '_')}"
+    return f"energy_{option.name.replace('-', '_')}" if option.name else "energy"
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -37,8 +37,12 @@ def add_options(parser: pytest.Parser) -> None:
                 flag(one), dest=key(one), action="store_const", const="true", help=escaped
             )
         else:
-            action = "append" if one.rule.repeats else "store"
-            group.addoption(flag(one), dest=key(one), action=action, metavar="X", help=escaped)
+            more: dict[str, object] = {}
+            if one.rule.repeats:
+                more["action"] = "append"
+            if one.rule.bare is not None:
+                more |= {"nargs": "?", "const": one.rule.bare}
+            group.addoption(flag(one), dest=key(one), metavar="X", help=escaped, **more)
         parser.addini(key(one), one.help, default=None)
 
 

@@ -84,14 +84,14 @@ def _algorithm(record: RunRecord) -> dict[str, Any]:
         foundationModelName=record.model,
         framework="pytorch",
         frameworkVersion=version_of(record, "torch"),
-        epochsNumber=len(record.epochs) or None,
+        epochsNumber=record.epoch_count or None,
         optimizer="sgd",
         quantization=record.precision or record.protocol.precision,
     )
 
 
 def _measure(record: RunRecord, reading: EnergyReading) -> dict[str, Any]:
-    spans = record.spans.get("finetune")
+    spans = record.spans.get(record.main_phase)
     began = spans[0].began_at[:19].replace("T", " ") if spans else None
     return _known(
         measurementMethod=f"energybench, {origin(record)}",

@@ -71,7 +71,7 @@ def _listed(records: Sequence[RunRecord]) -> str:
 
 def fine_tuning(record: RunRecord) -> EnergyReading:
     """The reading of fine-tuning; raises `UsageError` where its energy is not known."""
-    reading = record.phases.get("finetune")
+    reading = record.main
     if reading is None or reading.it_joules is None:
         why = "it has no fine-tuning" if reading is None else reading.why_missing
         raise UsageError(f"{cell_name(record)} has no energy ({why}); name another cell")
@@ -85,7 +85,7 @@ def it_kwh(reading: EnergyReading) -> float | None:
 
 def origin(record: RunRecord) -> str:
     """How the energy is known: "measured by rapl", "an estimate by codecarbon_estimate"."""
-    reading = record.phases.get("finetune")
+    reading = record.main
     kinds = set() if reading is None else {reading.kind(name) for name in reading.sources}
     if kinds == {"measured"}:
         return f"measured by {record.energy_source}"
@@ -112,7 +112,7 @@ def hardware(record: RunRecord) -> list[tuple[str, str, int, float | None]]:
     Of several machines these are the parts of the first.
     """
     machine = record.machine
-    reading = record.phases.get("finetune")
+    reading = record.main
     domains = [] if reading is None else list(reading.joules)
     listed = [gpu for gpu in machine.get("gpus") or [] if isinstance(gpu, dict)]
     used = [gpu for gpu in listed if f"gpu:{gpu.get('id')}" in domains]

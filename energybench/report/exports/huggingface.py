@@ -50,7 +50,7 @@ def _grams(record: RunRecord) -> float:
             "energybench emissions RUN.json --country or --intensity-file"
         )
     if record.kg_co2e is None:
-        mean = record.intensities.get("finetune")
+        mean = record.intensities.get(record.main_phase)
         why = mean.reason if mean else "its intensity is not known"
         raise UsageError(
             f"{cell_name(record)} has no emissions: {why}; name another file to energybench "

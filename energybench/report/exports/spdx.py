@@ -71,7 +71,7 @@ def write(runs: Sequence[Run]) -> str:
 
 
 def _package(record: RunRecord) -> dict[str, Any]:
-    reading = record.phases.get("finetune")
+    reading = record.main
     quantity = None if reading is None else it_kwh(reading)
     if reading is None or quantity is None:
         why = "no fine-tuning" if reading is None else reading.why_missing
@@ -89,7 +89,7 @@ def _package(record: RunRecord) -> dict[str, Any]:
         "ai_hyperparameter": _hyperparameters(record),
         **_metric(record),
         "ai_informationAboutTraining": f"{record.model} fine-tuned on {record.dataset.name} by the "
-        f"method {record.method}, {len(record.epochs)} epochs. {training}",
+        f"method {record.method}, {record.epoch_count or 0} epochs. {training}",
         **energy,
     }
 

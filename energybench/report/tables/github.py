@@ -9,10 +9,12 @@ from dataclasses import dataclass
 
 from energybench.records.record import RunRecord
 from energybench.report.against import Finding
+from energybench.report.calls import CallComparison
 from energybench.report.comparison import Comparison
 from energybench.report.gate import Limit, Verdict
 from energybench.report.quoting import github_text
 from energybench.report.tables.compared import comparison_notes, comparison_rows
+from energybench.report.tables.compared_calls import calls_notes, calls_rows
 from energybench.report.tables.history import HEADERS, history_rows
 from energybench.report.text import TOO_FEW
 
@@ -22,6 +24,7 @@ _SENTENCE = 600
 """The most characters of a sentence that names cells."""
 
 
+_ESTIMATE = " Energy is an estimate here, not a measurement."
 _FEW = f" ({TOO_FEW})"
 _NO_ENDS = f"no interval: two to four seeds are {TOO_FEW}"
 
@@ -60,6 +63,30 @@ def comparison_github(
     ]
     text = _judged(comparison, limits, verdict) or f"**{size}**, no limit given."
     return _folded(text + _doubt(one for column in columns for one in column.records), size, parts)
+
+
+def calls_github(
+    comparison: CallComparison, limits: Sequence[Limit] = (), verdict: Verdict | None = None
+) -> str:
+    """Return energies per call, with the `verdict` on `limits`; None where nothing was judged."""
+    size = f"{_counted(len(comparison.tests), 'test')} of {_counted(len(comparison.runs), 'run')}"
+    if verdict is not None and verdict.offences:
+        text = _worse(verdict.offences, limits)
+    elif verdict is not None:
+        text = f"**Within the limits** ({_limits(limits)}): {size}."
+    else:
+        text = f"**{size}**, no limit given."
+    kinds = {energy.kind for test in comparison.tests for energy in test.energies.values()}
+    if any("estimated" in kind for kind in kinds):
+        text += _ESTIMATE
+    headers, rows = calls_rows(comparison)
+    parts = [
+        *_listed("offences", verdict.offences if verdict else ()),
+        *_listed("limits not applied", verdict.unknown if verdict else ()),
+        _table([" ".join(head.split()) for head in headers], rows),
+        *_listed("notes", list(filter(None, calls_notes(comparison)))),
+    ]
+    return _folded(text, size, parts)
 
 
 def _judged(comparison: Comparison, limits: Sequence[Limit], verdict: Verdict | None) -> str | None:
@@ -140,7 +167,7 @@ def _counted(count: int, noun: str) -> str:
 
 def _doubt(records: Iterable[RunRecord]) -> str:
     estimated = any(record.estimated for record in records)
-    return " Energy is an estimate here, not a measurement." if estimated else ""
+    return _ESTIMATE if estimated else ""
 
 
 def _listed(noun: str, lines: Sequence[str]) -> list[_Part]:
