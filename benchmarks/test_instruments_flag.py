@@ -5,9 +5,10 @@
 Goals: less than 1 % for a function of 1 ms, and nothing beyond the noise for one of 1 us. In each
 turn a function is benchmarked once with energy windows and twice without, in random order and
 briefly, so that drift favours neither. The meters are this machine's, open all the time as in a
-session. Further calls are left out: they follow the times. A change is the median over the turns of
-the time with windows over that without, less 1; the noise is the same between the two without. The
-95 % intervals are those of a median, by the binomial distribution of ranks.
+session. Further calls are left out: they follow the times. Few rounds make much of the one after
+the meters were read. A change is the median over the turns of the time with windows over that
+without, less 1; the noise is the same between the two without. The 95 % intervals are those of a
+median, by the binomial distribution of ranks.
 """
 
 import math
@@ -30,7 +31,7 @@ from energybench.energy.per_call import PerCall
 TURNS = 300
 GOAL = 0.01
 FIGURES = ("min", "median", "mean")
-NUMBERS = list(range(60))
+NUMBERS = list(range(200))
 
 
 def one_us(benchmark):
