@@ -120,7 +120,7 @@ def _plot(options: argparse.Namespace) -> None:
 
     if options.list:
         for name, kind in FIGURES.items():
-            print(f"{name:<14}{kind.named().title}")
+            print(f"{name:<16} {kind.named().title}")
         return
     if options.figure not in FIGURES:
         raise UsageError(f"no figure {options.figure!r}; known: {', '.join(FIGURES)}")
