@@ -1,6 +1,6 @@
 """A pytest-benchmark suite, as you may have one already; nothing in it knows of energybench.
 
-    pytest examples/test_suite.py
+    pytest --energy examples/test_suite.py
 
 One test calls a function as it is, one gives each round a list of its own.
 """

@@ -13,8 +13,6 @@ from pathlib import Path
 import pytest
 from support.packages import install
 
-from energybench.app.plugin.options import OPTIONS
-
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
 MATRICES = {
@@ -75,13 +73,10 @@ def test_the_suite_is_one_of_pytest_benchmark_alone(run: Run) -> None:
     text = (EXAMPLES / "test_suite.py").read_text(encoding="utf-8")
     assert not re.search(r"^(?:import|from) energybench|\benergy\b\)", text, re.MULTILINE)
     bench = ["-m", "pytest", "-p", "no:cacheprovider", "--benchmark-max-time=0.1"]
-    has_flag = any(not option.name for option in OPTIONS)
-    flag = ["--energy"] if has_flag else []
-    printed = run(*bench, *flag, str(EXAMPLES / "test_suite.py"))
+    printed = run(*bench, "--energy", str(EXAMPLES / "test_suite.py"))
     assert "3 passed" in printed
-    if has_flag:
-        rows = re.findall(r"test_suite\.py::(test_\w+)\S* +\S+ [um]?J ", printed)
-        assert rows == ["test_fibonacci", "test_fibonacci", "test_sort"]
+    rows = re.findall(r"test_suite\.py::(test_\w+)\S* +\S+ [um]?J ", printed)
+    assert rows == ["test_fibonacci", "test_fibonacci", "test_sort"]
 
 
 def test_the_trainer_learns_and_is_measured(run: Run) -> None:

@@ -4,7 +4,6 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from numbers import Real
 from threading import Lock
 from typing import Any, Self, TypeGuard
@@ -14,6 +13,7 @@ from energybench.energy.coverage import kind_of
 from energybench.energy.cpu_use import BUSY_SHARE, CpuWatch, is_contaminated, is_idle, use_text
 from energybench.energy.device_flags import device_flags, paired
 from energybench.energy.meters.base import Meter, MeterSilent, MeterUnavailable, read_sources
+from energybench.energy.moment import Moment
 from energybench.energy.readings import IDLE, CpuUse, DeviceState, EnergyReading
 from energybench.energy.source import Source, kind_of_source
 from energybench.interruption import postponed
@@ -40,17 +40,6 @@ class Window:
         """Close the window: `reading` covers it from its start until now."""
         reading = self.reading = self._read(True)
         self._read = lambda _: reading
-
-
-@dataclass(frozen=True)
-class _Moment:
-    time_ns: int
-    joules: dict[str, float]
-    background_cpu_s: float
-    reasons: dict[str, str]
-    """Domain -> why it has no joules at this moment."""
-    silences: dict[str, tuple[int, str]]
-    """Domain -> how often it was silent until now, and why the last time."""
 
 
 class MeterSet:
@@ -189,7 +178,7 @@ class MeterSet:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _moment(self) -> _Moment:
+    def _moment(self) -> Moment:
         with self._lock:
             time_ns = time.perf_counter_ns()
             joules: dict[str, float] = {}
@@ -197,7 +186,7 @@ class MeterSet:
             for name, meter in self._meters.items():
                 self._read(name, meter, joules, reasons)
             silent = dict(self._silences)
-            return _Moment(time_ns, joules, self._background_cpu_s(), reasons, silent)
+            return Moment(time_ns, joules, self._background_cpu_s(), reasons, silent)
 
     def _read(
         self, name: str, meter: Meter, joules: dict[str, float], reasons: dict[str, str]
@@ -249,13 +238,13 @@ class MeterSet:
 
     def _reading(
         self,
-        start: _Moment,
-        end: _Moment,
+        start: Moment,
+        end: Moment,
         devices: dict[str, dict[str, DeviceState]],
         cpu: CpuUse | None,
     ) -> EnergyReading:
         duration_s = (end.time_ns - start.time_ns) / 1e9
-        joules = {domain: _difference(domain, start, end) for domain in self._reader}
+        joules = {domain: start.difference(domain, end) for domain in self._reader}
         known = [domain for domain, value in joules.items() if value is not None]
         short = any(duration_s < self._meters[self._reader[d]].min_window_s for d in known)
         flags = [*(["short_window"] if short else []), *device_flags(devices, duration_s)]
@@ -288,13 +277,6 @@ class MeterSet:
             },
             cpu=cpu,
         )
-
-
-def _difference(domain: str, start: _Moment, end: _Moment) -> float | None:
-    silent = start.silences.get(domain) != end.silences.get(domain)
-    if silent or domain not in start.joules or domain not in end.joules:
-        return None
-    return end.joules[domain] - start.joules[domain]
 
 
 def _is_number(value: object) -> TypeGuard[float]:

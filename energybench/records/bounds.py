@@ -49,7 +49,11 @@ _HUGE = 10**300
 
 
 def check_record(record: "RunRecord") -> None:
-    """Raise `UsageError` for an energy, a duration, a count or an accuracy that cannot be."""
+    """Raise `UsageError` for an energy, a duration, a count or an accuracy that cannot be.
+
+    The machine's parts that others read must have their shape, too.
+    """
+    _check_machine(record.machine)
     for where, value in _not_negative(record):
         if value is not None and not 0 <= value < math.inf:
             raise UsageError(_refusal(where, value, "a number of at least 0"))
@@ -60,6 +64,22 @@ def check_record(record: "RunRecord") -> None:
         for where, value in _accuracies(record):
             if value is not None and not (math.isnan(value) or 0 <= value <= 1):
                 raise UsageError(_refusal(where, value, "an accuracy, 0 to 1"))
+
+
+def _check_machine(machine: Mapping[str, Any]) -> None:
+    gpus, versions = machine.get("gpus"), machine.get("versions")
+    shaped = gpus is None or (isinstance(gpus, list) and all(map(_is_flat, gpus)))
+    if not shaped:
+        raise UsageError("not an energybench record: machine.gpus is no list of flat objects")
+    if not (versions is None or _is_flat(versions)):
+        raise UsageError("not an energybench record: machine.versions is no flat object")
+
+
+def _is_flat(value: object) -> bool:
+    """Whether `value` is a dict without lists or dicts in it."""
+    if not isinstance(value, dict):
+        return False
+    return not any(isinstance(one, list | dict) for one in value.values())
 
 
 _RATES = (

@@ -354,61 +354,6 @@ class RunRecord:
         """Whether the energy of `main` is an estimate, in part or in whole."""
         return self.main is not None and self.main.estimated
 
-    def headline(self) -> dict[str, Any]:
-        """The flat keys of pytest-benchmark's `extra_info`, for jq and eyes."""
-        metric, paired = self.metric, self.paired_drop
-        return {
-            "kwh": self.kwh,
-            "kwh_total": self.kwh_total,
-            "kwh_net": self.kwh_net,
-            "kwh_to_target": self.kwh_to_target,
-            "cpu_s": self.cpu_s,
-            **({"kwh_overhead": self.kwh_overhead} if self.overhead else {}),
-            **({} if self.carbon is None else {"kg_co2e": self.kg_co2e}),
-            **(
-                {}
-                if self.embodied_g_per_hour is None
-                else {"kg_co2e_embodied": self.kg_co2e_embodied}
-            ),
-            "epochs": self.epoch_count,
-            **(
-                {"accuracy": self.value, "accuracy_drop_pp": self.drop}
-                if metric in (None, ACCURACY)
-                else {}
-            ),
-            **(
-                {
-                    "perplexity": self.perplexity,
-                    "tokens_per_s": self.items_per_s,
-                    "joules_per_1000_tokens": self.joules_per_1000_items,
-                }
-                if self.dataset.item == "token"
-                else {}
-            ),
-            "metric": metric.name if metric else None,
-            "value": self.value,
-            "drop": self.drop,
-            "drop_unit": metric.unit if metric else None,
-            **(
-                {"drop_low": paired.low, "drop_high": paired.high, "drop_p": paired.p}
-                if paired
-                else {}
-            ),
-            "within_tolerance": self.within_tolerance,
-            "energy_source": self.energy_source,
-            **(
-                {}
-                if self.assumptions is None
-                else {
-                    "estimate_cpu_watts": self.assumptions.cpu_watts,
-                    "estimate_ram_watts": self.assumptions.ram_watts,
-                }
-            ),
-            "compression_rate": self.compression.compression_rate if self.compression else None,
-            "no_effect": self.compression.no_effect if self.compression else None,
-            "status": self.status,
-        }
-
     def to_json(self) -> dict[str, Any]:
         """Plain dicts, lists and numbers, as `json.dump` takes them."""
         return asdict(self)

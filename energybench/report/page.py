@@ -7,8 +7,9 @@ from importlib.resources import files
 from typing import Any
 
 from energybench.records.saved import Run
-from energybench.report.caveats import caveats, facts
+from energybench.report.caveats import caveats
 from energybench.report.comparison import compare
+from energybench.report.facts import facts
 from energybench.report.figures import FIGURES
 from energybench.report.findings import finding
 from energybench.report.headline import headline

@@ -14,7 +14,7 @@ from energybench.energy.units import format_kwh
 from energybench.errors import UsageError
 from energybench.records.saved import Run
 from energybench.registry import BASELINE
-from energybench.report.caveats import facts
+from energybench.report.facts import facts
 from energybench.report.figures import FIGURES
 from energybench.report.findings import finding
 from energybench.report.headline import headline, reservations

@@ -18,6 +18,7 @@ from energybench.app.cli.main import main
 from energybench.errors import EnergybenchError
 from energybench.records.entry import DamagedLineError, Entry, from_line, to_line
 from energybench.records.epoch import ScriptEpoch
+from energybench.records.flat_keys import flat_keys
 from energybench.records.journal import Journal
 from energybench.records.metric import ACCURACY
 from energybench.records.record import RunRecord, Script, from_json
@@ -82,7 +83,7 @@ def changed(whole: Any, paths: list[tuple[Any, ...]], data: st.DataObject) -> An
 def shown(record: RunRecord) -> list[Any]:
     """All that is said of a record in text."""
     found = compare({"a": [record]})
-    return [record.headline(), failure_text(record), result_table([record]), comparison_text(found)]
+    return [flat_keys(record), failure_text(record), result_table([record]), comparison_text(found)]
 
 
 GOLDEN = Path(__file__).parent / "golden"

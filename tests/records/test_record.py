@@ -9,6 +9,7 @@ from support.saved_runs import RMSE, cell, regression
 from energybench.energy.carbon import CarbonIntensity
 from energybench.energy.readings import EnergyReading
 from energybench.errors import UsageError
+from energybench.records.flat_keys import flat_keys
 from energybench.records.metric import ACCURACY
 from energybench.records.record import (
     SCHEMA_VERSION,
@@ -52,7 +53,7 @@ def test_json_and_back() -> None:
 
 
 def test_headline_keys_and_units() -> None:
-    headline = record().headline()
+    headline = flat_keys(record())
     assert headline["kwh"] == pytest.approx(400 * 1.5 / 3.6e6)
     assert headline["kwh_total"] == pytest.approx(640 * 1.5 / 3.6e6)
     assert headline["accuracy"] == headline["value"] == 0.89
@@ -192,7 +193,7 @@ def test_a_metric_whose_lower_values_are_better_there_and_back() -> None:
     better = regression("stego", rmse=0.3)
     assert better.drop == pytest.approx(-0.2)
     assert better.within_tolerance is True
-    headline = worse.headline()
+    headline = flat_keys(worse)
     assert "accuracy" not in headline
     assert "accuracy_drop_pp" not in headline
     assert (headline["metric"], headline["value"], headline["drop_unit"]) == ("rmse", 0.7, "m")
@@ -201,8 +202,8 @@ def test_a_metric_whose_lower_values_are_better_there_and_back() -> None:
 
 def test_a_failed_cell_has_the_keys_of_a_finished_one() -> None:
     nothing = record(test=None, status="failed", error="no memory")
-    assert nothing.headline().keys() == record().headline().keys()
-    assert nothing.headline()["metric"] is None
+    assert flat_keys(nothing).keys() == flat_keys(record()).keys()
+    assert flat_keys(nothing)["metric"] is None
 
 
 def test_calibration_counts_as_the_methods_own_cost() -> None:
@@ -222,9 +223,9 @@ def test_waiting_is_weighed_by_training_time() -> None:
 
 
 def test_emissions_are_there_only_where_a_country_was_named() -> None:
-    assert "kg_co2e" not in record().headline()
+    assert "kg_co2e" not in flat_keys(record())
     named = record(carbon=CarbonIntensity("FRA", 0.05, "a test"))
-    assert named.headline()["kg_co2e"] == pytest.approx(400 * 1.5 / 3.6e6 * 0.05)
+    assert flat_keys(named)["kg_co2e"] == pytest.approx(400 * 1.5 / 3.6e6 * 0.05)
     again = from_json(json.loads(json.dumps(named.to_json())))
     assert again.carbon == named.carbon
 
@@ -235,3 +236,14 @@ def test_image_folders_were_decoded_as_they_were_read_until_version_4() -> None:
     assert "served" not in from_json(old).dataset.details
     old["dataset"]["name"] = "folder:/photographs"
     assert from_json(old).dataset.details["served"] == "decoded as read"
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [("gpus", 1), ("gpus", {}), ("gpus", ["H100"]), ("gpus", [{"id": []}]), ("versions", [1])],
+)
+def test_a_machine_of_another_shape_is_refused(part: str, value: Any) -> None:
+    data = record().to_json()
+    data["machine"] = {**data["machine"], part: value}
+    with pytest.raises(UsageError, match=rf"machine\.{part} is no "):
+        from_json(data)

@@ -8,6 +8,7 @@ from support.saved_runs import RMSE, cell, save
 
 from energybench.energy.units import format_kwh
 from energybench.records.epoch import EpochRecord
+from energybench.records.flat_keys import flat_keys
 from energybench.records.metric import ACCURACY, Metric
 from energybench.records.record import RunRecord
 from energybench.records.saved import read_runs
@@ -68,9 +69,9 @@ def test_joules_that_were_not_read_are_not_known() -> None:
 
 def test_the_headline_has_the_facility_energy_to_the_target() -> None:
     record = cell(changes={"target": Target(0.96, 2, 3.6e6)}, pue=1.5)
-    assert record.headline()["kwh_to_target"] == record.kwh_to_target == 1.5
+    assert flat_keys(record)["kwh_to_target"] == record.kwh_to_target == 1.5
     assert cell(changes={"target": Target(0.96, None, None)}).kwh_to_target is None
-    assert cell().headline()["kwh_to_target"] is None
+    assert flat_keys(cell())["kwh_to_target"] is None
 
 
 def test_the_table_of_a_report_has_it_where_a_record_has(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 from support.saved_runs import cell, failed, regression
 
+from energybench.records.flat_keys import flat_keys
 from energybench.records.record import RunRecord
 from energybench.records.verdict import failure_text, undecided
 from energybench.report.tables.results import result_table
@@ -56,11 +57,11 @@ def test_a_lost_accuracy_has_its_interval_and_p_value() -> None:
     text = failure_text(exchanged(4, 1))
     assert text is not None
     assert text.endswith("here 95.00 % (95); drop 3.00 pp [-2.16, 9.00], p = 0.38")
-    headline = exchanged(4, 1).headline()
+    headline = flat_keys(exchanged(4, 1))
     assert headline["drop_low"] == pytest.approx(-2.16, abs=0.01)
     assert headline["drop_high"] == pytest.approx(9.00, abs=0.01)
     assert headline["drop_p"] == 0.375
-    assert "drop_p" not in cell("stego", correct=95).headline()
+    assert "drop_p" not in flat_keys(cell("stego", correct=95))
 
 
 def test_the_confident_gate_fails_only_beyond_doubt() -> None:

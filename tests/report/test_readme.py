@@ -9,7 +9,7 @@ from support.saved_runs import cell, save
 from energybench.app.cli import main
 from energybench.errors import UsageError
 from energybench.records.saved import Run, read_runs
-from energybench.report.caveats import facts
+from energybench.report.facts import facts
 from energybench.report.readme import fill
 from energybench.report.sections import sections
 

@@ -9,7 +9,8 @@ from support.scripts import measured, saved
 
 from energybench.app.cli.main import main
 from energybench.records.saved import read_runs
-from energybench.report.caveats import caveats, facts
+from energybench.report.caveats import caveats
+from energybench.report.facts import facts
 from energybench.report.headline import headline
 from energybench.report.page import markdown, page
 from energybench.report.sections import sections

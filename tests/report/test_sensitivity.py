@@ -15,7 +15,8 @@ from energybench.app.plugin.state import PytestRun
 from energybench.app.session_options import Options
 from energybench.records.record import RunRecord
 from energybench.records.saved import read_runs
-from energybench.report.caveats import caveats, facts
+from energybench.report.caveats import caveats
+from energybench.report.facts import facts
 from energybench.report.savings import savings
 from energybench.report.sections import Section, sections
 from energybench.report.sensitivity import estimate_line, savings_under

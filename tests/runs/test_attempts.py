@@ -15,6 +15,7 @@ from energybench.energy.meters.replay import ReplayMeter
 from energybench.energy.neighbours import Busyness
 from energybench.energy.readings import CpuUse
 from energybench.energy.windows import MeterSet
+from energybench.records.flat_keys import flat_keys
 from energybench.runs import attempts
 from energybench.runs.attempts import Attempts
 from energybench.runs.jobs import Outcome
@@ -110,4 +111,4 @@ def test_a_run_repeats_its_disturbed_cells_and_the_record_says_so(session: Sessi
     (epoch,) = record.epochs
     assert epoch.flags == []
     assert epoch.cpu == record.phases["finetune"].cpu == CpuUse(1.5, 1.5, 0.0, 100.0)
-    assert record.headline()["cpu_s"] == 1.5
+    assert flat_keys(record)["cpu_s"] == 1.5

@@ -25,6 +25,7 @@ from energybench.energy.intensity.hours import Hour, HourlyIntensity
 from energybench.energy.machine import gpu_id
 from energybench.energy.opening import open_meters
 from energybench.interruption import interrupt, remembered
+from energybench.records.flat_keys import flat_keys
 from energybench.records.record import EpochRecord, from_json
 from energybench.registry import METHODS
 from energybench.runs.executors.in_process import InProcess
@@ -136,7 +137,7 @@ def test_a_record_counts_the_items_lost_and_how_sure_its_setting_is(
     assert record.lost is not None
     assert record.gained is not None
     assert record.drop == pytest.approx(100 * (record.lost - record.gained) / record.test.items)
-    headline = record.headline()
+    headline = flat_keys(record)
     assert headline["drop_low"] < headline["drop"] < headline["drop_high"]
     assert 0.0 <= headline["drop_p"] < 0.05
     assert record.compression is not None
@@ -313,7 +314,7 @@ def test_power_idle_and_emissions_are_in_the_record(session: Session) -> None:
     assert record.trace is not None
     assert list(record.trace.marks) == ["load", "compress", "finetune", "evaluate"]
     assert len(record.trace.time_s) == len(record.trace.watts["cpu:0"]) >= 1
-    headline = record.headline()
+    headline = flat_keys(record)
     assert headline["kwh_net"] == record.kwh_net
     assert headline["kg_co2e"] == record.kg_co2e
     assert from_json(json.loads(json.dumps(record.to_json()))).to_json() == json.loads(
@@ -342,7 +343,7 @@ def test_emissions_by_the_hour_are_in_the_record_or_the_reason_is(session: Sessi
     assert span.start_s == pytest.approx(time.time(), abs=60.0)
     assert record.kg_co2e_embodied == pytest.approx(1e-5 * span.duration_s)
     again = from_json(json.loads(json.dumps(record.to_json())))
-    assert again.headline()["kg_co2e"] == record.kg_co2e
+    assert flat_keys(again)["kg_co2e"] == record.kg_co2e
     past = HourlyIntensity(CarbonIntensity("GB", None, "a test"), [Hour(0, 3600, 1, 2)], "gb.csv")
     late = run_cell(CELL.reference, replace(session, carbon=past))
     assert (late.status, late.kg_co2e) == ("ok", None)

@@ -6,6 +6,7 @@ from support.saved_runs import ASSUMED, DATASET
 
 from energybench.config import Cell, MeasureConfig, RunConfig
 from energybench.energy.machine import describe_machine
+from energybench.records.flat_keys import flat_keys
 from energybench.records.record import from_json
 from energybench.runs.facts import Facts, Prepared, baseline_file, cell_key
 from energybench.runs.measured import Context, Measured, record_of
@@ -28,11 +29,11 @@ def test_the_record_keeps_the_watts_and_that_they_are_a_fallback() -> None:
     record = record_of(context, Measured(), None)
     assert record.assumptions == ASSUMED
     assert from_json(record.to_json()).assumptions == ASSUMED
-    headline = record.headline()
+    headline = flat_keys(record)
     assert (headline["estimate_cpu_watts"], headline["estimate_ram_watts"]) == (8.0, 20.0)
     measured = record_of(Context(CELL, CONFIG, FACTS, DATASET), Measured(), None)
     assert measured.assumptions is None
-    assert "estimate_cpu_watts" not in measured.headline()
+    assert "estimate_cpu_watts" not in flat_keys(measured)
 
 
 def test_declared_watts_reach_the_meters() -> None:

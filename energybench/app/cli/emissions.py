@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from energybench.app.cli.arguments import add_options, run_config
 from energybench.app.cli.output import JSON, output_path, write_text
 from energybench.errors import UsageError, printable
+from energybench.records.flat_keys import flat_keys
 
 if TYPE_CHECKING:
     from energybench.config import MeasureConfig
@@ -64,7 +65,7 @@ def _with_emissions(
         if "energybench" in extra:
             record = _changed(extra["energybench"], measure, grid)
             extra["energybench"] = record.to_json()
-            headline = record.headline()
+            headline = flat_keys(record)
             extra.update({key: headline[key] for key in _KEYS if key in headline})
             found.append(record)
     beside = data.get("energybench", {}).get("records", [])

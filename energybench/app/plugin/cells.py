@@ -17,6 +17,7 @@ from energybench.app.plugin.mark import MATRIX_MARK
 from energybench.app.plugin.state import RUN, PytestRun
 from energybench.config import Cell
 from energybench.errors import EnergybenchError, legible
+from energybench.records.flat_keys import flat_keys
 
 if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture
@@ -160,7 +161,7 @@ def _time(result: "Result", benchmark: "BenchmarkFixture") -> bool:
     play(benchmark, result.outcome.seconds)
     if result.entry is not None:
         benchmark.extra_info["resumed"] = result.entry.written_at
-    benchmark.extra_info.update(result.record.headline(), energybench=result.record.to_json())
+    benchmark.extra_info.update(flat_keys(result.record), energybench=result.record.to_json())
     return True
 
 

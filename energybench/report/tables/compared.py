@@ -8,12 +8,13 @@ from collections.abc import Callable, Sequence
 from energybench.energy.units import format_kwh, format_seconds
 from energybench.errors import printable
 from energybench.records.metric import ACCURACY
-from energybench.report.comparison import Column, ComparedRow, Comparison, to_json
+from energybench.report.comparison import Column, ComparedRow, Comparison
 from energybench.report.factors import NAMES, Factors, factors
 from energybench.report.quoting import markdown_text, spreadsheet_cell
 from energybench.report.savings import Saving
 from energybench.report.scores import ScoreColumn, score_column
 from energybench.report.stats import Estimate
+from energybench.report.tables.compared_json import to_json
 from energybench.report.tables.fitted import fitted, said
 from energybench.report.text import number, times
 

@@ -15,7 +15,8 @@ from energybench.records.journal import Entry
 from energybench.records.record import RunRecord
 from energybench.runs.clusters.live import live_line
 from energybench.runs.clusters.plan import ArrayTask, Plan, RunFolder
-from energybench.runs.clusters.slurm import Queued, queued
+from energybench.runs.clusters.queue import Queued
+from energybench.runs.clusters.slurm import queued
 from energybench.runs.clusters.states import Standing, Watch
 from energybench.runs.jobs import Outcome
 from energybench.runs.matrix import needs

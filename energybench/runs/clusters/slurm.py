@@ -4,78 +4,22 @@ import os
 import shlex
 import subprocess
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from energybench.errors import UsageError
 from energybench.runs.clusters.plan import ArrayTask, Plan, RunFolder
+from energybench.runs.clusters.queue import UNSHARED, WITH_A_NODE, Ended, Queued
 
 LIMIT_S = 25.0
 """Seconds that one of Slurm's commands may take."""
 DEFAULT_ARRAY = 1001
 """Tasks of an array where Slurm does not say how many it allows: its own default."""
-UNSHARED = 72
-"""Exit status of a job whose node does not see the run's folder."""
 _PRETRAIN = "pretrain"
 """In place of a block's number, and at the end of the name of that job."""
-_NO_LOG = "53"
-"""Slurm's number, in place of a signal's, for a job whose log could not be opened."""
-_WITH_A_NODE = ("RUNNING", "COMPLETING", "CONFIGURING")
-"""States of a job that has a node."""
 _OURS = (
     "array", "chdir", "constraint", "exclusive", "job-name", "nodes", "no-requeue", "open-mode",
     "output", "error", "parsable", "requeue", "wrap",
 )  # fmt: skip
 """Options of sbatch that `submit` sets itself."""
-
-
-@dataclass(frozen=True)
-class Queued:
-    """A task that Slurm has in its queue."""
-
-    job: str
-    """Such as `12_3`."""
-    state: str
-    """Slurm's word for its state, such as `RUNNING`."""
-    node: str
-    """Where it runs; "" while it waits."""
-    reason: str
-    """Why it waits; "None" where it runs."""
-
-    @property
-    def runs(self) -> bool:
-        """Whether it has a node."""
-        return self.state in _WITH_A_NODE
-
-    @property
-    def held(self) -> bool:
-        """Whether Slurm does not start it by itself, such as after a launch that failed."""
-        return not self.runs and "held" in self.reason.lower()
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a job ended that Slurm no longer has in its queue."""
-
-    job: str
-    """Such as `12_3`."""
-    node: str
-    status: str
-    """Its exit status."""
-    number: str
-    """Of the signal that ended it; "0" without one."""
-
-    def trouble(self, folder: RunFolder) -> str | None:
-        """What to say of it; None where it ended well."""
-        if self.status == str(UNSHARED) or self.number == _NO_LOG:
-            return (
-                f"{self.node} cannot see {folder}, or may not write there; use a folder that all "
-                "nodes share"
-            )
-        if self.number != "0":
-            return f"its job was ended on {self.node} by signal {self.number}"
-        if self.status != "0":
-            return f"its job ended on {self.node} with exit status {self.status}"
-        return None
 
 
 def parsed_options(text: str) -> list[str]:
@@ -173,7 +117,7 @@ def last_ends(plan: Plan) -> dict[int, Ended]:
         facts = dict(word.partition("=")[::2] for word in line.split())
         own, _, offset = facts.get("JobName", "").rpartition("-")
         index, status = facts.get("ArrayTaskId", ""), facts.get("ExitCode", "")
-        ended = facts.get("JobState") not in (*_WITH_A_NODE, "PENDING")
+        ended = facts.get("JobState") not in (*WITH_A_NODE, "PENDING")
         if own != _job_name(plan) or not ended or not (offset + index).isdecimal():
             continue
         code, _, number = status.partition(":")

@@ -16,7 +16,7 @@ from energybench.records.record import RunRecord
 from energybench.runs.clusters import attached
 from energybench.runs.clusters.attached import Attached
 from energybench.runs.clusters.plan import RunFolder
-from energybench.runs.clusters.slurm import Queued
+from energybench.runs.clusters.queue import Queued
 from energybench.runs.clusters.states import Watch
 
 

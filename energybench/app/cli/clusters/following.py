@@ -11,7 +11,7 @@ from energybench.errors import UsageError, printable
 
 if TYPE_CHECKING:
     from energybench.runs.clusters.plan import Plan, RunFolder
-    from energybench.runs.clusters.slurm import Queued
+    from energybench.runs.clusters.queue import Ended, Queued
     from energybench.runs.clusters.states import Standing
 
 
@@ -82,7 +82,7 @@ def _troubles(
     """A line per failed cell, per refusal, and per block that ended without a trace."""
     from energybench.runs.clusters import slurm
 
-    ends: dict[int, slurm.Ended] = {}
+    ends: dict[int, Ended] = {}
     with suppress(UsageError):
         ends = slurm.last_ends(plan)
     missing = 0
