@@ -217,7 +217,8 @@ def test_an_error_of_the_block_comes_before_one_of_the_meters(
 
 
 SLEEPS = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 import energybench
 with energybench.measure("net", meters="replay", replay=sys.argv[1], save=sys.argv[2]) as run:
     with run.phase("train"):
