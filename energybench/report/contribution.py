@@ -186,8 +186,7 @@ def _versions(offer: Offer) -> Verdict:
 
 
 def _versions_of(record: RunRecord) -> tuple[str | None, str | None, str | None]:
-    given = record.machine.get("versions")
-    versions = given if isinstance(given, dict) else {}  # a file may hold anything there
+    versions = record.machine.get("versions") or {}
     python, torch, ours = record.machine.get("python"), versions.get("torch"), versions.get(_OURS)
     return _text(python), _text(torch), _text(ours)
 

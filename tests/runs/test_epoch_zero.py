@@ -119,7 +119,7 @@ def test_nothing_else_depends_on_it_and_no_phase_pays_for_it(
         without = run_cell(CELL, session)
     handle.remove()
     assert without.start is None
-    apart = {"spans": {}}  # when windows were open: by the clock
+    apart: dict[str, Any] = {"spans": {}}  # when windows were open: by the clock
     assert comparable(found) | apart == comparable(without) | apart
     sizes = [len(session.batches(split, "resnet18", 0)) for split in ("train", "validation")]
     assert found.phases["finetune"].joules == {"cpu:0": 2 * sum(sizes)}

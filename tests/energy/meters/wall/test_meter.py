@@ -85,6 +85,7 @@ def test_no_proxy_is_asked(plug: FakePlug, monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.delenv("no_proxy", raising=False)
     WallMeter(address(plug)).close()
+    assert plug.asked, "the plug itself was asked"
 
 
 def test_nobody_at_the_address() -> None:
