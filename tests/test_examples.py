@@ -94,6 +94,6 @@ def test_every_file_is_listed_and_says_its_command() -> None:
     assert len(files) == 6
     for name in files:
         text = (EXAMPLES / name).read_text(encoding="utf-8").split('"""')[1]
-        command = re.search(rf"(?:pytest|python) examples/{name}", text)
+        command = re.search(rf"(?:pytest|pytest --energy|python) examples/{name}", text)
         assert command, f"{name} says no command"
         assert f"`{command[0]}`" in listed, f"the list lacks `{command[0]}`"

@@ -17,7 +17,6 @@ from energybench.app.plugin.mark import MATRIX_MARK
 from energybench.app.plugin.state import RUN, PytestRun
 from energybench.config import Cell
 from energybench.errors import EnergybenchError, legible
-from energybench.records.flat_keys import flat_keys
 
 if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture
@@ -156,6 +155,8 @@ def _keep(result: "Result", run: "AnyRun", benchmark: "BenchmarkFixture", state:
 
 def _time(result: "Result", benchmark: "BenchmarkFixture") -> bool:
     """Give the seconds and the record of a cell to pytest-benchmark; return whether it has any."""
+    from energybench.records.flat_keys import flat_keys
+
     if result.outcome.seconds is None:
         return False
     play(benchmark, result.outcome.seconds)
