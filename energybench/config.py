@@ -97,7 +97,8 @@ class MeasureConfig:
     wall_meter: str | None = option(
         None,
         "plug between the machine and the wall, as `shelly:HOST[:PORT]` or `tasmota:HOST[:PORT]` "
-        "(`/N` behind it names a channel, from 0); its energy is then the total",
+        "(`/N` behind it names a channel, from 0), or the controller of the machine's board, as "
+        "`redfish:HOST[:PORT]` (`/NAME` names a chassis); its energy is then the total",
     )
     hwmon: tuple[str, ...] = option(
         (),

@@ -29,9 +29,9 @@ def _dataset(text: str) -> str:
 
 
 def _wall_meter(text: str) -> str:
-    from energybench.energy.meters.wall.plugs import plug_at  # here: few sessions have a plug
+    from energybench.energy.meters.wall.address import address_of
 
-    plug_at(text)
+    address_of(text)
     return text
 
 

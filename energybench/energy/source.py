@@ -39,6 +39,7 @@ INTEL_GPU = Source("intel_gpu", "measured")
 HWMON_ENERGY = Source("hwmon_energy", "measured")
 HWMON_POWER = Source("hwmon_power", "measured")
 IPMI = Source("ipmi_dcmi", "measured")
+REDFISH = Source("redfish", "measured")
 SHELLY = Source("shelly", "measured")
 TASMOTA = Source("tasmota", "measured")
 CODECARBON = Source("codecarbon_estimate", "estimated")
@@ -60,6 +61,7 @@ _BUILT_IN = {
         HWMON_ENERGY,
         HWMON_POWER,
         IPMI,
+        REDFISH,
         SHELLY,
         TASMOTA,
         CODECARBON,

@@ -1,6 +1,7 @@
-"""A plug on the loopback interface, which answers as the test says."""
+"""A plug, or a board's controller, on the loopback interface, which answers as the test says."""
 
 import json
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -16,17 +17,27 @@ class FakePlug:
 
     answer: object
     """JSON, or bytes that are sent as they are."""
+    pages: dict[str, object] = field(default_factory=dict)
+    """Path -> JSON, in place of `answer`; other paths are then not found."""
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     delay_s: float = 0.0
     """Seconds before each answer."""
     asked: list[str] = field(default_factory=list)
     """Method and path of each request."""
+    authorization: str | None = None
+    """What each request must have in its header of this name; others are refused with 401."""
     place: str = ""
     """`127.0.0.1:PORT`."""
 
-    def body(self) -> bytes:
-        return self.answer if isinstance(self.answer, bytes) else json.dumps(self.answer).encode()
+    def respond(self, path: str, authorization: str | None) -> tuple[int, bytes]:
+        """The status and the body for a request."""
+        if authorization != self.authorization:
+            return 401, b"{}"
+        if self.pages and path not in self.pages:
+            return 404, b"{}"
+        answer = self.pages.get(path, self.answer)
+        return self.status, answer if isinstance(answer, bytes) else json.dumps(answer).encode()
 
 
 def shelly(watts: Any, watt_hours: Any = 7258.589, component: str = "switch:0") -> dict[str, Any]:
@@ -53,8 +64,8 @@ def tasmota(watts: Any, kwh: Any = 3.705) -> dict[str, Any]:
 
 
 @contextmanager
-def plugged_in(answer: object) -> Iterator[FakePlug]:
-    """Serve a plug until the end of the block, or until the test closes it."""
+def plugged_in(answer: object, tls: ssl.SSLContext | None = None) -> Iterator[FakePlug]:
+    """Serve a plug until the end of the block; with `tls`, over HTTPS."""
     plug = FakePlug(answer)
     ended = threading.Event()
 
@@ -64,8 +75,8 @@ def plugged_in(answer: object) -> Iterator[FakePlug]:
             until = time.monotonic() + plug.delay_s
             while time.monotonic() < until and not ended.wait(0.01):
                 pass
-            body = plug.body()
-            self.send_response(plug.status)
+            status, body = plug.respond(self.path, self.headers["Authorization"])
+            self.send_response(status)
             for name, value in plug.headers.items():
                 self.send_header(name, value)
             self.end_headers()
@@ -81,6 +92,8 @@ def plugged_in(answer: object) -> Iterator[FakePlug]:
             """The client may have gone."""
 
     server = Server(("127.0.0.1", 0), Handler)
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     plug.place = f"127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()

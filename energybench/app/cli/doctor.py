@@ -31,8 +31,8 @@ def add_command(commands: "argparse._SubParsersAction[Any]") -> argparse.Argumen
     )
     doctor.add_argument(
         "--wall-meter",
-        metavar="PLUG",
-        help="plug to try: shelly:HOST[:PORT] or tasmota:HOST[:PORT]",
+        metavar="ADDRESS",
+        help="plug or board to try: shelly:HOST, tasmota:HOST or redfish:HOST, with :PORT",
     )
     doctor.add_argument(
         "--hwmon",

@@ -140,7 +140,8 @@ def _check_together(options: Options) -> None:
         )
     if "wall" in measure.meters and measure.wall_meter is None:
         raise UsageError(
-            "--energy-meter=wall reads a plug; name it with --energy-wall-meter=shelly:HOST"
+            "--energy-meter=wall reads a plug or a board; name it with "
+            "--energy-wall-meter=shelly:HOST"
         )
     if "auto" in measure.meters and len(measure.meters) > 1:
         raise UsageError(

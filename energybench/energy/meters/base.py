@@ -98,7 +98,7 @@ class MeterContext:
     processes: tuple[int, ...] = ()
     """Ids of other processes that belong to the measured work."""
     wall_meter: str | None = None
-    """Address of the `wall` meter, as `shelly:HOST`."""
+    """Address of the `wall` meter, as `shelly:HOST` or `redfish:HOST`."""
     hwmon: tuple[str, ...] = ()
     """Sensors of the `hwmon` meter whose kind the user declares, as `cpu=CHIP/SENSOR`."""
     kinds_read: frozenset[str] = frozenset()

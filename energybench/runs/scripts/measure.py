@@ -57,10 +57,10 @@ def measure(
     is the run within it.
 
     `meters` are names of meters or "auto"; `replay` is the trace file of the meter "replay".
-    `wall_meter` is the plug that the machine is on, as "shelly:HOST" or "tasmota:HOST": its energy
-    is then the total. `pue` is the facility energy per IT energy (>= 1). GPUs are read if CUDA
-    shows them to this process and it is certain which: those that `CUDA_VISIBLE_DEVICES` names, or
-    the machine's only one.
+    `wall_meter` is the plug that the machine is on, as "shelly:HOST" or "tasmota:HOST", or its
+    board's controller, as "redfish:HOST": its energy is then the total. `pue` is the facility
+    energy per IT energy (>= 1). GPUs are read if CUDA shows them to this process and it is certain
+    which: those that `CUDA_VISIBLE_DEVICES` names, or the machine's only one.
     `gpu_uuids`, as `torch.cuda.get_device_properties(0).uuid` gives them, names others, and ()
     none. `synchronize` waits for the GPUs at both ends; by default PyTorch does, if it is using
     them.

@@ -334,7 +334,7 @@ def test_a_wrong_option_is_refused_though_nothing_is_selected(
         ),
         (
             "--energy-meter=wall",
-            "--energy-meter=wall reads a plug; name it with --energy-wall-meter",
+            "--energy-meter=wall reads a plug or a board; name it with --energy-wall-meter",
         ),
         (
             "--energy-hwmon=cpu=ina226",

@@ -12,24 +12,15 @@ each a number, or a list with one number per phase (`EnergyShow` in Tasmota's
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import Any
 
-from energybench.energy.meters.slow import Sample
+from energybench.energy.coverage import WHOLE
+from energybench.energy.meters.slow import TIMEOUT_S, Sample
+from energybench.energy.meters.wall.address import Address
+from energybench.energy.meters.wall.answers import NotAnAnswer, count_of, watts_of
+from energybench.energy.meters.wall.web import get_json
 from energybench.energy.source import SHELLY, TASMOTA, Source
 from energybench.energy.units import JOULES_PER_KWH
-from energybench.errors import UsageError
-
-MOST_WATTS = 100_000.0
-"""More than any plug can carry; a greater number is nonsense."""
-MOST = 1e15
-_ADDRESS = re.compile(
-    r"(?P<brand>shelly|tasmota):(?P<host>\[[0-9a-fA-F:.]+\]|[\w.-]+)(:(?P<port>\d{1,5}))?"
-    r"(/(?P<channel>\d{1,2}))?"
-)
-
-
-class NotAnAnswer(ValueError):
-    """An answer that has no power in it; the message is what is wrong with it."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +31,9 @@ class Brand:
     path: str
     """Path and query of the address that gives its state."""
     channels: Callable[[Any], Mapping[int, tuple[object, object]]]
-    """Reads the JSON: channel -> watts and watt-hours, as they stand there."""
+    """Reads the JSON: channel -> watts and energy counted, as they stand there."""
+    unit_j: float
+    """Joules in one unit of the energy counted."""
     hint: str
 
 
@@ -53,10 +46,22 @@ class Plug:
     """Host and port, as the user has written them."""
     channel: int | None
 
+    domain = f"{WHOLE}:plug"
+    opening_s = TIMEOUT_S
+
+    @property
+    def source(self) -> Source:
+        """How its energy is known."""
+        return self.brand.source
+
     @property
     def url(self) -> str:
         """The address of its state."""
         return f"http://{self.place}{self.brand.path}"
+
+    def ask(self) -> Sample:
+        """The present power and count; raises `MeterUnavailable` or `NotAnAnswer`."""
+        return self.sample(get_json(self.url, self.brand.hint, "which is not sent"))
 
     def sample(self, answer: object) -> Sample:
         """The power and the count in `answer`, its JSON; raises `NotAnAnswer`."""
@@ -69,28 +74,14 @@ class Plug:
         channel = next(iter(found)) if self.channel is None else self.channel
         if channel not in found:
             raise NotAnAnswer(f"it has no channel {channel}")
-        watts, watt_hours = found[channel]
-        if not _is_number(watts) or not 0.0 <= watts <= MOST_WATTS:
-            raise NotAnAnswer(f"its power is {repr(watts)[:40]}, not watts from 0")
-        counted = watt_hours if _is_number(watt_hours) and watt_hours >= 0.0 else None
-        return Sample(watts, None if counted is None else counted * JOULES_PER_KWH / 1e3)
+        watts, counted = found[channel]
+        return Sample(watts_of(watts), count_of(counted, self.brand.unit_j))
 
 
-def plug_at(address: str) -> Plug:
-    """The plug at `address`: `shelly:HOST`, `tasmota:HOST:PORT`, `shelly:HOST/1` for its channel 1.
-
-    Raises `UsageError` for any other text.
-    """
-    found = _ADDRESS.fullmatch(address)
-    port = int(found["port"] or 80) if found else 0
-    if found is None or not 0 < port < 65536:
-        raise UsageError(
-            f"{address[:100]!r} is no wall meter; write shelly:HOST[:PORT] or tasmota:HOST[:PORT], "
-            "with /N behind it for channel N"
-        )
-    place = found["host"] + (f":{port}" if found["port"] else "")
-    channel = None if found["channel"] is None else int(found["channel"])
-    return Plug(BRANDS[found["brand"]], place, channel)
+def plug_at(address: Address) -> Plug:
+    """The plug at `address`, whose kind is one of `BRANDS`."""
+    channel = None if address.part is None else int(address.part)
+    return Plug(BRANDS[address.kind], address.place, channel)
 
 
 def _shelly(answer: Any) -> dict[int, tuple[object, object]]:
@@ -115,24 +106,24 @@ def _tasmota(answer: Any) -> dict[int, tuple[object, object]]:
     )
     several = len(totals) == len(powers)
     return {
-        number: (watts, _watt_hours(totals[number]) if several else None)
-        for number, watts in enumerate(powers)
+        number: (watts, totals[number] if several else None) for number, watts in enumerate(powers)
     }
-
-
-def _watt_hours(kwh: object) -> object:
-    return kwh * 1e3 if _is_number(kwh) else None
-
-
-def _is_number(value: object) -> TypeGuard[float]:
-    """Whether `value` is a number that a plug can mean: finite, and no text or truth value."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < MOST
 
 
 BRANDS = {
     "shelly": Brand(
-        SHELLY, "/rpc/Shelly.GetStatus", _shelly, "a Shelly of generation 2 or later that meters"
+        SHELLY,
+        "/rpc/Shelly.GetStatus",
+        _shelly,
+        JOULES_PER_KWH / 1e3,
+        "a Shelly of generation 2 or later that meters",
     ),
-    "tasmota": Brand(TASMOTA, "/cm?cmnd=Status%208", _tasmota, "a plug with Tasmota that meters"),
+    "tasmota": Brand(
+        TASMOTA,
+        "/cm?cmnd=Status%208",
+        _tasmota,
+        JOULES_PER_KWH,
+        "a plug with Tasmota that meters",
+    ),
 }
 """Name in an address -> kind of plug."""
