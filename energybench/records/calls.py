@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from energybench.energy.per_call import PerCall
@@ -45,6 +45,8 @@ class CallEnergy:
     """Calls beyond pytest-benchmark's own, because the meters need a longer window."""
     note: str | None = None
     """Why the calls were not repeated as the meters need; None where they were."""
+    assumptions: str | None = None
+    """The watts and the formula of an estimate, in one line; None for a measurement."""
     schema_version: int = SCHEMA_VERSION
 
     @property
@@ -70,13 +72,19 @@ class CallEnergy:
             self.window_s, self.domains, self.sources, unavailable=self.unavailable
         ).why_missing
 
+    def with_assumptions(self, assumptions: object) -> "CallEnergy":
+        """Return these energies with the meters' assumptions, if any of them is an estimate."""
+        if assumptions is None or "estimated" not in self.kind:
+            return self
+        return replace(self, assumptions=str(assumptions))
+
     def to_json(self) -> dict[str, Any]:
         """Return the fields by name."""
         return asdict(self)
 
 
 def call_energy(found: PerCall, further_calls: int = 0, note: str | None = None) -> CallEnergy:
-    """Return what is kept of a measurement."""
+    """Return what is kept of a measurement, but for the assumptions of its meters."""
     reading = found.reading
     return CallEnergy(
         joules_per_call=found.it_joules,

@@ -81,12 +81,27 @@ def compare_calls(runs: Mapping[str, Mapping[str, CallEnergy]]) -> CallCompariso
         "one way"
         for (run, ours, theirs), found in refused.items()
     )
-    notes = []
+    notes = _unlike_watts(tests)
     for run, found in runs.items():
         alone = [name for name in found if counts[name] == 1]
         if alone and len(runs) > 1:
             notes.append(f"only in {run}: {listed(alone)}")
     return CallComparison(tuple(runs), tuple(tests), refusals, tuple(notes))
+
+
+def _unlike_watts(tests: Sequence[ComparedTest]) -> list[str]:
+    """Return a line per two assumptions between which estimates are compared."""
+    unlike = dict[tuple[str, str], list[str]]()
+    for test in tests:
+        for run in test.ratios:
+            ours, base = (test.energies[one] for one in (run, test.first))
+            if ours.assumptions != base.assumptions:
+                texts = tuple(one.assumptions or "watts not recorded" for one in (base, ours))
+                unlike.setdefault((texts[0], texts[1]), []).append(test.name)
+    return [
+        f"estimates with unlike watts, {listed(names)}: {theirs} | now {ours}"
+        for (theirs, ours), names in unlike.items()
+    ]
 
 
 def judge_calls(comparison: CallComparison, limits: Sequence[Limit]) -> Verdict:

@@ -1,5 +1,6 @@
 """Energies per call: their table, their comparison, and the gate."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -114,6 +115,21 @@ def test_an_estimate_is_not_compared_with_a_measurement() -> None:
     )
     assert judge_calls(found, parse_limits("joules:10%")).offences == ()
     assert "not compared: a" in calls_text(found)
+
+
+def test_estimates_with_other_watts_are_compared_with_a_note() -> None:
+    older = energy(1.0, "codecarbon_estimate")
+    runs = {
+        "old": {"a": replace(older, assumptions="codecarbon: processor 8 W"), "b": older},
+        "new": {"a": replace(older, assumptions="codecarbon: processor 16 W"), "b": older},
+    }
+    found = compare_calls(runs)
+    assert found.tests[0].ratios["new"].value == 1.0
+    (note,) = found.notes
+    assert note == (
+        "estimates with unlike watts, a: codecarbon: processor 8 W | now codecarbon: processor 16 W"
+    )
+    assert note in calls_text(found)
 
 
 def test_a_comparison_names_runs_ratios_and_what_only_one_has() -> None:

@@ -77,10 +77,10 @@ def measure_rounds(benchmark: "BenchmarkFixture", item: pytest.Item) -> None:
     from energybench.records.calls import KEY
 
     calls = item.config.stash[CALLS]
-    if calls.means is None:
-        calls.means = _means(item.config, item.config.stash[RUN])
+    means = calls.means = calls.means or _means(item.config, item.config.stash[RUN])
 
     def keep(found: "CallEnergy") -> None:
+        found = found.with_assumptions(means.length.meters.assumptions)
         benchmark.extra_info[KEY] = found.to_json()
         calls.results[benchmark.fullname] = found
         seconds = None if benchmark.stats is None else benchmark.stats.stats.mean
@@ -93,7 +93,7 @@ def measure_rounds(benchmark: "BenchmarkFixture", item: pytest.Item) -> None:
             "+".join(sorted(set(found.sources.values()))) or "none",
         )
 
-    item.stash[_ROUNDS] = Rounds(benchmark, calls.means, keep)
+    item.stash[_ROUNDS] = Rounds(benchmark, means, keep)
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)
