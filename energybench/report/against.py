@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean
 from typing import Any
 
 from energybench.errors import UsageError
@@ -14,7 +13,7 @@ from energybench.report.comparison import machine_kind
 from energybench.report.gate import COSTS, Limit
 from energybench.report.likeness import assumed, boards
 from energybench.report.rows import Row, RowKey, in_order, labels, rows
-from energybench.report.stats import TAIL, Estimate, holm
+from energybench.report.stats import TAIL, Estimate, holm, mean_of_all
 from energybench.report.steps import MIN_RUNS, Levels, Step, levels
 from energybench.report.text import change_text, percent_change
 
@@ -165,11 +164,9 @@ def _finding(key: RowKey, label: str, limit: Limit, cells: _Cells) -> Finding | 
 def _value(limit: Limit, metric: Metric | None, records: Sequence[RunRecord]) -> float | None:
     if metric is None:
         costs = [COSTS[limit.name](record) for record in records]
-        known = [cost for cost in costs if cost is not None and cost > 0.0]
-        return fmean(map(math.log, known)) if len(known) == len(costs) else None
+        return mean_of_all([math.log(cost) if cost and cost > 0.0 else None for cost in costs])
     values = [record.value for record in records]
-    drops = [metric.drop(0.0, value) for value in values if value is not None]
-    return fmean(drops) if len(drops) == len(values) else None
+    return mean_of_all([None if value is None else metric.drop(0.0, value) for value in values])
 
 
 def _resolution(limit: Limit, metric: Metric | None, cells: _Cells) -> float:

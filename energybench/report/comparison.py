@@ -3,7 +3,6 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from statistics import fmean
 
 from energybench.records.metric import Metric
 from energybench.records.record import RunRecord
@@ -13,7 +12,7 @@ from energybench.report.mismatch import mismatches
 from energybench.report.rows import Row, RowKey, in_order, labels, rows, setting
 from energybench.report.savings import Pair, Saving, energy_ratios, mean_drop, saved_in
 from energybench.report.sensitivity import named, sensitivity_line
-from energybench.report.stats import Estimate
+from energybench.report.stats import Estimate, mean_of_all
 
 
 @dataclass(frozen=True)
@@ -38,12 +37,12 @@ class Column:
         """Name -> mean over the seeds: `kwh`, `epochs`, `seconds`, `watts` (of the machine),
         `value` of the metric, `drop` in its unit."""
         return {
-            "kwh": _mean([record.kwh for record in self.records]),
-            "epochs": _mean([record.epoch_count for record in self.records]),
-            "seconds": _mean([finetune_s(record) for record in self.records]),
-            "watts": _mean([_watts(record) for record in self.records]),
-            "value": _mean([record.value for record in self.records]),
-            "drop": _mean([record.drop for record in self.records]),
+            "kwh": mean_of_all([record.kwh for record in self.records]),
+            "epochs": mean_of_all([record.epoch_count for record in self.records]),
+            "seconds": mean_of_all([finetune_s(record) for record in self.records]),
+            "watts": mean_of_all([_watts(record) for record in self.records]),
+            "value": mean_of_all([record.value for record in self.records]),
+            "drop": mean_of_all([record.drop for record in self.records]),
         }
 
     @cached_property
@@ -257,8 +256,3 @@ def _doubts(found: Sequence[ComparedRow]) -> list[str]:
 def _watts(record: RunRecord) -> float | None:
     reading = record.main
     return None if reading is None else reading.watts
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return fmean(known) if known and len(known) == len(values) else None

@@ -8,6 +8,7 @@ from energybench.energy.units import format_joules, format_seconds
 from energybench.records.metric import Metric
 from energybench.records.studies import OperatingPoint
 from energybench.report.scores import with_unit
+from energybench.report.stats import mean_of_all
 
 SettingKey = tuple[str, str, int, str, float | None]
 """Model, method, batch size, arithmetic, power limit in watts."""
@@ -69,7 +70,6 @@ def mean_points(found: Iterable[OperatingPoint]) -> list[MeanPoint]:
 
 def _mean(points: Sequence[OperatingPoint]) -> MeanPoint:
     first = points[0]
-    joules = [one.joules for one in points if one.joules is not None]
     return MeanPoint(
         model=first.model,
         method=first.method,
@@ -79,7 +79,7 @@ def _mean(points: Sequence[OperatingPoint]) -> MeanPoint:
         seeds=len(points),
         epochs=fmean(one.epochs for one in points),
         seconds=fmean(one.seconds for one in points),
-        joules=fmean(joules) if len(joules) == len(points) else None,
+        joules=mean_of_all([one.joules for one in points]),
         metric=first.metric,
         value=fmean(one.value for one in points),
     )

@@ -22,6 +22,7 @@ from energybench.report.tables.answers import generation_tables, paid_back_table
 from energybench.report.tables.before_after import before_after_table
 from energybench.report.tables.bits_or_arithmetic import arithmetic_table
 from energybench.report.tables.compared import comparison_rows
+from energybench.report.tables.emitted import emission_table
 from energybench.report.tables.forecasts import outcome_table
 from energybench.report.tables.laid_out import lay_out
 from energybench.report.tables.machines import TITLE as MACHINES
@@ -178,6 +179,7 @@ def _tables(section: Section) -> list[tuple[str, Table]]:
     """Return (title, table) of everything beside the results that the section has cells for."""
     found = [
         ("Tokens", token_table(section)),
+        ("Emissions", emission_table(section)),
         ("Before and after fine-tuning", before_after_table(section)),
         ("The method's gain or the arithmetic's", arithmetic_table(section)),
         ("The plan and what came", outcome_table(section)),

@@ -24,6 +24,7 @@ from energybench.report.quoting import markdown_text
 from energybench.report.rows import RowKey
 from energybench.report.scores import score_column
 from energybench.report.sections import Section, sections
+from energybench.report.stats import mean_of_all
 from energybench.report.tables.matrix_rows import Table
 from energybench.report.text import BEYOND, BEYOND_LEGEND, number
 
@@ -93,15 +94,13 @@ def _cell(section: Section, key: RowKey | None) -> str:
     if key is None:
         return "-"
     records = list(section.rows[key].values())
-    kwhs = [record.kwh for record in records if record.kwh is not None]
-    energy = format_kwh(fmean(kwhs) if len(kwhs) == len(records) else None)
+    energy = format_kwh(mean_of_all([record.kwh for record in records]))
     epochs = number(fmean(len(record.epochs) for record in records))
     saving = section.savings.get(key)
     score = score_column(section.finished)
     metric = records[0].metric
     if saving is None:
-        known = [one.value for one in records if one.value is not None]
-        value = score.value(metric, fmean(known) if len(known) == len(records) else None)
+        value = score.value(metric, mean_of_all([one.value for one in records]))
         return f"{energy}, {epochs} epochs, {value}"
     drop = score.drop(metric, saving.drop.value if saving.drop else None)
     return f"{saving.text}, {epochs} epochs, {drop}{f' {BEYOND}' if saving.beyond else ''}"

@@ -3,12 +3,19 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 
 MIN_PAIRS = 5
 """Fewer pairs have no interval: they say too little about their spread."""
 CONFIDENCE = 0.95
 TAIL = (1.0 - CONFIDENCE) / 2.0
 """The chance that an interval leaves to either side; the level of one-sided tests."""
+
+
+def mean_of_all(values: Sequence[float | None]) -> float | None:
+    """Return the mean of `values`; None where one of them is not known, or there is none."""
+    known = [value for value in values if value is not None]
+    return fmean(known) if known and len(known) == len(values) else None
 
 
 @dataclass(frozen=True)

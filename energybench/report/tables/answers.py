@@ -8,7 +8,7 @@ from energybench.records.studies import Generation, GenerationPoint
 from energybench.registry import BASELINE
 from energybench.report.break_even import BreakEven, break_evens
 from energybench.report.sections import Section
-from energybench.report.stats import Estimate
+from energybench.report.stats import Estimate, mean_of_all
 from energybench.report.tables.matrix_rows import Table
 from energybench.report.text import BEYOND, interval, number
 
@@ -54,8 +54,7 @@ def _means(found: Iterable[Generation], size: int) -> tuple[str, ...]:
     points = [point for one in found for point in one.points if point.batch_size == size]
 
     def mean(read: Callable[[GenerationPoint], float | None]) -> float | None:
-        known = [value for point in points if (value := read(point)) is not None]
-        return fmean(known) if len(known) == len(points) else None
+        return mean_of_all([read(point) for point in points])
 
     read_s = fmean(point.prefill_seconds_per_1000_tokens for point in points)
     write_s = fmean(point.decode_seconds_per_1000_tokens for point in points)

@@ -15,6 +15,7 @@ from energybench.report.rows import RowKey
 from energybench.report.savings import Saving
 from energybench.report.scores import ScoreColumn, score_column
 from energybench.report.sections import Section
+from energybench.report.stats import mean_of_all
 from energybench.report.text import BEYOND, attempt_words, number, percent, times
 
 
@@ -66,14 +67,18 @@ def _result(
         key.method + _arithmetic(records),
         *([section.labels[key]] if labelled else []),
         str(len(records)),
-        format_kwh(_mean([record.kwh for record in records])),
-        *([format_seconds(_mean([one.cpu_s for one in records]))] if section.estimated else []),
+        format_kwh(mean_of_all([record.kwh for record in records])),
+        *(
+            [format_seconds(mean_of_all([one.cpu_s for one in records]))]
+            if section.estimated
+            else []
+        ),
         found.text if found else "-",
         found.text_with_search if found else "-",
         *([_to_target(records)] if targets else []),
-        number(_mean([record.epoch_count for record in records])),
-        format_seconds(_mean([finetune_s(record) for record in records])),
-        score.value(metric, _mean([record.value for record in records])),
+        number(mean_of_all([record.epoch_count for record in records])),
+        format_seconds(mean_of_all([finetune_s(record) for record in records])),
+        score.value(metric, mean_of_all([record.value for record in records])),
         score.mean_drop(metric, found.drop if found else None)
         + (f" {BEYOND}" if found and found.beyond else ""),
         percent(fmean(rates)) if rates else "-",
@@ -89,7 +94,7 @@ def _to_target(records: Sequence[RunRecord]) -> str:
         return "not reached" if aimed else "-"
     known = [kwh(one.joules, pue) for one, pue in reached if one.joules is not None]
     part = f" ({len(reached)} of {len(aimed)} seeds)" if len(reached) < len(aimed) else ""
-    return f"{format_kwh(_mean(known) if len(known) == len(reached) else None)}{part}"
+    return f"{format_kwh(mean_of_all(known) if len(known) == len(reached) else None)}{part}"
 
 
 def _notes(records: Sequence[RunRecord], found: Saving | None) -> list[str]:
@@ -108,11 +113,6 @@ def _arithmetic(records: Sequence[RunRecord]) -> str:
     """Return the arithmetics that the method chose, if they differ from the run's own."""
     chosen = {one.precision for one in records} - {one.protocol.precision for one in records}
     return f" [{', '.join(sorted(map(str, chosen)))}]" if chosen - {None} else ""
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return fmean(known) if known and len(known) == len(values) else None
 
 
 def why_table(section: Section) -> Table:

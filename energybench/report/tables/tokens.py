@@ -1,10 +1,8 @@
 """The table of what language models reach and take per token."""
 
-from collections.abc import Sequence
-from statistics import fmean
-
 from energybench.report.scores import score_column
 from energybench.report.sections import Section
+from energybench.report.stats import mean_of_all
 from energybench.report.tables.matrix_rows import Table
 from energybench.report.tables.token_columns import token_columns
 from energybench.report.text import number
@@ -28,8 +26,8 @@ def token_table(section: Section) -> Table:
             key.method,
             *([section.labels[key]] if labelled else []),
             str(len(records)),
-            score.value(records[0].metric, _mean([one.value for one in records])),
-            *(number(_mean([column.value(one) for one in records])) for column in columns),
+            score.value(records[0].metric, mean_of_all([one.value for one in records])),
+            *(number(mean_of_all([column.value(one) for one in records])) for column in columns),
         )
         for key, records in own.items()
     )
@@ -39,8 +37,3 @@ def token_table(section: Section) -> Table:
     )
     numbers = frozenset(range(3 if labelled else 2, len(headers) + len(columns)))
     return Table((*headers, *(one.header for one in columns)), rows, numbers, caption)
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return fmean(known) if known and len(known) == len(values) else None
