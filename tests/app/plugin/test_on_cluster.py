@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,9 @@ QUICK = ("test_bench.py", "--energy-max-epochs=2", "--energy-tolerance=100")
 HELD = (*QUICK, "--energy-methods=baseline,held")
 LIMIT_S = 240.0
 """Seconds that a block may take on a busy machine."""
+RESNET18 = ("test_finetune.py", "--energy-models=resnet18", "--energy-dataset=digits")
+"""The same with a network of the paper, at a tolerance that no seed misses."""
+BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
 
 
 @pytest.fixture(scope="module")
@@ -94,18 +99,31 @@ def pid_on(cluster: Slurm, node: str) -> int:
     return int((cluster.root / f"locks-{node}" / "cpu.lock").read_text())
 
 
+@pytest.mark.parametrize(
+    ("cells", "limit_s"),
+    [
+        pytest.param(QUICK, LIMIT_S, id="tiny"),
+        pytest.param(
+            (*RESNET18, "--energy-max-epochs=2", "--energy-tolerance=10"),
+            1800.0,
+            id="resnet18",
+            marks=pytest.mark.every_model,
+        ),
+    ],
+)
 def test_blocks_on_two_nodes_give_the_records_of_the_serial_run(
-    session: pytest.Pytester, run: Path
+    session: pytest.Pytester, run: Path, cells: tuple[str, ...], limit_s: float
 ) -> None:
-    matrix = (*QUICK, "--energy-seeds=2", "--energy-methods=baseline,stego-fp32,prune,lowrank")
-    session.runpytest_subprocess(*matrix, "--energy-journal=serial.jsonl", timeout=LIMIT_S)
+    shutil.copy(BENCHMARKS / "test_finetune.py", session.path)
+    matrix = (*cells, "--energy-seeds=2", "--energy-methods=baseline,stego-fp32,prune,lowrank")
+    session.runpytest_subprocess(*matrix, "--energy-journal=serial.jsonl", timeout=limit_s)
     said = submit(run, *matrix)
     assert "2 blocks" in said
     assert f"--energy-run={run}" in said
     again = submit(run, *matrix)
     assert "0 of 2 blocks are done, 2 in the queue" in again
     shown = session.runpytest_subprocess(
-        *matrix, f"--energy-run={run}", "--benchmark-json=run.json", timeout=LIMIT_S
+        *matrix, f"--energy-run={run}", "--benchmark-json=run.json", timeout=limit_s
     )
     shown.assert_outcomes(passed=8)
     shown.stdout.fnmatch_lines([f"played back from {run}: 8 cells"])
@@ -119,7 +137,7 @@ def test_blocks_on_two_nodes_give_the_records_of_the_serial_run(
     data = json.loads(Path(session.path, "run.json").read_text())
     names = [one["name"] for one in data["benchmarks"]]
     serial = session.runpytest_subprocess(*matrix, "--collect-only", "-q", timeout=LIMIT_S)
-    assert [f"test_bench.py::{name}" for name in names] == serial.outlines[:8], "matrix order"
+    assert [f"{cells[0]}::{name}" for name in names] == serial.outlines[:8], "matrix order"
     assert "2 of 2 blocks are done, 0 in the queue" in submit(run, *matrix)
     for words in (("show", str(run)), ("journal", str(run)), ("export", str(run), "-o", "e.json")):
         assert command(run.parent, *words)[0] == 0
@@ -161,6 +179,30 @@ def test_a_killed_task_and_a_requeue_within_a_cell_lose_and_repeat_nothing(
     shown.assert_outcomes(passed=2)
     until(lambda: cluster.ask("squeue", "-h") == "")
     assert not lives(pid_on(cluster, "n1"))
+
+
+def test_two_tasks_of_one_block_at_once_measure_a_cell_twice_and_count_it_once(
+    session: pytest.Pytester, run: Path, cluster: Slurm
+) -> None:
+    submit(run, *HELD)
+    until(lambda: starts(run, "held") == 1, LIMIT_S)
+    node = read_contents(run).events[0].origin.node
+    other = "n2" if node == "n1" else "n1"
+    words = f"{sys.executable} -m energybench run-block {run} 0"
+    options = (f"--nodelist={other}", f"--chdir={run.parent}", f"--output={run}/log/other.log")
+    assert cluster.ask("sbatch", *options, f"--wrap={words}")
+    until(lambda: starts(run, "held") == 2, LIMIT_S)
+    assert starts(run, "baseline") == 1, "the other task has it from the journal"
+    Path(run.parent, "go").touch()
+    until(lambda: cluster.ask("squeue", "-h") == "", LIMIT_S)
+    contents = read_contents(run)
+    assert contents.damaged == ()
+    held = [entry for entry in measured(contents) if entry.record.method == "held"]
+    assert {entry.origin.node for entry in held if entry.origin} == {"n1", "n2"}
+    (counted,) = (one for one in contents.counted.values() if one.record.method == "held")
+    assert counted.record.id == held[0].record.id, "the first that ended"
+    shown = session.runpytest_subprocess(*HELD, f"--energy-run={run}", timeout=LIMIT_S)
+    shown.assert_outcomes(passed=2)
 
 
 def test_the_death_of_the_controller_and_of_a_node_costs_nothing(run: Path, cluster: Slurm) -> None:
