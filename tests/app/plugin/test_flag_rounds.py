@@ -242,11 +242,11 @@ def test_setup_and_teardown_are_outside_of_the_windows() -> None:
 
     assert watched.benchmark.pedantic(target, setup=setup, teardown=teardown, rounds=3) == 2
     assert made == torn == [0, 1, 2]
-    assert watched.found.window_s < 0.03
+    assert watched.found.further_calls == 0
     watched.rounds.finish()
     found = watched.found
     assert found.window_s >= 0.06
-    assert found.calls == 1 + found.further_calls
+    assert 1 <= found.calls - found.further_calls <= 3  # a round that was held up is a long one
     assert found.further_calls + 3 == len(made) == len(torn)
     assert watched.is_charged_for_calls_alone
     assert "short_window" in found.flags  # no single call is long enough
