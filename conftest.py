@@ -14,7 +14,14 @@ ROOT = Path(__file__).parent
 LONG_FILES = (
     "tests/benchmarks_gpu/test_rehearsal.py",
     "tests/app/plugin/test_on_cluster.py",
+    "tests/app/plugin/test_ranks.py",
     "tests/app/plugin/test_resnet18.py",
+    "tests/app/plugin/test_run.py",
+    "tests/app/plugin/test_resume.py",
+    "tests/test_examples.py",
+    "tests/app/plugin/test_disks.py",
+    "tests/test_docs.py",
+    "tests/training/test_compiled.py",
 )
 """Files whose few tests take long, the longest first."""
 

@@ -30,8 +30,8 @@ SHORT = ("--energy-max-epochs=1", "--energy-idle=0", "--energy-tolerance=100")
 """Options of every rehearsed matrix: nothing is learnt from its results."""
 REHEARSED = "resnet18"
 """The network of a rehearsal."""
-SOON_COMPILED = "alexnet"
-"""The network that a CPU compiles soonest."""
+SMALLEST = "alexnet"
+"""The network that a CPU compiles soonest, and that computes least on photographs."""
 
 
 @dataclass(frozen=True)
@@ -111,13 +111,11 @@ def _steps(place: Place) -> list[Step]:
     file = "benchmarks/studies/test_intensity.py"
     if place.rehearsal:
         tiny = ("--step-batch=4", "--step-window=0.2")
-        eager = (file, *place.matrix, *tiny, "--energy-methods=baseline,prune-2to4")
-        compiled = (file, *place.matrix, f"--energy-models={SOON_COMPILED}", *tiny)
+        steps = (file, *place.matrix, f"--energy-models={SMALLEST}", *tiny)
         return [
-            *place.untrained(REHEARSED),
-            *place.untrained(SOON_COMPILED),
-            Step("eager", eager),
-            Step("compiled", (*compiled, "--energy-methods=baseline", COMPILE), compiles=True),
+            *place.untrained(SMALLEST),
+            Step("eager", (*steps, "--energy-methods=baseline,prune-2to4")),
+            Step("compiled", (*steps, "--energy-methods=baseline", COMPILE), compiles=True),
         ]
     found = []
     for group in (MODELS[:1], MODELS[1:]):
@@ -153,7 +151,7 @@ def _matrix(place: Place) -> list[Step]:
 
 def _photographs(place: Place) -> list[Step]:
     folder = place.scratch / "photographs"
-    model, count = (REHEARSED, 16) if place.rehearsal else ("resnet50", 20_000)
+    model, count = (SMALLEST, 16) if place.rehearsal else ("resnet50", 20_000)
     options: tuple[str, ...] = (
         *("benchmarks/gpu/test_photographs.py", f"--energy-dataset=folder:{folder}"),
         *(f"--energy-models={model}", f"--energy-weights={place.weights}"),

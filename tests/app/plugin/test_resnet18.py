@@ -21,7 +21,7 @@ def test_resnet18_is_pretrained_fine_tuned_and_compressed(
         "-k",
         "resnet18 and (baseline or stego) and not again",
         "--energy-dataset=digits",  # a third of the time of the default
-        "--energy-max-epochs=5",
+        "--energy-max-epochs=3",
         "--energy-tolerance=4",  # other processors round otherwise: a point is some luck
         "--benchmark-json=out.json",
     )
