@@ -30,7 +30,7 @@ def _marked(name: str) -> Any:
 
 
 @pytest.mark.every_model
-@pytest.mark.parametrize("name", map(_marked, PAPER_MODELS))
+@pytest.mark.parametrize("name", [_marked(name) for name in PAPER_MODELS])
 def test_the_baseline_has_room(name: str) -> None:
     task = Handwriting().task(name, None, CPU)
     task.weights.ensure(Progress(None))
