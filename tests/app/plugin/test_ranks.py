@@ -20,8 +20,12 @@ TWO = ("--energy-world-size=2", *QUICK)
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
 
 
+def journal(session: pytest.Pytester) -> Journal:
+    return Journal(Path(session.path, ".energybench", "journal.jsonl"))
+
+
 def entries(session: pytest.Pytester) -> tuple[Entry, ...]:
-    found = Journal(Path(session.path, ".energybench", "journal.jsonl")).read()
+    found = journal(session).read()
     assert found.damaged == ()
     return found.entries
 
@@ -34,7 +38,8 @@ def benchmarks(session: pytest.Pytester) -> dict[str, Any]:
 def interrupted(session: pytest.Pytester, number: int, *arguments: str) -> tuple[int, str]:
     """Status and output of a session that is sent signal `number` in its second cell."""
     process = in_background(session.path, *arguments)
-    wait_until(lambda: entries(session) or process.poll() is not None, 120.0)  # the baseline's
+    # a line that is being written is not whole yet
+    wait_until(lambda: journal(session).read().entries or process.poll() is not None, 120.0)
     time.sleep(1.0)
     process.send_signal(number)
     output, _ = process.communicate(timeout=90)
