@@ -13,6 +13,7 @@ import base64
 import netrc
 import os
 import re
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -91,10 +92,17 @@ class Controller:
         )
 
     def _get(self, path: str) -> Any:
-        host = self._address.host.strip("[]")
-        hint = f"which {_netrc()} has to say: machine {host} login USER password WORD"
-        url = f"https://{self._address.place}{path}"
-        return get_json(url, HINT, hint, {"Accept": "application/json", **_authorization(host)})
+        hint = f"which {_netrc()} has to say: machine {self._host} login USER password WORD"
+        return get_json(f"https://{self._address.place}{path}", HINT, hint, self._headers)
+
+    @property
+    def _host(self) -> str:
+        return self._address.host.strip("[]")
+
+    @cached_property
+    def _headers(self) -> dict[str, str]:
+        """The user and the password among them are read once, before any window."""
+        return {"Accept": "application/json", **_authorization(self._host)}
 
 
 def sample(answer: object) -> Sample:
