@@ -1,10 +1,14 @@
 """The errors a user can cause. Every message is one line that says what to do."""
 
+import errno
 import re
 
 _UNPAIRED = re.compile("[\ud800-\udfff]")
 _FIRST_BYTE, _LAST_BYTE = 0xDC80, 0xDCFF
 """Python's stand-ins for the bytes 0x80 to 0xff of a file name that is not UTF-8."""
+
+_NO_MEMORY = ("out of memory", "allocate memory", "ALLOC_FAILED")
+"""Parts of what PyTorch says in plain errors where there is no memory left."""
 
 
 class EnergybenchError(Exception):
@@ -21,6 +25,18 @@ class UsageError(EnergybenchError):
 
 class CellError(EnergybenchError):
     """One cell cannot go on (loss not finite, a search that failed); the others can."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether the host or the device had no memory left.
+
+    PyTorch, which is not imported for this, has an error of its own for devices.
+    """
+    if any(kind.__name__ in ("MemoryError", "OutOfMemoryError") for kind in type(error).__mro__):
+        return True
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _NO_MEMORY)
 
 
 def legible(text: str) -> str:

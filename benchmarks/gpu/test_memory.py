@@ -22,7 +22,11 @@ from energybench.config import Cell
 GROWTH = 0.05
 """Largest growth of the host's memory, as a share; that of the GPU may not grow at all."""
 FREE = 2**24
-"""Bytes that are left free where memory runs out."""
+"""Bytes that are left free where a GPU's memory runs out."""
+FREE_ON_CPU = 2**26
+"""The same on a CPU: too few for a network, enough for threads, each of which takes 8 MiB.
+
+CPython 3.11 waits for ever for a thread that has no memory left to say that it began."""
 UNUSED_SEED = 10_000
 """No cell of the matrix has it."""
 FOREIGN = Path(__file__).with_name("foreign.py")
@@ -69,13 +73,13 @@ def in_use(device):
 
 @contextmanager
 def no_memory(device):
-    """Take all of a GPU's memory but `FREE`; on a CPU let this process have no more than that."""
+    """Take all memory but `FREE` of a GPU, or `FREE_ON_CPU` of what this process may have."""
     import torch
 
     if device.type == "cpu":
         before = resource.getrlimit(resource.RLIMIT_AS)
         in_use = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (in_use + FREE, before[1]))
+        resource.setrlimit(resource.RLIMIT_AS, (in_use + FREE_ON_CPU, before[1]))
         try:
             yield
         finally:

@@ -9,11 +9,10 @@ from functools import partial
 import torch
 
 from energybench.compression.base import Baseline
-from energybench.errors import CellError
+from energybench.errors import CellError, is_out_of_memory
 from energybench.runs import host_memory
 from energybench.runs.session import Session
 from energybench.training.evaluate import evaluate, evaluated_at_once
-from energybench.training.failures import is_out_of_memory
 from energybench.training.memory_format import lay_out, memory_format
 from energybench.training.passes import sgd, train_pass
 from energybench.training.plan import Finetuning

@@ -10,7 +10,7 @@ from torch import nn
 from energybench import interruption
 from energybench.compression.base import notes_after_training, required_precision
 from energybench.compression.compose import build
-from energybench.errors import EnergybenchError
+from energybench.errors import EnergybenchError, is_out_of_memory
 from energybench.records.record import RunRecord, TestResult
 from energybench.records.record import Weights as WeightsRecord
 from energybench.runs.checkpoints import Checkpoint
@@ -24,7 +24,7 @@ from energybench.runs.resuming import Resuming
 from energybench.runs.session import Session
 from energybench.training.device import free_memory
 from energybench.training.evaluate import evaluate
-from energybench.training.failures import cuts_short, interrupted_by, is_out_of_memory, one_line
+from energybench.training.failures import cuts_short, interrupted_by, one_line
 from energybench.training.warm_up import kept_random_state, warm_up
 from energybench.workloads.base import Batches, Split, Weights
 

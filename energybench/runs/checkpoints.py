@@ -20,7 +20,7 @@ import torch
 
 from energybench.energy.readings import EnergyReading, added
 from energybench.energy.windows import Window
-from energybench.errors import EnergybenchError, UsageError
+from energybench.errors import EnergybenchError, UsageError, is_out_of_memory
 from energybench.files import publish
 from energybench.records.record import RunRecord, from_json
 from energybench.records.schema import read_versioned
@@ -82,7 +82,9 @@ class Checkpoint:
         try:
             found = torch.load(self._path, map_location="cpu", weights_only=True)
             return Saved(from_json(json.loads(found["record"])), found["course"])
-        except (*UNREADABLE, UsageError):
+        except (*UNREADABLE, UsageError) as error:
+            if is_out_of_memory(error):
+                raise
             self._complain(f"{self._path} is not from this energybench; that cell starts anew")
             return None
 

@@ -1,18 +1,6 @@
 """Turns an error of PyTorch, or any other, into one line for the user."""
 
-import torch
-
-from energybench.errors import EnergybenchError
-
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "ALLOC_FAILED")
-"""Substrings of the messages of errors that PyTorch raises as plain RuntimeError."""
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether the host or the device had no memory left."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _OUT_OF_MEMORY)
+from energybench.errors import EnergybenchError, is_out_of_memory
 
 
 def cuts_short(error: BaseException) -> bool:

@@ -1,5 +1,6 @@
 """What a cell leaves when it cannot go on."""
 
+import errno
 import gc
 import json
 import logging
@@ -51,6 +52,8 @@ def session(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Session
     [
         (torch.OutOfMemoryError("CUDA out of memory. Tried..."), "lower batch_size"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "lower batch_size"),
+        (RuntimeError("unable to mmap 9 bytes: Cannot allocate memory (12)"), "lower batch_size"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "lower batch_size"),
         (RuntimeError("CUDA error: device lost\nCompile with..."), "CUDA error: device lost"),
         (ValueError("odd"), "ValueError: odd"),
     ],

@@ -258,6 +258,20 @@ def test_one_with_code_in_it_executes_nothing(
     assert complaints == [f"{honest} is not from this energybench; that cell starts anew"]
 
 
+def test_a_lack_of_memory_does_not_start_the_cell_anew(
+    saving: Saving, complaints: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut(saving(False), 2 * STEPS + 3)
+
+    def no_memory(*args: object, **options: object) -> None:
+        raise RuntimeError("unable to mmap 44775880 bytes: Cannot allocate memory (12)")
+
+    run = saving(True)
+    monkeypatch.setattr(torch, "load", no_memory)
+    assert ended(run).error == "out of memory; lower batch_size"
+    assert complaints == []
+
+
 class Code:
     def __init__(self, path: str) -> None:
         self._path = path

@@ -4,9 +4,8 @@ from collections.abc import Callable
 
 from energybench.compression.bits import Fill, Rounding
 from energybench.compression.capacity import Capacity, Scope, Strategy, capacity
-from energybench.errors import CellError
+from energybench.errors import CellError, is_out_of_memory
 from energybench.runs.session import Session
-from energybench.training.failures import is_out_of_memory
 
 WAYS: dict[str, tuple[Fill, Rounding]] = {
     "cleared": ("zeros", "truncate"),

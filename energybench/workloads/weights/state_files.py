@@ -17,10 +17,9 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from energybench.errors import UsageError
+from energybench.errors import UsageError, is_out_of_memory
 from energybench.files import expanded
 from energybench.workloads.images.networks import ModelSpec
-from energybench.workloads.images.vision import torchvision
 
 UNREADABLE = (
     SafetensorError,
@@ -104,6 +103,8 @@ def _loaded(path: Path) -> Any:
         with warnings.catch_warnings(action="ignore"), _plain_values_allowed():
             return torch.load(path, map_location="cpu", weights_only=True)
     except UNREADABLE as error:
+        if is_out_of_memory(error):
+            raise
         raise UsageError(_why_unreadable(path, error)) from error
 
 
@@ -161,6 +162,8 @@ def _looks(path: Path) -> str:
 
 def download_imagenet_weights(spec: ModelSpec) -> dict[str, Tensor]:
     """Return torchvision's ImageNet weights, downloaded once into torch's hub folder."""
+    from energybench.workloads.images.vision import torchvision
+
     try:
         weights = torchvision.models.get_model_weights(spec.name).IMAGENET1K_V1
     except (ValueError, AttributeError) as error:

@@ -2,6 +2,8 @@ import argparse
 import collections
 import os
 import pickle
+import subprocess
+import sys
 import warnings
 import zipfile
 from pathlib import Path
@@ -54,6 +56,33 @@ def test_a_damaged_file_is_one_line(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="damaged") as caught:
             read_checkpoint(tmp_path / name)
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="sets a limit as Linux has it")
+def test_a_lack_of_memory_is_no_damage_of_the_file(tmp_path: Path) -> None:
+    state = {"weight": torch.zeros(2**24)}
+    save_file(state, tmp_path / "w.safetensors")
+    torch.save(state, tmp_path / "w.pt")
+    script = (
+        "import resource\n"
+        "from pathlib import Path\n"
+        "from energybench.errors import is_out_of_memory\n"
+        "from energybench.workloads.weights.state_files import read_checkpoint\n"
+        "import safetensors.torch\n"
+        "in_use = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()\n"
+        "for free, name in ((16, 'w.safetensors'), (96, 'w.safetensors'), (16, 'w.pt')):\n"
+        "    resource.setrlimit(resource.RLIMIT_AS, (in_use + free * 2**20, -1))\n"
+        "    try:\n"
+        "        read_checkpoint(Path(name))\n"
+        "    except Exception as error:\n"
+        "        assert is_out_of_memory(error), repr(error)\n"
+        "    else:\n"
+        "        raise SystemExit(f'{name} was read')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_no_pickle_is_executed(tmp_path: Path) -> None:
