@@ -15,7 +15,6 @@ from torch import nn
 
 from energybench.errors import UsageError
 from energybench.registry import MODELS
-from energybench.workloads.images.vision import torchvision
 
 
 @dataclass(frozen=True)
@@ -43,6 +42,8 @@ class ModelSpec:
         `photographs` are normalized as torchvision's weights expect, except inception_v3's, which
         undoes that normalization first.
         """
+        from energybench.workloads.images.vision import torchvision
+
         extra = {}
         if self.name == "inception_v3":
             extra = {

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from energybench.errors import UsageError
 from energybench.workloads.images.networks import ModelSpec
-from energybench.workloads.images.vision import torchvision
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +67,8 @@ def _as_named_in(
     model: nn.Module, own: Mapping[str, Tensor], state: Mapping[str, Tensor], origin: str
 ) -> "OrderedDict[str, Tensor]":
     """Return the entries of `state` that are of `model`, under the names of this torchvision."""
+    from energybench.workloads.images.vision import torchvision
+
     names = {name: _without_wrappers(name) for name in state}
     if isinstance(model, torchvision.models.DenseNet):
         names = {name: _OLD_DENSE_LAYER.sub(r"\1\2", new) for name, new in names.items()}

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,7 +21,6 @@ from energybench.progress import Progress
 from energybench.workloads.images.data.base import ImageData
 from energybench.workloads.images.networks import ModelSpec
 from energybench.workloads.images.scoring import scores
-from energybench.workloads.images.vision import torchvision
 from energybench.workloads.images.weights import trainer
 from energybench.workloads.images.weights.recipes import Recipe, recipe_for
 from energybench.workloads.weights.cache import save
@@ -64,7 +64,7 @@ class Pretraining:
             "recipe": asdict(self.recipe),
             "trainer": _code(trainer),
             "seed": self.seed,
-            "torchvision": torchvision.__version__,
+            "torchvision": metadata.version("torchvision"),
         }
         return key_of(facts, self.device, self.threads)
 

@@ -9,7 +9,6 @@ from torch.nn.functional import affine_grid, cross_entropy, grid_sample
 
 from energybench.compression.batch_norm import recompute_batchnorm
 from energybench.errors import CellError
-from energybench.workloads.images.vision import torchvision
 from energybench.workloads.images.weights.recipes import Recipe
 
 _LINEAR_GAIN = 0.4
@@ -59,6 +58,8 @@ def pretrain(
 
 def initialize(model: nn.Module, recipe: Recipe) -> None:
     """Initialize `model` as `recipe` says, in place, drawing from the global generator."""
+    from energybench.workloads.images.vision import torchvision
+
     if recipe.initialization == "zero_residual":
         resnet = torchvision.models.resnet
         for module in model.modules():
