@@ -1,6 +1,7 @@
 """Every part of the GPU session, rehearsed at tiny sizes on the CPU."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,10 @@ from energybench.records.saved import read_runs
 from energybench.report.page import page
 
 METERS, *OTHERS = PARTS
+HANGS_AFTER_S = 150
+"""Seconds of one test of a part, after which the log says at which lines its threads are."""
+ENDS_AFTER_S = 390
+"""Seconds of a part, after which its rehearsal has failed."""
 
 
 @pytest.fixture(scope="module")
@@ -23,14 +28,23 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def rehearsed(part: Part, scratch: Path, folder: Path) -> Path:
     """The JSON of a part that finished all of its tests."""
     command = ("-m", "benchmarks.gpu", "--rehearse", str(part.number))
-    done = subprocess.run(
-        [sys.executable, *command, f"--scratch={scratch}", f"--output={folder}"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=390,
-        check=False,
-    )
+    environment = {
+        "PYTEST_ADDOPTS": f"-o faulthandler_timeout={HANGS_AFTER_S}",
+        "TORCH_COMPILE_DISABLE": "1",  # it takes a minute; training/test_compiled.py compiles
+    }
+    try:
+        done = subprocess.run(
+            [sys.executable, *command, f"--scratch={scratch}", f"--output={folder}"],
+            cwd=ROOT,
+            env=os.environ | environment,
+            capture_output=True,
+            text=True,
+            timeout=ENDS_AFTER_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        log = (folder / f"{part.label}.log").read_text()
+        pytest.fail(f"{part.label} did not end within {ENDS_AFTER_S} s:\n{log}")
     assert done.returncode == 0, done.stdout + done.stderr
     return folder / f"{part.label}.json"
 

@@ -29,7 +29,7 @@ from energybench.report.tables.compared import comparison_text
 from energybench.report.tables.results import result_table
 
 MANY = settings(
-    max_examples=1500, deadline=10_000, suppress_health_check=list(HealthCheck), database=None
+    max_examples=500, deadline=10_000, suppress_health_check=list(HealthCheck), database=None
 )
 WHOLE = json.dumps({"benchmarks": [{"extra_info": {"energybench": cell().to_json()}}]}).encode()
 

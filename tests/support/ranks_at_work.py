@@ -138,7 +138,7 @@ def sentences(
     """
     data = open_text(text).prepare((), CPU, DataConfig(block_length=16), Progress(None), print)
     task = data.task(f"hf:{folder}", None, CPU)
-    model = task.model(0)
+    model = task.model(0).double()  # as `Double` says
     compression, _ = compress(model, method, by_accuracy(lambda network: 1.0), 100.0)
     held: list[float] = []
 

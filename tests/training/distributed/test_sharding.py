@@ -63,8 +63,10 @@ def test_a_sharded_network_with_batch_norms_too(two: dict[str, list[Any]]) -> No
 
 
 def test_a_method_that_holds_whole_weights_is_refused_in_a_line(files: tuple[str, str]) -> None:
-    with pytest.raises(CellError, match="stego holds whole weights after each step, and shard"):
-        sentences(ALONE, *files, "stego", True)
+    with pytest.raises(
+        CellError, match=r"prune@0\.5 holds whole weights after each step, and shard"
+    ):
+        sentences(ALONE, *files, "prune@0.5", True)
 
 
 def test_methods_say_whether_they_hold_anything_after_a_step() -> None:
