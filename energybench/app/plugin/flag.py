@@ -22,7 +22,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if not config.stash[RUN].options.per_call:
         return
     parallel = config.getoption("dist", "no") != "no"
-    if parallel and config.getoption("energy", None) is not None:
+    if parallel and config.getoption("energy_per_call", None) is not None:
         raise pytest.UsageError(
             f"{_FLAG} measures one test at a time; run without -n, or leave out {_FLAG}"
         )

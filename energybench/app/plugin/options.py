@@ -1,8 +1,10 @@
 """The options of a session: `--energy-NAME` on the command line, `energy_NAME` in ini files."""
 
+import argparse
 import difflib
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +15,8 @@ from energybench.app.session_options import Options as Options
 from energybench.errors import EnergybenchError, UsageError
 
 OPTIONS = tuple(options_of(Options).values())
+_THEIRS = object()
+"""Stands for the value of an option whose name the suite has for something of its own."""
 _BATCH_SIZE = ("run", "finetune", "batch_size")
 _LARGEST_BATCH = ("run", "largest_batch")
 
@@ -27,23 +31,41 @@ def key(option: Option) -> str:
     return f"energy_{option.name.replace('-', '_')}" if option.name else "energy"
 
 
+def dest(option: Option) -> str:
+    """Return the option's name in `config.option`: "energy_batch_size"."""
+    return key(option) if option.name else "energy_per_call"
+
+
 def add_options(parser: pytest.Parser) -> None:
-    """Declare every option to pytest, as a flag and as a key of configuration files."""
-    group = parser.getgroup("energybench", "energy of fine-tuning compressed networks")
+    """Declare the options to pytest, each as a flag and as a key of configuration files."""
     for one in OPTIONS:
-        escaped = one.help.replace("%", "%%")  # argparse formats help texts
-        if one.kind is bool:
-            group.addoption(
-                flag(one), dest=key(one), action="store_const", const="true", help=escaped
-            )
-        else:
-            more: dict[str, object] = {}
-            if one.rule.repeats:
-                more["action"] = "append"
-            if one.rule.bare is not None:
-                more |= {"nargs": "?", "const": one.rule.bare}
-            group.addoption(flag(one), dest=key(one), metavar="X", help=escaped, **more)
-        parser.addini(key(one), one.help, default=None)
+        if one.name:
+            _add(one, parser)
+
+
+def add_bare_flag(parser: pytest.Parser) -> None:
+    """Declare `--energy`, unless a suite has given that name to an option or a key of its own.
+
+    It has no value, so that pytest may meet it before it is declared.
+    """
+    for one in OPTIONS:
+        if not one.name and key(one) not in getattr(parser, "_inidict", {}):
+            with suppress(ValueError, argparse.ArgumentError):
+                _add(one, parser)
+
+
+def _add(one: Option, parser: pytest.Parser) -> None:
+    group = parser.getgroup("energybench", "energy of fine-tuning compressed networks")
+    more: dict[str, object] = {"metavar": "X"}
+    if one.kind is bool:
+        more = {"action": "store_const", "const": "true"}
+    if one.rule.repeats:
+        more["action"] = "append"
+    if one.rule.bare is not None:
+        more |= {"nargs": "?", "const": one.rule.bare}
+    escaped = one.help.replace("%", "%%")  # argparse formats help texts
+    group.addoption(flag(one), dest=dest(one), help=escaped, **more)
+    parser.addini(key(one), one.help, default=None)
 
 
 @dataclass(frozen=True)
@@ -65,13 +87,14 @@ def given_options(config: pytest.Config) -> dict[str, Given]:
     in_files = _in_files(config)
     overridden = {text.partition("=")[0] for text in config.getoption("override_ini") or ()}
     given: dict[str, Given] = {}
-    for name in map(key, OPTIONS):
+    flags = {one: config.getoption(dest(one), _THEIRS) for one in OPTIONS}
+    ours = {one: text for one, text in flags.items() if text is not _THEIRS}
+    for name in map(key, ours):
         if in_files.get(name, "") != "":
             file = config.inipath.name if config.inipath else "the configuration"
             spelt = f"-o {name}" if name in overridden else f"{name} in {file}"
             given[name] = Given(in_files[name], spelt)
-    for one in OPTIONS:
-        text = config.getoption(key(one))
+    for one, text in ours.items():
         if text is not None:
             given[key(one)] = Given(text, flag(one))
     return given

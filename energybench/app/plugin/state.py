@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
@@ -12,6 +12,7 @@ import pytest
 from energybench.app.plugin.mark import MATRIX_MARK, read_mark
 from energybench.app.plugin.options import (
     Options,
+    add_bare_flag,
     add_options,
     given_options,
     marked_options,
@@ -98,8 +99,16 @@ NOT_RUNNING = ("collectonly", "setuponly", "setupplan", "benchmark_skip")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Declare every option."""
+    """Declare every option but `--energy`."""
     add_options(parser)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_load_initial_conftests(parser: pytest.Parser) -> Generator[None]:
+    """Declare `--energy` once the suite has declared its own options."""
+    result = yield
+    add_bare_flag(parser)
+    return result
 
 
 def pytest_configure(config: pytest.Config) -> None:

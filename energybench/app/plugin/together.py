@@ -3,7 +3,7 @@
 import pytest
 
 from energybench.app.paths import check_path
-from energybench.app.plugin.options import OPTIONS, flag, key
+from energybench.app.plugin.options import OPTIONS, dest, flag
 from energybench.app.plugin.state import RUN
 from energybench.app.plugin.torchrun import executor_name
 from energybench.errors import UsageError
@@ -17,7 +17,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     try:
         for one in OPTIONS:
-            check_path(one.name, config.getoption(key(one)), flag(one))
+            check_path(one.name, config.getoption(dest(one), None), flag(one))
         executor_name(config.stash[RUN].options)
     except UsageError as error:
         raise pytest.UsageError(str(error)) from error

@@ -62,6 +62,29 @@ def test_parallel_tests_with_ids_like_ours_run(pytester: pytest.Pytester) -> Non
     pytester.runpytest_subprocess("-n", "2").assert_outcomes(passed=2)
 
 
+@pytest.mark.parametrize(
+    ("declared", "read"),
+    [
+        ('parser.addoption("--energy", type=float)', "getoption"),
+        ('parser.addini("energy", "of the beam")', "getini"),
+        ('parser.addoption("--beam", dest="energy", default=13)', "getoption"),
+    ],
+)
+def test_an_option_of_theirs_may_be_called_energy(
+    pytester: pytest.Pytester, declared: str, read: str
+) -> None:
+    pytester.makeconftest(f"def pytest_addoption(parser):\n    {declared}\n")
+    pytester.makeini(f"[pytest]\n{'energy = 13 TeV' if read == 'getini' else ''}\n")
+    pytester.makepyfile(
+        f"def test_beam(pytestconfig):\n    print('beam', pytestconfig.{read}('energy'))\n"
+    )
+    given = ["--energy=13"] if '"--energy"' in declared else []
+    result = pytester.runpytest_inprocess("-s", *given)
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["*beam 13*"])
+    assert pytester.runpytest_inprocess("--help").ret == pytest.ExitCode.OK
+
+
 @pytest.mark.parametrize(("size", "rank"), [("", "0"), ("large", "0"), ("2", "general")])
 def test_variables_of_other_programs_are_no_launcher(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, size: str, rank: str

@@ -284,7 +284,7 @@ def test_the_first_pytest_9_hides_values_in_objects() -> None:
     config: Any = SimpleNamespace(
         inicfg={"energy_seeds": ConfigValue(2), "energy_models": ConfigValue(["vgg16"])},
         inipath=Path("pytest.toml"),
-        getoption=lambda name: None,
+        getoption=lambda name, default=None: None,
     )
     options = read_options(given_options(config))
     assert (options.seeds, options.models) == (2, ("vgg16",))
