@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from energybench.app.plugin.options import with_flag
 from energybench.app.plugin.state import NOT_RUNNING, RUN, PytestRun, cell_of
 from energybench.app.plugin.torchrun import (
     executor_name,
+    finish_writing,
     interruptible,
     journal,
     leave_to_rank_0,
@@ -112,6 +113,14 @@ def sayer(config: pytest.Config) -> Callable[[str], None]:
                 reporter.flush()  # a log file shows it now, not when the cell has ended
 
     return say
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
+    """Let the session write its files before a launcher's signal can end it."""
+    if session.config.stash[RUN].resources is not None:
+        finish_writing()
+    return (yield)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -68,6 +68,16 @@ def interruptible() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def finish_writing() -> None:
+    """Ignore from here on that a launcher ends all ranks once one of them has failed.
+
+    Rank 0 may still write what all of them have measured. Without a launcher nothing changes.
+    """
+    if rank() is not None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+
+
 def leave_to_rank_0(config: pytest.Config) -> None:
     """Let a session of another rank than 0 write nothing from here on: no terminal, JSON or XML.
 

@@ -121,9 +121,19 @@ def test_an_interruption_ends_all_ranks_and_keeps_the_cell(
     assert ranks_alive(session) == []
 
 
+SLOW_TO_WRITE = """
+import time
+
+
+def pytest_benchmark_update_json(output_json):
+    time.sleep(3.0)
+"""
+
+
 def test_under_torchrun_one_rank_writes_and_a_lone_failure_ends_the_launch(
     session: pytest.Pytester,
 ) -> None:
+    session.makeconftest(SLOW_TO_WRITE)  # torchrun ends the first rank meanwhile
     methods = "--energy-methods=baseline,diverge,stumble"
     result = session.run(
         sys.executable, *TORCHRUN, "-m", "pytest", *QUICK, methods, "--benchmark-json=run.json"
@@ -137,15 +147,6 @@ def test_under_torchrun_one_rank_writes_and_a_lone_failure_ends_the_launch(
     assert set(benchmarks(session)) == set(found)
     assert len(entries(session)) == len(found)
     assert ranks_alive(session) == []
-
-
-SLOW_TO_WRITE = """
-import time
-
-
-def pytest_benchmark_update_json(output_json):
-    time.sleep(3.0)
-"""
 
 
 def test_under_torchrun_the_first_rank_has_time_to_write(session: pytest.Pytester) -> None:
